@@ -1,0 +1,156 @@
+"""Jobs on the wire: what a notebook asks for, what it is told, and the states between.
+
+All structs are frozen and refuse unknown fields. Times are Unix seconds (UTC), sizes bytes, CPU millicores.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from aiinfn_hub.errors import InvalidInput
+
+#: A job's or a value's name: what a person types in a cell and finds in a file name.
+JOB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+MAX_SOURCE_BYTES = 256 * 1024
+MAX_NAMES = 100
+
+
+class JobState(StrEnum):
+    """Where a job is; the same words in magic, panel, REST and metrics."""
+
+    STAGING = "staging"
+    QUEUED = "queued"
+    PENDING_REMOTE = "pending-remote"
+    STARTING = "starting"
+    RUNNING = "running"
+    EVICTED = "evicted"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.LOST})
+
+_S = JobState
+_ENDS = {_S.FAILED, _S.CANCELLED, _S.LOST}
+#: From each state, the states that may follow. `succeeded` can be reported by a runner before the watch saw it start.
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    _S.STAGING: frozenset({_S.QUEUED, *_ENDS}),
+    _S.QUEUED: frozenset({_S.PENDING_REMOTE, _S.STARTING, _S.RUNNING, _S.SUCCEEDED, *_ENDS}),
+    _S.PENDING_REMOTE: frozenset({_S.QUEUED, _S.STARTING, _S.RUNNING, _S.EVICTED, _S.SUCCEEDED, *_ENDS}),
+    _S.STARTING: frozenset({_S.QUEUED, _S.PENDING_REMOTE, _S.RUNNING, _S.EVICTED, _S.SUCCEEDED, *_ENDS}),
+    _S.RUNNING: frozenset({_S.EVICTED, _S.SUCCEEDED, *_ENDS}),
+    _S.EVICTED: frozenset({_S.QUEUED, _S.PENDING_REMOTE, _S.STARTING, _S.RUNNING, _S.SUCCEEDED, *_ENDS}),
+    _S.SUCCEEDED: frozenset(),
+    _S.FAILED: frozenset(),
+    _S.CANCELLED: frozenset(),
+    # A node that came back may still deliver the truth.
+    _S.LOST: frozenset({_S.SUCCEEDED, _S.FAILED}),
+}
+
+
+class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
+    """Base of every struct on the wire."""
+
+
+class ValueRef(Wire, frozen=True):
+    """One value that travels: its codec, and the blob that holds it."""
+
+    codec: str
+    sha256: str
+    size: int
+    summary: str = ""
+
+
+class Resources(Wire, frozen=True):
+    """What one attempt of a job gets. `gpu` is what the person typed: "", "1", a flavour, or "flavour:count"."""
+
+    cpu_millis: int = 1000
+    memory_bytes: int = 2 * 1024**3
+    gpu: str = ""
+    time_s: int = 3600
+
+
+class JobRequest(Wire, frozen=True):
+    """A cell (or function) to run elsewhere. The person, the activity and the place come from the service, never from here."""
+
+    name: str
+    source: str
+    inputs: dict[str, ValueRef] = {}
+    outputs: list[str] = []
+    resources: Resources = Resources()
+    target: str = "auto"
+    image: str = ""
+    server: str = ""
+    origin: dict[str, str] = {}
+
+    def check(self) -> None:
+        """Raise `InvalidInput` for what no target could run."""
+        if JOB_NAME.fullmatch(self.name) is None:
+            raise InvalidInput(
+                f"{self.name!r} is not a job name.", hint="Use up to 40 letters, digits, - and _, starting with a letter."
+            )
+        if len(self.source.encode()) > MAX_SOURCE_BYTES:
+            raise InvalidInput(f"The source is longer than {MAX_SOURCE_BYTES // 1024} KiB.")
+        for name in (*self.inputs, *self.outputs):
+            if not name.isidentifier():
+                raise InvalidInput(f"{name!r} is not a Python name.", hint="--in and --out take names, as in --in x,y.")
+        if len(self.inputs) + len(self.outputs) > MAX_NAMES:
+            raise InvalidInput(f"More than {MAX_NAMES} values travel.", hint="Put them into one dictionary.")
+
+
+class JobView(Wire, frozen=True):
+    """A job as its owner sees it."""
+
+    id: str
+    name: str
+    state: JobState
+    reason: str
+    target: str
+    activity: str
+    flavour: str
+    resources: Resources
+    submitted_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    attempt: int = 1
+    exit_code: int | None = None
+    verdict: str = ""
+    outputs: dict[str, ValueRef] = {}
+    frames: int = 0
+    owner: str = ""
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in FINAL
+
+
+class FramePage(Wire, frozen=True):
+    """Frames after a sequence number, with the job as it is now. A frame is an nbformat output plus `seq`."""
+
+    job: JobView
+    frames: list[dict[str, Any]]
+
+
+class Why(Wire, frozen=True):
+    """Why a job waits, or why it ended as it did: a sentence, the next step, and the evidence behind it."""
+
+    state: JobState
+    sentence: str
+    next_step: str = ""
+    evidence: list[str] = []
+
+
+class Target(Wire, frozen=True):
+    """A place where jobs can run."""
+
+    name: str
+    kind: str
+    description: str
+    flavours: list[str]

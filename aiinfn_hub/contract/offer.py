@@ -1,0 +1,37 @@
+"""The offer: what one person can have now, asked by the form, the spawner and the notebook in one call."""
+
+from __future__ import annotations
+
+from aiinfn_hub.contract.jobs import Wire
+
+
+class FlavourOffer(Wire, frozen=True):
+    """One flavour as one person sees it.
+
+    `free` and `total` count units of the flavour (a slice, a card, or CPU cores where the flavour has no accelerator).
+    With `unknown_since` set (Unix seconds), they are the last numbers seen and must not be shown as free.
+    """
+
+    flavour: str
+    total: int
+    free: int
+    unit: str
+    unknown_since: float | None = None
+    reason: str = ""
+
+
+class ActivityOffer(Wire, frozen=True):
+    """What an activity has left, in weighted GPU-hours; None is no limit."""
+
+    activity: str
+    gpu_hours_used: float
+    gpu_hours_quota: float | None = None
+
+
+class Offer(Wire, frozen=True):
+    """The whole of it, with the time of the oldest observation behind it."""
+
+    person: str
+    at: float
+    flavours: list[FlavourOffer]
+    activities: list[ActivityOffer]
