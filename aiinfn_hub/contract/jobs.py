@@ -93,7 +93,8 @@ class JobRequest(Wire, frozen=True):
         """Raise `InvalidInput` for what no target could run."""
         if JOB_NAME.fullmatch(self.name) is None:
             raise InvalidInput(
-                f"{self.name!r} is not a job name.", hint="Use up to 40 letters, digits, - and _, starting with a letter."
+                f"{self.name!r} is not a job name.",
+                hint="Use up to 40 letters, digits, - and _, starting with a letter.",
             )
         if len(self.source.encode()) > MAX_SOURCE_BYTES:
             raise InvalidInput(f"The source is longer than {MAX_SOURCE_BYTES // 1024} KiB.")

@@ -1,7 +1,7 @@
 """Amounts as people and Kubernetes write them: CPU, bytes and durations.
 
-The grammar of CPU and bytes is that of Kubernetes' `resource.Quantity` (apimachinery) as far as whole units go, plus the
-spellings that people use ("16 GB", "4 cores" is not one of them). Every function takes text or a number and raises
+The grammar of CPU and bytes is that of Kubernetes' `resource.Quantity` (apimachinery) as far as whole units go,
+plus spellings that people use ("16 GB"). Every function takes text or a number and raises
 `InvalidInput` with an example.
 """
 
@@ -26,7 +26,7 @@ _SECONDS = {"d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}
 
 
 def parse_cpu(value: str | float) -> int:
-    """CPU in millicores: "4" and 4 are 4000, "500m" and 0.5 are 500. Finer than a millicore is rounded up, as Kubernetes does."""
+    """CPU in millicores: "4" and 4 are 4000, "500m" and 0.5 are 500; finer is rounded up, as Kubernetes does."""
     match = _CPU.fullmatch(str(value).strip())
     if match is None:
         raise InvalidInput(f"{value!r} is not an amount of CPU.", hint='Write cores, as in "4", "0.5" or "500m".')

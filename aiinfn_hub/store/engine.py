@@ -1,0 +1,105 @@
+"""The database behind one small door: run this function in a transaction, off the event loop.
+
+Rooms write their SQL as plain functions over a `Connection`; they are tested on SQLite and on PostgreSQL without an
+event loop. Exceptions of SQLAlchemy do not leave this room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from importlib import resources
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import alembic.command
+import alembic.config
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from aiinfn_hub.errors import Conflict, Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """One database, SQLite or PostgreSQL.
+
+    Args:
+        url: as SQLAlchemy reads it: `sqlite:////path/file.sqlite` or `postgresql+psycopg://...`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        self.sqlite = self.engine.dialect.name == "sqlite"
+        # SQLite has one writer: waiting here, in order, beats SQLITE_BUSY after a time-out.
+        self._writer = asyncio.Lock() if self.sqlite else None
+        if self.sqlite:
+            _prepare_sqlite(self.engine)
+
+    async def write(self, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The value of `fn(connection, ...)`, committed; rolled back if it raises.
+
+        Raises:
+            Conflict: a constraint refused it.
+            Unavailable: the database does not answer, or its disk is full.
+        """
+        async with AsyncExitStack() as stack:
+            if self._writer is not None:
+                await stack.enter_async_context(self._writer)
+            return await asyncio.to_thread(self.run, fn, *args, **kwargs)
+
+    async def read(self, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `write`, for functions that change nothing; readers do not wait for the writer."""
+        return await asyncio.to_thread(self.run, fn, *args, **kwargs)
+
+    def run(self, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same in this thread, for commands and tests."""
+        try:
+            with self.engine.begin() as connection:
+                return fn(connection, *args, **kwargs)
+        except exc.IntegrityError as error:
+            raise Conflict("The database refused a change that contradicts what it holds.") from error
+        except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+            raise Unavailable(
+                "The database does not answer.", hint="Nothing was changed; try again, or look at its disk and its log."
+            ) from error
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to `revision`; a fresh database gets all of it."""
+        self.run(_migrate, revision)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _migrate(connection: sa.Connection, revision: str) -> None:
+    with resources.as_file(resources.files("aiinfn_hub.store") / "migrations") as folder:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(folder))
+        config.attributes["connection"] = connection
+        if revision == "base":
+            alembic.command.downgrade(config, revision)
+        else:
+            alembic.command.upgrade(config, revision)
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    """Write-ahead log, enforced foreign keys, and transactions that begin when SQLAlchemy says so.
+
+    The last is SQLAlchemy's own recipe for pysqlite, whose implicit BEGIN would leave schema changes outside of the
+    transaction and let two readers upgrade into a deadlock.
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,170 @@
+"""Every table of the service, as alembic made them.
+
+Times are Unix seconds (UTC) in double precision, sizes bytes, CPU millicores.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+#: Stable names for constraints, so that a migration can drop one on either database.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: What was seen of a pod, append-only; the natural key makes a replayed watch harmless.
+observation = Table(
+    "observation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("pod_uid", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("resource_version", Text, nullable=False),
+    Column("observed_at", Double, nullable=False),
+    Column("payload", JSON, nullable=False),
+    UniqueConstraint("source", "pod_uid", "kind", "resource_version"),
+    Index(None, "pod_uid", "observed_at"),
+)
+
+#: One session or one attempt of a job: what it held, from when to when, and how that is known; from observations.
+record = Table(
+    "record",
+    metadata,
+    Column("pod_uid", Text, primary_key=True),
+    Column("attempt", Integer, nullable=False, default=1),
+    Column("kind", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("activity", Text, nullable=False),
+    Column("activity_reason", Text, nullable=False, default=""),
+    Column("flavour", Text, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("weight", Double, nullable=False),
+    Column("resource", Text, nullable=False, default=""),
+    Column("model", Text, nullable=False, default=""),
+    Column("cpu_millis", Integer, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("pod_name", Text, nullable=False),
+    Column("node", Text, nullable=False, default=""),
+    Column("server", Text, nullable=False, default=""),
+    Column("run_id", Text, nullable=False, default=""),
+    Column("created_at", Double, nullable=False),
+    Column("held_from", Double),
+    Column("ran_from", Double),
+    Column("ran_to", Double),
+    Column("held_to", Double),
+    Column("last_seen", Double, nullable=False),
+    Column("end_source", Text, nullable=False, default=""),
+    Column("uncertainty_s", Double, nullable=False, default=0.0),
+    Column("exit_code", Integer),
+    Index(None, "person", "held_from"),
+    Index(None, "activity", "held_from"),
+    Index(None, "held_to"),
+    Index(None, "run_id"),
+)
+
+#: A job that a person asked for: the truth of the offload room.
+run = Table(
+    "run",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("activity", Text, nullable=False),
+    Column("activity_reason", Text, nullable=False, default=""),
+    Column("request", JSON, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("target", Text, nullable=False),
+    Column("flavour", Text, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("image", Text, nullable=False, default=""),
+    Column("job_name", Text, nullable=False, default=""),
+    Column("job_uid", Text, nullable=False, default=""),
+    Column("attempt", Integer, nullable=False, default=1),
+    Column("submitted_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("exit_code", Integer),
+    Column("verdict", Text, nullable=False, default=""),
+    Column("missing", JSON, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    Column("capability_hash", Text, nullable=False, default=""),
+    Column("capability_expires_at", Double),
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("frames", Integer, nullable=False, default=0),
+    Column("frame_bytes", BigInteger, nullable=False, default=0),
+    Column("updated_at", Double, nullable=False),
+    UniqueConstraint("owner", "idempotency_key"),
+    Index(None, "owner", "submitted_at"),
+    Index(None, "state"),
+)
+
+#: One pod of a run. Its token dies with it, so that a late first attempt cannot write over the second.
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("run_id", Text, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("pod_uid", Text, nullable=False, unique=True),
+    Column("token_hash", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("end_reason", Text, nullable=False, default=""),
+)
+
+#: An output of a run, as nbformat writes it; `seq` is the order that everybody sees.
+frame = Table(
+    "frame",
+    metadata,
+    Column("run_id", Text, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("attempt_seq", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    UniqueConstraint("run_id", "attempt", "attempt_seq"),
+)
+
+#: A value that a run returned; its bytes are the owner's blob of that hash.
+result = Table(
+    "result",
+    metadata,
+    Column("run_id", Text, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("codec", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("summary", Text, nullable=False, default=""),
+)
+
+#: Bytes by content; the name space is the person, so that a hash tells nobody what somebody else has.
+blob = Table(
+    "blob",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("last_used", Double, nullable=False),
+)
