@@ -77,7 +77,7 @@ class Resources(Wire, frozen=True):
 
 
 class JobRequest(Wire, frozen=True):
-    """A cell (or function) to run elsewhere. The person, the activity and the place come from the service, never from here."""
+    """A cell (or function) to run elsewhere; the person, the activity and the place are never taken from here."""
 
     name: str
     source: str

@@ -49,11 +49,11 @@ class Database:
         async with AsyncExitStack() as stack:
             if self._writer is not None:
                 await stack.enter_async_context(self._writer)
-            return await asyncio.to_thread(self.run, fn, *args, **kwargs)
+            return await asyncio.to_thread(lambda: self.run(fn, *args, **kwargs))
 
     async def read(self, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `write`, for functions that change nothing; readers do not wait for the writer."""
-        return await asyncio.to_thread(self.run, fn, *args, **kwargs)
+        return await asyncio.to_thread(lambda: self.run(fn, *args, **kwargs))
 
     def run(self, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same in this thread, for commands and tests."""

@@ -65,7 +65,7 @@ def running_postgres() -> Iterator[str]:
             for path in (folder, data):
                 os.chown(path, int(prefix[1].split("=")[1]), -1)
         subprocess.run(
-            [*prefix, binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"],
+            [*prefix, binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "--locale=C.UTF-8"],
             check=True, stdout=log, stderr=log, cwd="/",
         )  # fmt: skip
         server = subprocess.Popen(

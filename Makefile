@@ -1,0 +1,42 @@
+# Every target makes .venv from constraints.txt if it is not there. PYTHON names the interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test test-browser test-cluster lint docs bench screenshots clean
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "aiinfn needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (about two minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/aiinfn demo $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -m 'not browser and not cluster' $(ARGS)
+
+test-browser: $(STAMP)
+	$(BIN)/python -m pytest -q -m browser $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_budget.py
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W -n --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench $(ARGS)
+
+screenshots: $(STAMP)
+	AIINFN_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q -m browser $(ARGS)
+
+clean:
+	rm -rf .venv docs/_build
