@@ -1,0 +1,59 @@
+"""Labels, annotations and names that everything we create in Kubernetes carries, and everything we watch is found by."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+PREFIX = "aiinfn.infn.it/"
+
+KIND = PREFIX + "kind"
+ACTIVITY = PREFIX + "activity"
+FLAVOUR = PREFIX + "flavour"
+PERSON = PREFIX + "person"
+RUN = PREFIX + "run"
+
+#: The true user name; the label holds its slug, because a label value cannot hold every name.
+PERSON_NAME = PREFIX + "person-name"
+#: Name of the JupyterHub server; "" is the default one.
+SERVER = PREFIX + "server"
+#: How the activity was chosen ("the only one", "chosen"); accounting shows it when somebody asks.
+ACTIVITY_REASON = PREFIX + "activity-reason"
+
+#: Values of the label KIND.
+SESSION, JOB = "session", "job"
+
+QUEUE = "kueue.x-k8s.io/queue-name"
+PRIORITY = "kueue.x-k8s.io/priority-class"
+
+#: WorkloadPriorityClasses; entitled by what runs, never typed by a person.
+INTERACTIVE, BATCH = "interactive", "batch"
+
+_MAX_SLUG = 48  # leaves room for prefixes and suffixes within the 63 characters of a DNS label
+_SAFE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_HASHED = re.compile(r".*-[0-9a-f]{8}")
+_UNSAFE_RUN = re.compile(r"[^a-z0-9]+")
+
+
+def slug(text: str) -> str:
+    """A DNS label and label value (at most 48 characters) that stands for `text` and for nothing else.
+
+    A text that is safe already stays as it is. Any other is reduced to what is safe and gets eight hexadecimal
+    digits of its SHA-256. A safe text that ends like such a slug is treated as unsafe, so that nobody can choose
+    a name that is somebody else's slug.
+    """
+    if len(text) <= _MAX_SLUG and _SAFE.fullmatch(text) and not _HASHED.fullmatch(text):
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    kept = _UNSAFE_RUN.sub("-", text.lower()).strip("-")[: _MAX_SLUG - 9].strip("-")
+    return f"{kept or 'x'}-{digest}"
+
+
+def interactive_queue(activity: str) -> str:
+    """The LocalQueue of an activity's sessions."""
+    return f"{activity}-{INTERACTIVE}"
+
+
+def batch_queue(activity: str) -> str:
+    """The LocalQueue of an activity's jobs."""
+    return f"{activity}-{BATCH}"

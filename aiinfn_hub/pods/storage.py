@@ -1,0 +1,63 @@
+"""The volumes of a pod: what the platform offers, cut to one person and one activity."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from aiinfn_hub.catalogue.models import Activity, Platform, Volume
+from aiinfn_hub.contract.quantities import format_bytes
+from aiinfn_hub.pods.names import slug
+
+Manifests = list[dict[str, Any]]
+
+
+def storage(
+    platform: Platform, person: str, activity: Activity, wanted: Collection[str] = ()
+) -> tuple[Manifests, Manifests]:
+    """The pod's `volumes` and the container's `volumeMounts`.
+
+    Args:
+        platform: the catalogue.
+        person: the person's true name.
+        activity: the activity that is charged; its share is the only one mounted.
+        wanted: names of the optional volumes to mount beside those that everybody gets.
+
+    Raises:
+        InvalidInput: `wanted` names a volume that the platform does not have.
+    """
+    asked = {platform.volume(name).name for name in wanted}
+    chosen = [volume for volume in platform.volumes if not volume.optional or volume.name in asked]
+    volumes = [{"name": _object_name(volume)} | _source(volume, person, activity) for volume in chosen]
+    return volumes, [_mount(volume, person, activity) for volume in chosen]
+
+
+def _object_name(volume: Volume) -> str:
+    return f"volume-{slug(volume.name)}"
+
+
+def _fill(template: str, person: str, activity: Activity) -> str:
+    """`{person}` and `{activity}` as slugs: one path component each, whatever the names hold."""
+    return template.replace("{person}", slug(person)).replace("{activity}", slug(activity.name))
+
+
+def _source(volume: Volume, person: str, activity: Activity) -> dict[str, Any]:
+    if volume.kind == "scratch":
+        return {"emptyDir": {"sizeLimit": format_bytes(volume.size)} if volume.size else {}}
+    if volume.kind == "object-store":
+        # Credentials as a file; the pod starts without them too, and the person's tools say what is missing.
+        name = _fill(volume.secret, person, activity)
+        return {"secret": {"secretName": name, "optional": True, "defaultMode": 0o440}}
+    claim: dict[str, Any] = {"claimName": volume.claim}
+    return {"persistentVolumeClaim": claim | ({"readOnly": True} if volume.read_only else {})}
+
+
+def _mount(volume: Volume, person: str, activity: Activity) -> dict[str, Any]:
+    mount: dict[str, Any] = {"name": _object_name(volume), "mountPath": _fill(volume.mount, person, activity)}
+    if volume.sub_path:
+        mount["subPath"] = _fill(volume.sub_path, person, activity)
+    if volume.read_only or volume.kind in {"cvmfs", "object-store"}:
+        mount["readOnly"] = True
+    if volume.kind == "cvmfs":
+        mount["mountPropagation"] = "HostToContainer"  # repositories appear under it while the pod runs
+    return mount
