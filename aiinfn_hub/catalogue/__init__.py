@@ -1,0 +1,35 @@
+"""What the platform offers, read from one `platform.yaml`: flavours, images, volumes, sites, activities. Pure."""
+
+from aiinfn_hub.catalogue.loader import example_path, load_platform, parse_platform
+from aiinfn_hub.catalogue.models import (
+    Access,
+    Activity,
+    CpuSteps,
+    Flavour,
+    Image,
+    MemorySteps,
+    Platform,
+    Site,
+    Steps,
+    Toleration,
+    Volume,
+)
+from aiinfn_hub.catalogue.policy import ImagePolicy
+
+__all__ = [
+    "Access",
+    "Activity",
+    "CpuSteps",
+    "Flavour",
+    "Image",
+    "ImagePolicy",
+    "MemorySteps",
+    "Platform",
+    "Site",
+    "Steps",
+    "Toleration",
+    "Volume",
+    "example_path",
+    "load_platform",
+    "parse_platform",
+]

@@ -1,0 +1,193 @@
+"""What must hold between the parts of a platform file; each rule speaks of whatever can be read, broken parts aside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from aiinfn_hub.catalogue.document import Finding, Location
+from aiinfn_hub.catalogue.models import Flavour, Image, Site, Steps, Toleration, Volume
+from aiinfn_hub.catalogue.policy import ImagePolicy
+from aiinfn_hub.catalogue.references import parse_reference
+
+Part = TypeVar("Part", bound=BaseModel)
+SECTIONS = ("flavours", "images", "volumes", "sites", "activities")
+#: Section, key, and the section whose names the key's values are.
+REFERENCES = (
+    ("flavours", "activities", "activities"),
+    ("sites", "flavours", "flavours"),
+    ("images", "redirect", "images"),
+)
+
+
+def check(data: Any) -> Iterator[Finding]:
+    """Every mistake between the parts of the data, and inside parts whose keys and values are right each by itself."""
+    yield from _unique_names(data)
+    yield from _known_references(data)
+    yield from _redirects_end(data)
+    yield from _images(data)
+    yield from _one_of_a_kind(data)
+    for index, flavour in _parsed(data, "flavours", Flavour):
+        yield from _flavour(("flavours", index), flavour)
+    for index, volume in _parsed(data, "volumes", Volume):
+        yield from _volume(("volumes", index), volume)
+    for index, site in _parsed(data, "sites", Site):
+        yield from _site(("sites", index), site)
+
+
+def _items(data: Any, section: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The mappings of a section as they were written, with their indices."""
+    section_data = data.get(section) if isinstance(data, dict) else None
+    for index, item in enumerate(section_data if isinstance(section_data, list) else []):
+        if isinstance(item, dict):
+            yield index, item
+
+
+def _parsed(data: Any, section: str, model: type[Part]) -> Iterator[tuple[int, Part]]:
+    """The items of a section that have no mistake by themselves (the others are reported with theirs)."""
+    for index, item in _items(data, section):
+        try:
+            yield index, model.model_validate(item, by_alias=True, by_name=False)
+        except ValidationError:
+            continue
+
+
+def _names(data: Any, section: str) -> list[str]:
+    return [item["name"] for _, item in _items(data, section) if isinstance(item.get("name"), str)]
+
+
+def _repeats(data: Any, section: str, key: str) -> Iterator[tuple[int, str, str]]:
+    """Index, value and first owner's name where the value of a key was had before in the section."""
+    owners: dict[str, str] = {}
+    for index, item in _items(data, section):
+        value = item.get(key)
+        if not isinstance(value, str | int):
+            continue
+        if str(value) in owners:
+            yield index, str(value), owners[str(value)]
+        owners.setdefault(str(value), str(item.get("name", f"number {index}")))
+
+
+def _unique_names(data: Any) -> Iterator[Finding]:
+    for section in SECTIONS:
+        for index, name, _ in _repeats(data, section, "name"):
+            yield Finding((section, index, "name"), f"{name!r} is the name of another one of the {section}")
+    for section, key in (("activities", "gid"), ("volumes", "mount")):
+        for index, value, owner in _repeats(data, section, key):
+            yield Finding((section, index, key), f"{value} is taken by {owner!r}")
+
+
+def _known_references(data: Any) -> Iterator[Finding]:
+    for section, key, target in REFERENCES:
+        names = _names(data, target)
+        for index, item in _items(data, section):
+            value = item.get(key)
+            given = value if isinstance(value, list) else [value]
+            for position, name in enumerate(given):
+                if isinstance(name, str) and name and name not in names:
+                    place = (section, index, key, position) if isinstance(value, list) else (section, index, key)
+                    near = get_close_matches(name, names, n=1)
+                    yield Finding(place, f"there is no {name!r} among the {target}", "".join(near))
+
+
+def _redirects_end(data: Any) -> Iterator[Finding]:
+    redirects = {item.get("name"): item.get("redirect") for _, item in _items(data, "images")}
+    for index, item in _items(data, "images"):
+        trail, name = [], item.get("name")
+        while isinstance(name, str) and name and name not in trail:
+            trail.append(name)
+            name = redirects.get(name)
+        if name and name == item.get("name"):
+            yield Finding(("images", index, "redirect"), f"redirects in a circle: {' -> '.join([*trail, name])}")
+
+
+def _images(data: Any) -> Iterator[Finding]:
+    images = dict(_parsed(data, "images", Image))
+    if images and len(images) == len(list(_items(data, "images"))) and all(image.hidden for image in images.values()):
+        yield Finding(("images",), "every image is hidden; nobody could choose one")
+    try:
+        policy = ImagePolicy.model_validate(data.get("image_policy", {}))
+    except (ValidationError, AttributeError):
+        return
+    for index, image in images.items():
+        if not parse_reference(image.ref).registry and not policy.docker_hub:
+            message = "names no registry; write it out, or let image_policy.registries name docker.io"
+            yield Finding(("images", index, "ref"), message, f"docker.io/{image.ref}")
+
+
+def _one_of_a_kind(data: Any) -> Iterator[Finding]:
+    for section, kind, message in (
+        ("volumes", "home", "is another home; a person has one"),
+        ("sites", "local", "is another local site; there is one cluster"),
+    ):
+        # Local is what a site is unless it says otherwise.
+        default = "local" if section == "sites" else None
+        found = [index for index, item in _items(data, section) if item.get("kind", default) == kind]
+        for index in found[1:]:
+            yield Finding((section, index, "kind"), message)
+
+
+def _flavour(place: Location, flavour: Flavour) -> Iterator[Finding]:
+    if flavour.accelerator and not flavour.resource:
+        yield Finding(
+            (*place, "resource"), "is missing: the resource that nodes offer for this accelerator", "nvidia.com/gpu"
+        )
+    if flavour.accelerator and not flavour.weight:
+        yield Finding(
+            (*place, "compute_weight"), "must be given (or memory_weight): otherwise its use is never charged"
+        )
+    if not flavour.accelerator and (flavour.resource or flavour.mig):
+        yield Finding(
+            (*place, "vendor"), f"is none, but the flavour asks for {flavour.resource or flavour.mig}", "nvidia"
+        )
+    if flavour.mig and flavour.accelerator and flavour.vendor != "nvidia":
+        yield Finding((*place, "mig"), f"{flavour.vendor} cards have no MIG slices")
+    if flavour.mig and "/mig-" in flavour.resource and not flavour.resource.endswith(f"/mig-{flavour.mig}"):
+        yield Finding((*place, "mig"), f"{flavour.mig} is not the slice of {flavour.resource}")
+    yield from _steps((*place, "cpu"), flavour.cpu)
+    yield from _steps((*place, "memory"), flavour.memory)
+    yield from _tolerations(place, flavour.tolerations)
+
+
+def _steps(place: Location, steps: Steps) -> Iterator[Finding]:
+    if steps.default not in steps.choices:
+        yield Finding((*place, "default"), "is not one of the choices")
+    if any(count > 1 for count in Counter(steps.choices).values()):
+        yield Finding((*place, "choices"), "has the same amount twice")
+
+
+def _tolerations(place: Location, tolerations: tuple[Toleration, ...]) -> Iterator[Finding]:
+    for index, toleration in enumerate(tolerations):
+        if toleration.operator == "Exists" and toleration.value:
+            yield Finding(
+                (*place, "tolerations", index, "value"), "needs the operator Equal; Exists takes any value", "Equal"
+            )
+
+
+def _volume(place: Location, volume: Volume) -> Iterator[Finding]:
+    if volume.kind == "scratch" and volume.claim:
+        yield Finding((*place, "claim"), "cannot be: scratch lives on the node and goes with the session")
+    if volume.kind != "scratch" and volume.size:
+        yield Finding((*place, "size"), "is for scratch; the size of a claim is set where it is made")
+    if volume.kind not in ("scratch", "object-store") and not volume.claim:
+        yield Finding((*place, "claim"), f"is missing: the PersistentVolumeClaim that holds the {volume.kind} volume")
+    placeholder = {"home": "{person}", "activity": "{activity}"}.get(volume.kind, "")
+    if placeholder not in volume.sub_path:
+        message = f"must contain {placeholder}: otherwise everybody gets the same folder"
+        yield Finding((*place, "sub_path"), message, placeholder)
+
+
+def _site(place: Location, site: Site) -> Iterator[Finding]:
+    if site.kind == "local" and site.backend:
+        yield Finding((*place, "backend"), "is for sites of kind interlink")
+    if site.kind == "interlink" and not site.backend:
+        yield Finding((*place, "backend"), "is missing: htcondor, slurm, podman or kubernetes")
+    if site.kind == "interlink" and not site.flavours:
+        yield Finding((*place, "flavours"), "is missing: name the flavours that the site can run")
+    if site.kind == "interlink" and not site.node_selector:
+        yield Finding((*place, "node_selector"), "is missing: the label of its virtual node", "kubernetes.io/hostname")
+    yield from _tolerations(place, site.tolerations)
