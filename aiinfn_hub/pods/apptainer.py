@@ -10,6 +10,8 @@ from aiinfn_hub.errors import InvalidInput
 
 _SEGMENT = r"[A-Za-z0-9._+:@=][A-Za-z0-9._+:@=-]*"  # no leading "-": it would be read as an option somewhere
 _PATH = re.compile(rf"(?:/{_SEGMENT})+")
+#: Apptainer separates source, target and options of a bind with ":" and several binds with ",".
+_FOLDER = re.compile(r"(?:/[A-Za-z0-9._+@-]+)+")
 _DEVICES = {"nvidia": ["--nv"], "amd": ["--rocm"]}
 
 
@@ -37,5 +39,7 @@ def apptainer_command(path: str, command: Sequence[str], flavour: Flavour, binds
     """
     options = ["--no-mount", "hostfs", *_DEVICES.get(flavour.vendor, [])]
     for folder in binds:
-        options += ["--bind", apptainer_path(folder)]
+        if _FOLDER.fullmatch(folder) is None or ".." in folder.split("/"):
+            raise InvalidInput(f"{folder[:80]!r} cannot be shown inside an Apptainer image.")
+        options += ["--bind", folder]
     return ["apptainer", "exec", *options, apptainer_path(path), *command]

@@ -1,4 +1,4 @@
-"""Labels, annotations and names that everything we create in Kubernetes carries, and everything we watch is found by."""
+"""Labels, annotations and names by which everything that we create in Kubernetes is found again."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ PERSON_NAME = PREFIX + "person-name"
 SERVER = PREFIX + "server"
 #: How the activity was chosen ("the only one", "chosen"); accounting shows it when somebody asks.
 ACTIVITY_REASON = PREFIX + "activity-reason"
+#: Seconds after the start at which a session is asked whether it is still needed.
+LIFETIME = PREFIX + "lifetime-s"
 
 #: Values of the label KIND.
 SESSION, JOB = "session", "job"

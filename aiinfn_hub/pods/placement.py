@@ -26,16 +26,15 @@ def placement(flavour: Flavour, site: Site | None = None) -> dict[str, Any]:
         terms = {"nodeSelectorTerms": [{"matchExpressions": required}]}
         node_affinity["requiredDuringSchedulingIgnoredDuringExecution"] = terms
     if not flavour.accelerator and site is None:
-        node_affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [_AVOID_ACCELERATORS]
+        node_affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [_avoid_accelerators()]
     tolerations = [*flavour.tolerations, *(site.tolerations if site else ())]
     found: dict[str, Any] = {"tolerations": [_toleration(t) for t in dict.fromkeys(tolerations)]}
     return found | ({"affinity": {"nodeAffinity": node_affinity}} if node_affinity else {})
 
 
-_AVOID_ACCELERATORS: dict[str, Any] = {
-    "weight": 100,
-    "preference": {"matchExpressions": [{"key": key, "operator": "DoesNotExist"} for key in ACCELERATOR_LABELS]},
-}
+def _avoid_accelerators() -> dict[str, Any]:
+    absent = [{"key": key, "operator": "DoesNotExist"} for key in ACCELERATOR_LABELS]
+    return {"weight": 100, "preference": {"matchExpressions": absent}}
 
 
 def _merged(flavour: Mapping[str, str], site: Mapping[str, str]) -> dict[str, str]:

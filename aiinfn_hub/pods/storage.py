@@ -28,7 +28,7 @@ def storage(
     """
     asked = {platform.volume(name).name for name in wanted}
     chosen = [volume for volume in platform.volumes if not volume.optional or volume.name in asked]
-    volumes = [{"name": _object_name(volume)} | _source(volume, person, activity) for volume in chosen]
+    volumes = [{"name": _object_name(volume)} | _source(volume) for volume in chosen]
     return volumes, [_mount(volume, person, activity) for volume in chosen]
 
 
@@ -41,19 +41,18 @@ def _fill(template: str, person: str, activity: Activity) -> str:
     return template.replace("{person}", slug(person)).replace("{activity}", slug(activity.name))
 
 
-def _source(volume: Volume, person: str, activity: Activity) -> dict[str, Any]:
+def _source(volume: Volume) -> dict[str, Any]:
     if volume.kind == "scratch":
         return {"emptyDir": {"sizeLimit": format_bytes(volume.size)} if volume.size else {}}
     if volume.kind == "object-store":
-        # Credentials as a file; the pod starts without them too, and the person's tools say what is missing.
-        name = _fill(volume.secret, person, activity)
-        return {"secret": {"secretName": name, "optional": True, "defaultMode": 0o440}}
+        # Credentials as files; the pod starts without them too, and the person's tools say what is missing.
+        return {"secret": {"secretName": volume.secret, "optional": True, "defaultMode": 0o440}}
     claim: dict[str, Any] = {"claimName": volume.claim}
     return {"persistentVolumeClaim": claim | ({"readOnly": True} if volume.read_only else {})}
 
 
 def _mount(volume: Volume, person: str, activity: Activity) -> dict[str, Any]:
-    mount: dict[str, Any] = {"name": _object_name(volume), "mountPath": _fill(volume.mount, person, activity)}
+    mount: dict[str, Any] = {"name": _object_name(volume), "mountPath": volume.mount}
     if volume.sub_path:
         mount["subPath"] = _fill(volume.sub_path, person, activity)
     if volume.read_only or volume.kind in {"cvmfs", "object-store"}:
