@@ -26,12 +26,13 @@ class Grammar:
 
     def check(self, value: str) -> str:
         """Return the value, or refuse it with the sentence."""
-        if re.fullmatch(self.pattern, value, re.ASCII) is None or len(value) > self.longest:
-            raise PydanticCustomError("grammar", "{value} is not {sentence}", {"value": repr(value)} | self._context())
+        if len(value) > self.longest:
+            raise PydanticCustomError("grammar", "is longer than {longest} characters", {"longest": self.longest})
+        if re.fullmatch(self.pattern, value, re.ASCII) is None:
+            raise PydanticCustomError(
+                "grammar", "{value} is not {sentence}", {"value": repr(value), "sentence": self.sentence}
+            )
         return value
-
-    def _context(self) -> dict[str, Any]:
-        return {"sentence": f"{self.sentence} (at most {self.longest} characters)."}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self.check, handler(source))

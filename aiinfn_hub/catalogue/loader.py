@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -46,7 +47,7 @@ def parse_platform(text: str, file: str = "platform.yaml") -> Platform:
         CatalogueInvalid: as `load_platform`.
     """
     document = read_document(text)
-    if document.data is None:
+    if document.data is None and document.findings:
         raise _invalid(file, document, list(document.findings))
     findings = [*document.findings, *check(document.data)]
     try:
@@ -71,9 +72,18 @@ def _invalid(file: str, document: Document, findings: list[Finding]) -> Catalogu
     ]
     problems.sort(key=lambda problem: (problem["line"], problem["path"]))
     count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    lines = "\n".join(problem_line(problem) for problem in problems)
     return CatalogueInvalid(
-        f"{file} has {count}.", hint=f"See them all with: aiinfn platform check {file}", details={"problems": problems}
+        f"{file} has {count}:\n{lines}\n",
+        hint=f"Correct the file, then: aiinfn platform check {file}",
+        details={"problems": problems},
     )
+
+
+def problem_line(problem: Mapping[str, Any]) -> str:
+    """One of `details["problems"]` as compilers write it: file:line: path: message (nearest: key)."""
+    nearest = f" (nearest: {problem['nearest']})" if problem["nearest"] else ""
+    return f"{problem['file']}:{problem['line']}: {problem['path'] or 'the file'}: {problem['message']}{nearest}"
 
 
 def _structure(error: ValidationError, data: Any) -> Iterator[Finding]:
@@ -85,6 +95,9 @@ def _structure(error: ValidationError, data: Any) -> Iterator[Finding]:
             yield _unknown_key(location, data)
         elif item["type"] == "missing":
             yield Finding(location, "is missing")
+        elif item["type"] == "too_short" and item["input"]:
+            # Its items have mistakes of their own; pydantic counts those without.
+            continue
         else:
             yield Finding(location, _sentence(item), _nearest_value(item))
 
@@ -98,10 +111,13 @@ def _sentence(item: ErrorDetails) -> str:
 
 
 def _nearest_value(item: ErrorDetails) -> str:
-    if item["type"] != "literal_error" or not isinstance(item["input"], str):
+    given = item["input"]
+    if item["type"] == "string_type" and isinstance(given, bool | int | float):
+        return json.dumps(str(given).lower())
+    if item["type"] != "literal_error" or not isinstance(given, str):
         return ""
     expected = [part.strip("'") for part in item["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-    return next(iter(get_close_matches(item["input"], expected, n=1)), "")
+    return next(iter(get_close_matches(given, expected, n=1)), "")
 
 
 def _unknown_key(location: Location, data: Any) -> Finding:
@@ -110,9 +126,10 @@ def _unknown_key(location: Location, data: Any) -> Finding:
         data = data[part]
         if isinstance(part, str) and model is not None:
             model = _model_of(_fields(model)[part].annotation)
-    unused = [key for key in _fields(model) if key not in data] if model else []
-    near = get_close_matches(str(location[-1]), unused, n=1, cutoff=0.5)
-    return Finding(location, "unknown key" if near else f"unknown key; left are: {', '.join(unused)}", "".join(near))
+    keys = list(_fields(model)) if model else []
+    unused = [key for key in keys if key not in data]
+    near = get_close_matches(str(location[-1]), unused, n=1) or get_close_matches(str(location[-1]), keys, n=1)
+    return Finding(location, "unknown key" if near else f"unknown key; known are: {', '.join(keys)}", "".join(near))
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -1,0 +1,84 @@
+"""The `aiinfn` command; its subcommands are entry points of the group `aiinfn.commands`.
+
+Exit codes: 0 done; 1 it did not work, and stderr says why and what to do next; 2 wrong usage; 130 interrupted.
+A subcommand is a function `register(subparsers)` whose parsers set `func`: from the arguments to an exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+
+from aiinfn_hub import __version__
+from aiinfn_hub.errors import AiinfnError, Unavailable
+
+GROUP = "aiinfn.commands"
+#: Where a subcommand lives, and the extra that brings what it imports; the first that fits.
+EXTRAS = {"aiinfn_hub.local": "aiinfn[demo]", "aiinfn_hub": "aiinfn[hub]", "aiinfn_labext": "aiinfn[lab]"}
+EPILOG = "Exit codes: 0 done, 1 it did not work (stderr says why), 2 wrong usage, 130 interrupted."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code.
+
+    Raises:
+        SystemExit: by argparse, with 0 after help and version, with 2 on wrong usage.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    args = build_parser(_needed(list(entry_points(group=GROUP)), argv)).parse_args(argv)
+    try:
+        code = int(args.func(args))
+        sys.stdout.flush()
+    except AiinfnError as error:
+        print(f"aiinfn: {error.message}", error.hint, sep="\n" if error.hint else "", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; without this, Python complains again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def build_parser(commands: Iterable[EntryPoint]) -> argparse.ArgumentParser:
+    """The parser with these subcommands; one that cannot be imported is listed with what it needs."""
+    parser = argparse.ArgumentParser(prog="aiinfn", description="Sessions, jobs and accounting of GPUs.", epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"aiinfn {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in sorted(commands, key=lambda command: command.name):
+        try:
+            register = command.load()
+        except ImportError as error:
+            _register_missing(subparsers, command, error)
+        else:
+            register(subparsers)
+    return parser
+
+
+def _needed(commands: list[EntryPoint], argv: Sequence[str]) -> list[EntryPoint]:
+    """The one command that is called, so that `aiinfn offload` does not wait for the imports of the hub; or all."""
+    return [command for command in commands if command.name in argv[:1]] or commands
+
+
+def _register_missing(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], command: EntryPoint, error: ImportError
+) -> None:
+    needs = next((extra for place, extra in EXTRAS.items() if _is_in(command.module, place)), "another package")
+    parser = subparsers.add_parser(command.name, help=f"needs {needs}", add_help=False)
+    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    parser.set_defaults(func=_refuse(command.name, needs, str(error)))
+
+
+def _is_in(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
+
+
+def _refuse(name: str, needs: str, reason: str) -> Callable[[argparse.Namespace], int]:
+    def refuse(_args: argparse.Namespace) -> int:
+        raise Unavailable(f"`aiinfn {name}` needs {needs}: {reason}.", hint=f"Install it: pip install '{needs}'")
+
+    return refuse
