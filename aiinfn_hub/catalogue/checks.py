@@ -169,12 +169,17 @@ def _tolerations(place: Location, tolerations: tuple[Toleration, ...]) -> Iterat
 
 
 def _volume(place: Location, volume: Volume) -> Iterator[Finding]:
-    if volume.kind == "scratch" and volume.claim:
-        yield Finding((*place, "claim"), "cannot be: scratch lives on the node and goes with the session")
+    holds_claim = volume.kind not in ("scratch", "object-store")
+    if holds_claim and not volume.claim:
+        yield Finding((*place, "claim"), f"is missing: the PersistentVolumeClaim that holds the {volume.kind} volume")
+    if not holds_claim and volume.claim:
+        yield Finding((*place, "claim"), f"is not for volumes of kind {volume.kind}")
+    if volume.kind == "object-store" and not volume.secret:
+        yield Finding((*place, "secret"), "is missing: the Secret with the credentials of the object store")
+    if volume.kind != "object-store" and volume.secret:
+        yield Finding((*place, "secret"), "is for volumes of kind object-store", "object-store")
     if volume.kind != "scratch" and volume.size:
         yield Finding((*place, "size"), "is for scratch; the size of a claim is set where it is made")
-    if volume.kind not in ("scratch", "object-store") and not volume.claim:
-        yield Finding((*place, "claim"), f"is missing: the PersistentVolumeClaim that holds the {volume.kind} volume")
     placeholder = {"home": "{person}", "activity": "{activity}"}.get(volume.kind, "")
     if placeholder not in volume.sub_path:
         message = f"must contain {placeholder}: otherwise everybody gets the same folder"

@@ -55,14 +55,22 @@ class Model(BaseModel):
     may use either.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        use_attribute_docstrings=True,  # an editor shows them, from the JSON Schema
+    )
 
 
 class Access(Model):
     """Who may log in, and who operates the platform: groups of the IAM by full path."""
 
     allowed_groups: tuple[GroupPath, ...] = Field(min_length=1)
+    """Whoever is in none of these groups, or below them, cannot log in."""
     admin_groups: tuple[GroupPath, ...] = ()
+    """The operators."""
 
 
 class Toleration(Model):
@@ -104,20 +112,30 @@ class Flavour(Model):
     name: Name
     title: Title
     vendor: Literal["none", "nvidia", "amd", "intel", "xilinx"] = "none"
+    """Of the accelerator; none for CPU only."""
     model: str = ""
     mig: MigProfile = ""
+    """The slice, where a unit is not a whole card."""
     count: int = Field(1, ge=1, le=64)
+    """Devices in one unit of the flavour."""
     resource: ResourceName = ""
+    """What the device plugin of the nodes offers."""
     device_memory_bytes: Annotated[Bytes, Field(ge=0)] = Field(0, validation_alias="device_memory")
     node_selector: dict[LabelKey, LabelValue] = {}
+    """Labels that the node must have."""
     tolerations: tuple[Toleration, ...] = ()
     cpu: CpuSteps
     memory: MemorySteps
     compute_weight: Weight = 0.0
+    """Share of a whole A100 in cores."""
     memory_weight: Weight = 0.0
+    """Share of a whole A100 in memory."""
     max_lifetime_s: Seconds = Field(validation_alias="max_lifetime")
+    """How long one session may last before it must be extended."""
     activities: tuple[ObjectName, ...] = ()
+    """Who may use it; empty for everybody."""
     max_per_user: int | None = Field(None, ge=1)
+    """Units that one person may hold at the same time."""
 
     @property
     def accelerator(self) -> bool:
@@ -136,33 +154,40 @@ class Image(Model):
     name: Name
     title: Title
     ref: Annotated[str, AfterValidator(_image_reference)]
+    """With a tag or a digest."""
     apptainer: OptionalAbsolutePath = ""
+    """Where the same image is unpacked, for sites without a container runtime."""
     labels: dict[str, str] = {}
+    """What a person wants to know before choosing, such as the CUDA version."""
     hidden: bool = False
     redirect: str = ""
+    """Whoever asks for this image gets the one named."""
     description: str = ""
 
 
 class Volume(Model):
-    """Storage that sessions see; `sub_path` may contain {person} and {activity}. `size` is for scratch."""
+    """Storage that sessions see."""
 
     name: ObjectName
     kind: Literal["home", "activity", "public", "scratch", "cvmfs", "object-store"]
     mount: AbsolutePath
     claim: ExistingName = ""
+    """The PersistentVolumeClaim that holds it."""
     sub_path: SubPath = ""
+    """The folder of the claim that is mounted; {person} and {activity} are filled in."""
     size: Annotated[Bytes, Field(ge=0)] = 0
+    """The limit of a scratch volume; 0 for none."""
     read_only: bool = False
     optional: bool = False
-    default: bool = True
+    """A person chooses whether to have it."""
+    default: bool = False
+    """An optional volume is chosen at first."""
     secret: ExistingName = ""
+    """The Secret with the credentials of an object store, mounted as files."""
 
 
 class Site(Model):
-    """A place where jobs run: this cluster, or a virtual node of interLink with a batch system behind it.
-
-    `flavours` empty means every flavour (for the local site); `consent` asks the person before anything leaves for it.
-    """
+    """A place where jobs run: this cluster, or a virtual node of interLink with a batch system behind it."""
 
     name: Name
     kind: Literal["local", "interlink"] = "local"
@@ -171,23 +196,28 @@ class Site(Model):
     node_selector: dict[LabelKey, LabelValue] = {}
     tolerations: tuple[Toleration, ...] = ()
     carries_volumes: bool = False
+    """Whether claims are mounted there; virtual nodes leave them out."""
     carries_logs: bool = False
+    """Whether the output of a running pod can be read."""
     flavours: tuple[Name, ...] = ()
+    """What it can run; for the local site, empty means all."""
     consent: bool = False
+    """Whether a person is asked before anything leaves for it."""
 
 
 class Activity(Model):
-    """A project that is charged: the members of `group` work in it, those of `pi_group` lead it.
-
-    `gpu_hours` (weighted, None is no limit) may be used in every window of `window_days`.
-    """
+    """A project that is charged."""
 
     name: ObjectName
     title: Title
     group: GroupPath
+    """Its members may charge it."""
     pi_group: OptionalGroupPath = ""
+    """Its members lead it: they see what the activity used."""
     gid: int = Field(ge=1000, lt=2**31)
+    """The POSIX group that owns the files of its share."""
     gpu_hours: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Hours of a whole A100 in every window; none for no limit."""
     window_days: int = Field(30, ge=1, le=366)
 
 
