@@ -1,0 +1,174 @@
+"""How a run speaks to the service: plain HTTP with a bearer token, tried again while it makes sense."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import random
+import ssl
+import time
+import urllib.error
+import urllib.request
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, TypeVar
+
+from .frames import Frame
+
+_T = TypeVar("_T")
+#: Seconds one request may take, and the longest pause between two attempts.
+TIMEOUT_S = 30.0
+MAX_PAUSE_S = 15.0
+MAX_ANSWER = 64 * 1024**2
+
+
+class Refused(Exception):
+    """The service answered, and the answer is no; trying again would not help."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__("the service answered %d: %s" % (status, text))
+        self.status = status
+
+
+class Gone(Refused):
+    """The run is over, or a newer attempt has taken its place."""
+
+
+class Unreachable(Exception):
+    """No usable answer, for as long as we were willing to ask."""
+
+
+class Channel(Protocol):
+    """What a run asks of its service. `patience_s` is how long to try again (0: once); see the exceptions above."""
+
+    def exchange(self, capability: str, pod_uid: str, patience_s: float, /) -> float:
+        """Trade the capability for the working token; seconds between heartbeats."""
+
+    def fetch(self, sha256: str, patience_s: float, /) -> bytes:
+        """The bytes of an input, which have this hash."""
+
+    def frames(self, batch: List[Frame], /) -> Tuple[int, bool]:
+        """Deliver frames, once: the next sequence number that is expected, and whether the run is to be cancelled."""
+
+    def heartbeat(self) -> bool:
+        """Say that the run is alive, once: whether it is to be cancelled."""
+
+    def deliver(self, name: str, codec: str, data: bytes, summary: str, patience_s: float, /) -> None:
+        """Deliver one output."""
+
+    def result(self, report: Dict[str, Any], patience_s: float, /) -> None:
+        """Say how the run ended."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    # urllib would send the token along to wherever it is told to go.
+    def redirect_request(self, *_arguments: Any, **_options: Any) -> None:
+        return None
+
+
+class HttpChannel:
+    """The runner listener of the service.
+
+    Args:
+        url: base address, without the run.
+        run: identifier of the run.
+        sleep: pauses between attempts.
+    """
+
+    def __init__(self, url: str, run: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._base = "%s/runs/%s" % (url.rstrip("/"), run)
+        self._token = ""
+        self._sleep = sleep
+        self._opener = urllib.request.build_opener(
+            _NoRedirect, urllib.request.HTTPSHandler(context=ssl.create_default_context())
+        )
+
+    def exchange(self, capability: str, pod_uid: str, patience_s: float) -> float:
+        """Trade the capability for the working token; seconds between heartbeats."""
+        self._token = capability
+        answer = self._json("POST", "/exchange", {"pod_uid": pod_uid}, patience_s)
+        self._token = str(answer["token"])
+        return float(answer.get("heartbeat_s", 5))
+
+    def fetch(self, sha256: str, patience_s: float) -> bytes:
+        """The bytes of an input, with the hash that they must have."""
+
+        def attempt() -> bytes:
+            data = self._once("GET", "/inputs/" + sha256)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise Unreachable("input %s came damaged" % sha256)
+            return data
+
+        return self._patiently(attempt, patience_s)
+
+    def frames(self, batch: List[Frame]) -> Tuple[int, bool]:
+        """Deliver frames, once: the next sequence number that is expected, and whether the run is to be cancelled."""
+        answer = self._json("POST", "/frames", {"frames": batch})
+        return int(answer["next"]), bool(answer.get("cancel"))
+
+    def heartbeat(self) -> bool:
+        """Say that the run is alive: whether it is to be cancelled."""
+        return bool(self._json("POST", "/heartbeat", {}).get("cancel"))
+
+    def deliver(self, name: str, codec: str, data: bytes, summary: str, patience_s: float) -> None:
+        """Deliver one output."""
+        headers = {
+            "X-Aiinfn-Codec": codec,
+            "X-Aiinfn-Sha256": hashlib.sha256(data).hexdigest(),
+            "X-Aiinfn-Summary": summary.encode("ascii", "replace").decode("ascii"),
+            "Content-Type": "application/octet-stream",
+        }
+        self._patiently(lambda: self._once("PUT", "/outputs/" + name, data, headers), patience_s)
+
+    def result(self, report: Dict[str, Any], patience_s: float) -> None:
+        """Say how the run ended."""
+        self._json("POST", "/result", report, patience_s)
+
+    def _json(self, method: str, path: str, body: Dict[str, Any], patience_s: float = 0.0) -> Dict[str, Any]:
+        data = json.dumps(body).encode("ascii")
+
+        def attempt() -> Dict[str, Any]:
+            answer = self._once(method, path, data, {"Content-Type": "application/json"})
+            try:
+                decoded = json.loads(answer.decode("utf-8") or "{}")
+            except ValueError as error:
+                raise Unreachable("the answer is no JSON") from error
+            return decoded if isinstance(decoded, dict) else {}
+
+        return self._patiently(attempt, patience_s)
+
+    def _patiently(self, attempt: Callable[[], _T], patience_s: float) -> _T:
+        deadline = time.monotonic() + patience_s
+        pause = 0.25
+        while True:
+            try:
+                return attempt()
+            except Unreachable:
+                if time.monotonic() + pause > deadline:
+                    raise
+            self._sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  spreads load, hides nothing
+            pause = min(2 * pause, MAX_PAUSE_S)
+
+    def _once(
+        self, method: str, path: str, data: Optional[bytes] = None, headers: Optional[Dict[str, str]] = None
+    ) -> bytes:
+        request = urllib.request.Request(self._base + path, data=data, headers=headers or {}, method=method)  # noqa: S310
+        # Not in `headers`: this one is never sent on to another host.
+        request.add_unredirected_header("Authorization", "Bearer " + self._token)
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
+                content: bytes = answer.read(MAX_ANSWER)
+                return content
+        except urllib.error.HTTPError as error:
+            raise _refusal(error.code, error.read(2000).decode("utf-8", "replace")) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable("the service does not answer: %s" % error) from error
+
+
+def _refusal(status: int, text: str) -> Exception:
+    if status in (408, 425, 429) or status >= 500:
+        return Unreachable("the service answered %d" % status)
+    try:
+        text = json.loads(text)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        text = text[:200]
+    return (Gone if status in (409, 410) else Refused)(status, text)

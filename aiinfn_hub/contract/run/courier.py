@@ -1,0 +1,87 @@
+"""The thread that carries frames out and brings the wish to cancel back, whatever the person's code does meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from typing import Callable
+
+from .channel import MAX_PAUSE_S, Channel, Gone, Refused, Unreachable
+from .frames import FrameLog
+
+INTERVAL_S = 0.2
+
+
+class Courier(threading.Thread):
+    """Sends frames every `INTERVAL_S`, and a heartbeat when there was nothing to send.
+
+    Args:
+        log: where the frames come from.
+        channel: where they go.
+        heartbeat_s: seconds of silence after which the service gets a heartbeat.
+        stop: called with "cancelled", or "gone" when the service no longer knows this attempt.
+    """
+
+    def __init__(self, log: FrameLog, channel: Channel, heartbeat_s: float, stop: Callable[[str], None]) -> None:
+        super().__init__(name="aiinfn-courier", daemon=True)
+        self._log = log
+        self._channel = channel
+        self._heartbeat_s = heartbeat_s
+        self._stop_run = stop
+        self._heard = time.monotonic()
+        self._ending = threading.Event()
+        self._deadline = 0.0
+        self._left = False
+
+    def run(self) -> None:
+        """Until `finish`, or until the service wants no more."""
+        pause = INTERVAL_S
+        while not self._left:
+            last = self._ending.wait(pause)
+            try:
+                empty = self._step()
+                pause = INTERVAL_S if empty else 0.0
+            except Unreachable:
+                empty, pause = False, min(2 * max(pause, INTERVAL_S), MAX_PAUSE_S)
+                if last and time.monotonic() + pause > self._deadline:
+                    return
+                if last:
+                    time.sleep(pause)
+            except Exception:  # noqa: BLE001  a background loop: the run goes on without it
+                traceback.print_exc()
+                return
+            if last and empty:
+                return
+
+    def finish(self, patience_s: float) -> bool:
+        """Send what is left, for so many seconds at most: whether all of it was taken."""
+        self._deadline = time.monotonic() + patience_s
+        self._ending.set()
+        self.join(patience_s + 1)
+        return not self._log.take()
+
+    def _step(self) -> bool:
+        """One exchange with the service; whether there is nothing left to send."""
+        batch = self._log.take()
+        try:
+            if batch:
+                following, cancel = self._channel.frames(batch)
+                self._log.acknowledge(following)
+            elif time.monotonic() - self._heard >= self._heartbeat_s:
+                cancel = self._channel.heartbeat()
+            else:
+                return True
+        except Gone:
+            self._left = True
+            self._stop_run("gone")
+            return True
+        except Refused:
+            # Too many or too large for the service's limits: the pod's log still has them.
+            if batch:
+                self._log.acknowledge(batch[-1]["seq"] + 1)
+            cancel = False
+        self._heard = time.monotonic()
+        if cancel:
+            self._stop_run("cancelled")
+        return not batch

@@ -1,0 +1,101 @@
+"""Ends the person's code from outside: the time limit, a cancel, SIGTERM; politely first, then for good."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from typing import Any, Callable, NamedTuple, Optional
+
+#: Exit codes, as the Job's failure policy knows them.
+RAISED, MISMATCH, NO_INPUTS, NO_DELIVERY, TIME_OVER, TERMINATED = 70, 71, 72, 73, 124, 143
+
+
+class Ending(NamedTuple):
+    """How a run ended; without a state the service is not told, because another attempt may follow."""
+
+    code: int
+    state: str
+    verdict: str
+
+
+SUCCEEDED = Ending(0, "succeeded", "")
+STOPS = {
+    "terminated": Ending(TERMINATED, "", "stopped by the platform"),
+    "cancelled": Ending(TERMINATED, "", "cancelled"),
+    "gone": Ending(TERMINATED, "", "replaced by a newer attempt, or already over"),
+}
+
+
+class Watch:
+    """Watches over the main thread.
+
+    Args:
+        grace_s: how long the person's code may take to end after it was interrupted.
+        abandon: called in another thread when it did not end; must leave the process.
+    """
+
+    def __init__(self, grace_s: float, abandon: Callable[[Ending], None]) -> None:
+        self.ending: Optional[Ending] = None
+        self._grace_s = grace_s
+        self._abandon = abandon
+        self._phase = "before"
+        self._wake = threading.Event()
+        self._over = threading.Event()
+
+    def install(self) -> None:
+        """Receive SIGTERM from now on; as process 1 of a container we would not even die of it otherwise."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        # The handler of C writes the number there at once, also while the main thread is deep in C code.
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: self.stop(STOPS["terminated"]))
+        # A forked worker shares that pipe: the end of its pool, which is a SIGTERM to it, would look like ours.
+        os.register_at_fork(after_in_child=_forget_signals)
+        threading.Thread(target=self._signals, args=(reader,), name="aiinfn-signals", daemon=True).start()
+
+    def begin(self, limit_s: float) -> None:
+        """The person's code starts now, in this (the main) thread, and has so many seconds."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._phase = "running"
+        main = threading.get_ident()
+        threading.Thread(target=self._guard, args=(limit_s, main), name="aiinfn-watch", daemon=True).start()
+
+    def end(self) -> None:
+        """The person's code is over: a late interruption finds nobody, and SIGTERM no longer stops the delivery."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._phase = "after"
+        self._over.set()
+        self._wake.set()
+
+    def stop(self, ending: Ending) -> None:
+        """End the person's code; the first reason counts. Before it has started, there is nothing to save."""
+        if self._phase == "before" and ending.code == TERMINATED:
+            os._exit(TERMINATED)
+        if self._phase == "running" and self.ending is None:
+            self.ending = ending
+            self._wake.set()
+
+    def _signals(self, reader: int) -> None:
+        while True:
+            for number in os.read(reader, 64):
+                if number == signal.SIGTERM:
+                    self.stop(STOPS["terminated"])
+
+    def _guard(self, limit_s: float, main: int) -> None:
+        if not self._wake.wait(limit_s):
+            self.stop(Ending(TIME_OVER, "failed", "The time limit of %g s was over." % limit_s))
+        ending: Any = self.ending
+        if self._over.is_set() or ending is None:
+            return
+        with contextlib.suppress(OSError):  # the thread has just ended
+            # A signal wakes it from a sleep or a read, which `interrupt_main` does not.
+            signal.pthread_kill(main, signal.SIGINT)
+        if not self._over.wait(self._grace_s):
+            self._abandon(ending)
+
+
+def _forget_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
