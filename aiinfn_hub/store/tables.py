@@ -50,7 +50,6 @@ record = Table(
     "record",
     metadata,
     Column("pod_uid", Text, primary_key=True),
-    Column("attempt", Integer, nullable=False, default=1),
     Column("kind", Text, nullable=False),
     Column("person", Text, nullable=False),
     Column("activity", Text, nullable=False),

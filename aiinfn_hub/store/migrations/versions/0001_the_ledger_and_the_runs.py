@@ -48,7 +48,6 @@ def upgrade() -> None:
     op.create_table(
         "record",
         sa.Column("pod_uid", sa.Text(), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("person", sa.Text(), nullable=False),
         sa.Column("activity", sa.Text(), nullable=False),

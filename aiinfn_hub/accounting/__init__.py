@@ -1,0 +1,1 @@
+"""Who held how much of what, for which activity: one record per pod, from observations that are never thrown away."""

@@ -1,0 +1,57 @@
+"""From observations to a record: the same record whatever their order, and however often each was seen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aiinfn_hub.accounting.sighting import Sighting
+
+#: How the end of a record is known, from the best evidence to the weakest.
+END_SOURCES = ("container", "deleted", "last-seen")
+
+
+def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:
+    """The row of table `record` for one pod; None while nothing says whose pod it was."""
+    ordered = sorted(set_of(sightings), key=_order)
+    described = [sighting for sighting in ordered if sighting.facts]
+    if not described:
+        return None
+    row: dict[str, Any] = {"pod_uid": described[0].pod_uid, **described[0].facts}
+    row["node"] = next((s.facts["node"] for s in described if s.facts["node"]), "")
+    row["held_from"] = min((s.held_from for s in described if s.held_from is not None), default=None)
+    row["ran_from"] = min((s.ran_from for s in described if s.ran_from is not None), default=None)
+    row["last_seen"] = max(s.observed_at for s in described)
+    row["exit_code"] = next((s.exit_code for s in reversed(described) if s.exit_code is not None), None)
+    row |= _end(ordered, row["last_seen"])
+    if row["held_from"] is not None and row["held_to"] is not None:
+        # Two clocks can disagree by some seconds: what ended as it began held its GPU for no time, not for less.
+        row["held_to"] = max(row["held_to"], row["held_from"])
+    return row
+
+
+def set_of(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """Each natural key once."""
+    return list({(s.source, s.kind, s.resource_version): s for s in sightings}.values())
+
+
+def _order(sighting: Sighting) -> tuple[float, str, str]:
+    return (sighting.observed_at, sighting.kind, sighting.resource_version)
+
+
+def _end(sightings: list[Sighting], last_seen: float) -> dict[str, Any]:
+    """When it ended, how that is known, and by how much it may be wrong (seconds)."""
+    finished = [s.ran_to for s in sightings if s.terminal and s.ran_to is not None]
+    if finished:
+        return _ended(max(finished), "container", 0.0, ran_to=max(finished))
+    gone = [s.observed_at for s in sightings if s.kind == "deleted" or s.terminal]
+    if gone:
+        return _ended(min(gone), "deleted", 0.0)
+    missing = [s.observed_at for s in sightings if s.kind == "absent" and s.observed_at >= last_seen]
+    if missing:
+        return _ended(last_seen, "last-seen", min(missing) - last_seen)
+    return {"held_to": None, "ran_to": None, "end_source": "", "uncertainty_s": 0.0}
+
+
+def _ended(at: float, source: str, uncertainty_s: float, *, ran_to: float | None = None) -> dict[str, Any]:
+    return {"held_to": at, "ran_to": ran_to, "end_source": source, "uncertainty_s": uncertainty_s}

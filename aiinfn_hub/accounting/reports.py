@@ -1,0 +1,126 @@
+"""The ledger's answers: records, usage by person, activity or flavour, and occupation over time.
+
+A window is [since, until) in Unix seconds; a record counts with the part of its held time that lies in the window, and
+an open one up to `until` or now, whichever is earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from aiinfn_hub.errors import InvalidInput
+from aiinfn_hub.store.tables import record
+
+GROUPS = {"person": record.c.person, "activity": record.c.activity, "flavour": record.c.flavour, "kind": record.c.kind}
+MAX_STEPS = 2000
+
+
+def _scope(*, person: str | None, activity: str | None) -> list[sa.ColumnElement[bool]]:
+    """Whose records are meant; None is everybody's."""
+    pairs = ((record.c.person, person), (record.c.activity, activity))
+    return [column == value for column, value in pairs if value is not None]
+
+
+def _overlap(since: float, until: float) -> list[sa.ColumnElement[bool]]:
+    return [record.c.held_from < until, sa.or_(record.c.held_to.is_(None), record.c.held_to > since)]
+
+
+def _held_s(since: float, until: float) -> sa.ColumnElement[float]:
+    """Seconds of a record in the window. CASE, because the two databases name the scalar minimum differently."""
+    end = sa.case((record.c.held_to < until, record.c.held_to), else_=until)
+    begin = sa.case((record.c.held_from > since, record.c.held_from), else_=since)
+    return end - begin
+
+
+def records(
+    connection: sa.Connection,
+    *,
+    since: float,
+    until: float,
+    person: str | None = None,
+    activity: str | None = None,
+    limit: int = 1000,
+) -> list[dict[str, Any]]:
+    """Rows of `record` that touch the window, waiting ones included, newest first."""
+    waiting = sa.and_(record.c.held_from.is_(None), record.c.created_at < until, record.c.created_at >= since)
+    query = (
+        sa.select(record)
+        .where(*_scope(person=person, activity=activity), sa.or_(sa.and_(*_overlap(since, until)), waiting))
+        .order_by(record.c.created_at.desc(), record.c.pod_uid)
+        .limit(limit)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def usage(
+    connection: sa.Connection,
+    *,
+    since: float,
+    until: float,
+    by: tuple[str, ...] = ("activity",),
+    person: str | None = None,
+    activity: str | None = None,
+) -> list[dict[str, Any]]:
+    """One row a group: sessions and jobs counted, held, device and weighted device hours, inferred share.
+
+    Raises:
+        InvalidInput: `by` names no column of `GROUPS`.
+    """
+    unknown = [name for name in by if name not in GROUPS]
+    if unknown:
+        raise InvalidInput(f"Usage cannot be grouped by {unknown[0]!r}.", hint=f"Use one of {', '.join(GROUPS)}.")
+    held = _held_s(since, until)
+    hours = {
+        "held_hours": held,
+        "device_hours": held * record.c.units,
+        "weighted_gpu_hours": held * record.c.units * record.c.weight,
+        "cpu_core_hours": held * record.c.cpu_millis / 1000.0,
+        "inferred_hours": record.c.uncertainty_s,
+    }
+    groups = [GROUPS[name].label(name) for name in by]
+    query = (
+        sa.select(
+            *groups,
+            sa.func.count().label("records"),
+            *(sa.func.coalesce(sa.func.sum(column) / 3600.0, 0.0).label(name) for name, column in hours.items()),
+        )
+        .where(*_scope(person=person, activity=activity), *_overlap(since, until))
+        .group_by(*groups)
+        .order_by(*groups)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def weighted_hours(connection: sa.Connection, windows: Mapping[str, float], *, now: float) -> dict[str, float]:
+    """Weighted GPU-hours that each activity used since its own time, up to now."""
+    return {
+        activity: sum(row["weighted_gpu_hours"] for row in usage(connection, since=since, until=now, activity=activity))
+        for activity, since in windows.items()
+    }
+
+
+def occupation(
+    connection: sa.Connection, *, since: float, until: float, steps: int = 96, activity: str | None = None
+) -> dict[str, list[float]]:
+    """Mean units held in each of `steps` equal parts of the window, by flavour; accelerators only.
+
+    Raises:
+        InvalidInput: an empty window, or too many steps.
+    """
+    if not 0 < steps <= MAX_STEPS or until <= since:
+        raise InvalidInput(f"A plot has a window that is not empty, and 1 to {MAX_STEPS} steps.")
+    width = (until - since) / steps
+    query = sa.select(record.c.flavour, record.c.units, record.c.held_from, record.c.held_to).where(
+        *_scope(person=None, activity=activity), *_overlap(since, until), record.c.units > 0
+    )
+    series: dict[str, list[float]] = {}
+    for flavour, units, held_from, held_to in connection.execute(query):
+        values = series.setdefault(flavour, [0.0] * steps)
+        begin, end = max(held_from, since), until if held_to is None else min(held_to, until)
+        for step in range(int((begin - since) // width), min(steps, int((end - since) // width) + 1)):
+            left = since + step * width
+            values[step] += units * max(0.0, min(end, left + width) - max(begin, left)) / width
+    return series

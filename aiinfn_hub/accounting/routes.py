@@ -1,0 +1,119 @@
+"""The ledger over HTTP. Everybody sees the own records, a PI sums and names of the own activities, an operator all."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aiinfn_hub.accounting import reports
+from aiinfn_hub.errors import Forbidden, InvalidInput
+from aiinfn_hub.identity.person import Person
+from aiinfn_hub.identity.web import ApiHandler
+from aiinfn_hub.store.engine import Database
+
+DAY = 86400.0
+#: What a PI may read of a record that is somebody else's (security rule 17: never source, outputs or environment).
+PI_COLUMNS = (
+    "pod_uid",
+    "kind",
+    "person",
+    "activity",
+    "flavour",
+    "units",
+    "held_from",
+    "held_to",
+    "last_seen",
+    "end_source",
+)
+
+
+def scope(viewer: Person, *, person: str | None, activity: str | None) -> tuple[str | None, str | None, bool]:
+    """(person, activity, whether other people's details are left out) that this viewer may ask for.
+
+    Raises:
+        Forbidden: the records are not the viewer's to see.
+    """
+    if viewer.admin:
+        return person, activity, False
+    if activity is not None and activity in viewer.pi_of:
+        return person, activity, True
+    if person not in (None, viewer.name):
+        raise Forbidden(
+            f"The records of {person} are not yours to see.",
+            hint="A PI sees the own activity: add activity=NAME." if viewer.pi_of else "",
+        )
+    return viewer.name, activity, False
+
+
+class LedgerHandler(ApiHandler):
+    """What the routes of the ledger share: the window and the scope."""
+
+    def initialize(self, database: Database) -> None:
+        """Given by `routes`."""
+        self.database = database
+
+    def window(self, default_days: float) -> tuple[float, float]:
+        """`since` and `until` of the query, in Unix seconds."""
+        until = float(self.argument("until", time.time(), float))
+        since = float(self.argument("since", until - default_days * DAY, float))
+        if since >= until:
+            raise InvalidInput("The window is empty: `since` is not before `until`.")
+        return since, until
+
+    def scope(self) -> tuple[str | None, str | None, bool]:
+        """The scope that was asked for, if it is allowed."""
+        person, activity = self.argument("person", None, str), self.argument("activity", None, str)
+        return scope(self.caller.person, person=person, activity=activity)
+
+
+class RecordsHandler(LedgerHandler):
+    """GET: records that touch the window, newest first."""
+
+    async def get(self) -> None:
+        """Query: since, until, person, activity, limit."""
+        since, until = self.window(30)
+        person, activity, sums = self.scope()
+        limit = min(self.argument("limit", 1000, int), 10_000)
+        rows = await self.database.read(
+            reports.records, since=since, until=until, person=person, activity=activity, limit=limit
+        )
+        if sums:
+            rows = [{name: row[name] for name in PI_COLUMNS} for row in rows]
+        self.send({"since": since, "until": until, "records": rows})
+
+
+class UsageHandler(LedgerHandler):
+    """GET: hours by person, activity, flavour or kind."""
+
+    async def get(self) -> None:
+        """Query: since, until, person, activity, by (comma list)."""
+        since, until = self.window(30)
+        person, activity, _ = self.scope()
+        by = tuple(self.argument("by", "activity,flavour", str).split(","))
+        until = min(until, time.time())
+        rows = await self.database.read(
+            reports.usage, since=since, until=until, by=by, person=person, activity=activity
+        )
+        self.send({"since": since, "until": until, "usage": rows})
+
+
+class OccupationHandler(LedgerHandler):
+    """GET: mean units held over time, by flavour. Sums of everybody: no names, so everybody may look."""
+
+    async def get(self) -> None:
+        """Query: since, until, steps, activity."""
+        since, until = self.window(1)
+        steps, activity = self.argument("steps", 96, int), self.argument("activity", None, str)
+        until = min(until, time.time())
+        series = await self.database.read(reports.occupation, since=since, until=until, steps=steps, activity=activity)
+        self.send({"since": since, "until": until, "steps": steps, "series": series})
+
+
+def routes(prefix: str, *, database: Database) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
+    """The routes of the ledger below `prefix`."""
+    given = {"database": database}
+    return [
+        (rf"{prefix}/api/accounting/records", RecordsHandler, given),
+        (rf"{prefix}/api/accounting/usage", UsageHandler, given),
+        (rf"{prefix}/api/accounting/occupation", OccupationHandler, given),
+    ]

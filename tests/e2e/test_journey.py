@@ -1,0 +1,172 @@
+"""The main job, end to end: log in, see what is free, start a session, offload a cell, find it in panel, metrics and ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+
+import httpx
+import pytest
+from support.demo import RunningDemo, Visitor
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+MIG = {
+    "flavour": "a100-40-1g.5gb",
+    "cpu": "2",
+    "memory": "8Gi",
+    "activity": "lhcb-flashsim",
+    "environment": "image:pytorch",
+    "lifetime": "4h",
+}
+
+FIRST_TASTE = """\
+%%offload fit --cpu 1 --mem 512Mi --time 5m --in x --out total --wait
+total = sum(x) * 7
+print("the sum is", sum(x))
+"""
+
+MODEL = """\
+%%offload model --cpu 1 --mem 1Gi --time 5m --in data --out slope,offset --wait
+import numpy as np
+import matplotlib.pyplot as plt
+points = np.asarray(data)
+slope, offset = (float(value) for value in np.polyfit(points[:, 0], points[:, 1], 1))
+plt.plot(points[:, 0], points[:, 1], "o")
+plt.plot(points[:, 0], slope * points[:, 0] + offset)
+plt.show()
+print(f"slope {slope:.3f}")
+"""
+
+
+async def metric(demo: RunningDemo, pattern: str) -> list[str]:
+    async with httpx.AsyncClient() as http:
+        text = (await http.get(demo.info["metrics_url"])).text
+    return [line for line in text.splitlines() if re.search(pattern, line)]
+
+
+async def session(demo: RunningDemo, name: str = "scientist", **changes: str) -> Visitor:
+    """A person whose session runs."""
+    visitor = Visitor(demo, name)
+    await visitor.login()
+    model = (await visitor.api("GET", f"/users/{name}")).json()
+    if not model["servers"].get("", {}).get("ready"):
+        answer = await visitor.spawn(MIG | changes)
+        assert answer.status_code == 200, answer.text
+    await visitor.ready()
+    return visitor
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("name", "admin"), [("scientist", False), ("pi", False), ("operator", True)])
+async def test_each_account_of_the_platform_gets_in_with_its_groups(demo: RunningDemo, name: str, admin: bool) -> None:
+    visitor = Visitor(demo, name)
+    page = await visitor.login()
+    assert page.status_code == 200, page.text
+    model = (await visitor.api("GET", "/user")).json()
+    assert model["name"] == name
+    assert model["admin"] is admin
+    assert set(model["groups"]) == set(demo.account(name)["groups"])
+
+
+@pytest.mark.asyncio
+async def test_somebody_of_no_group_of_ours_is_refused_and_told_which_group_is_needed(demo: RunningDemo) -> None:
+    page = await Visitor(demo, "outsider").login()
+    assert page.status_code == 403
+    assert "/aiinfn" in page.text
+
+
+@pytest.mark.asyncio
+async def test_the_form_shows_what_is_free_now(demo: RunningDemo) -> None:
+    visitor = Visitor(demo, "pi")
+    await visitor.login()
+    form = await visitor.http.get(f"{visitor.hub}/hub/spawn")
+    assert "7 of 7 free" in form.text or "6 of 7 free" in form.text
+    assert "unknown" not in form.text
+
+
+@pytest.mark.asyncio
+async def test_the_first_taste_of_the_readme_works_word_for_word(demo: RunningDemo) -> None:
+    visitor = await session(demo)
+    kernel = await visitor.kernel()
+    assert (await kernel.run("x = [1, 2, 3]")).status == "ok"
+    reply = await kernel.run(FIRST_TASTE)
+    assert reply.status == "ok", reply.error
+    assert "the sum is 6" in reply.text
+    assert "total" in (await kernel.run("%offload get fit")).text
+    assert "42" in (await kernel.run("print(total)")).text
+
+
+@pytest.mark.asyncio
+async def test_a_small_model_is_fitted_elsewhere_and_comes_back_with_its_plot(demo: RunningDemo) -> None:
+    kernel = await (await session(demo)).kernel()
+    await kernel.run("data = [[0, 1.0], [1, 3.0], [2, 5.0], [3, 7.0]]")
+    reply = await kernel.run(MODEL)
+    assert reply.status == "ok", reply.error
+    assert "slope 2.000" in reply.text
+    assert any("image/png" in output for output in reply.outputs)
+    assert "2.0 1.0" in (await kernel.run("print(round(slope, 6), round(offset, 6))")).text
+
+
+@pytest.mark.asyncio
+async def test_a_cell_that_fails_shows_its_own_traceback(demo: RunningDemo) -> None:
+    kernel = await (await session(demo)).kernel()
+    cell = "%%offload broken --cpu 1 --mem 512Mi --time 5m --wait\ndef f(n):\n    return 1 / n\nf(0)\n"
+    reply = await kernel.run(cell)
+    assert reply.status == "error"
+    assert "ZeroDivisionError" in reply.error
+    assert "return 1 / n" in reply.error
+    assert "runner.py" not in reply.error
+    assert "ZeroDivisionError" in (await kernel.run("%offload why broken")).text
+
+
+@pytest.mark.asyncio
+async def test_a_running_job_can_be_cancelled(demo: RunningDemo) -> None:
+    kernel = await (await session(demo)).kernel()
+    await kernel.run(
+        "%%offload long --cpu 1 --mem 512Mi --time 10m\nimport time\nprint('on it', flush=True)\ntime.sleep(300)\n"
+    )
+    for _ in range(60):
+        if "running" in (await kernel.run("%offload")).text:
+            break
+        await asyncio.sleep(0.5)
+    await kernel.run("%offload cancel long")
+    for _ in range(40):
+        listing = (await kernel.run("%offload")).text
+        if re.search(r"long\b.*cancelled", listing):
+            return
+        await asyncio.sleep(0.5)
+    pytest.fail(listing)
+
+
+@pytest.mark.asyncio
+async def test_session_and_job_are_in_panel_metrics_and_ledger(demo: RunningDemo) -> None:
+    visitor = await session(demo)
+    kernel = await visitor.kernel()
+    await kernel.run("x = [1]")
+    assert (await kernel.run(FIRST_TASTE)).status == "ok"
+    page = await visitor.http.get(demo.info["panel_url"])
+    assert page.status_code == 200, page.text
+    assert "a100-40-1g.5gb" in page.text
+    records = (await visitor.http.get(f"{demo.info['service_url']}/api/accounting/records")).json()["records"]
+    assert {record["kind"] for record in records} == {"session", "job"}
+    assert {record["person"] for record in records} == {"scientist"}
+    held = await metric(demo, r'aiinfn_pods\{.*flavour="a100-40-1g.5gb".*kind="session".*\} 1')
+    assert held, await metric(demo, "aiinfn_pods")
+    assert await metric(demo, r'aiinfn_jobs\{.*state="succeeded"')
+    assert not await metric(demo, "scientist"), "no person's name is a label"
+
+
+@pytest.mark.asyncio
+async def test_the_proxy_streams_progress_within_a_second(demo: RunningDemo) -> None:
+    """The form's live numbers come through the proxy as they happen."""
+    visitor = Visitor(demo, "pi")
+    await visitor.login()
+    started = time.monotonic()
+    async with visitor.http.stream("GET", f"{visitor.hub}/hub/aiinfn/offer") as stream:
+        assert stream.status_code == 200
+        async for line in stream.aiter_lines():
+            if line.startswith("data:"):
+                break
+    assert time.monotonic() - started < 5, "the first event comes at once, not when a buffer is full"
