@@ -1,0 +1,1 @@
+"""The only room that speaks to Kubernetes: client, slim records, watch cache, events, leases."""
