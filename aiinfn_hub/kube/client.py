@@ -7,7 +7,7 @@ typed models are bypassed, because decoding them costs ten times the request (em
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -190,7 +190,7 @@ class KubeClient:
 
     async def watch(
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = "", resource_version: str
-    ) -> AsyncIterator[tuple[str, bytes]]:
+    ) -> AsyncGenerator[tuple[str, bytes], None]:
         """Changes since `resource_version`: type (ADDED, MODIFIED, DELETED, BOOKMARK) and the object's JSON text.
 
         Ends when the server ends it (after some minutes); start again from the last resourceVersion seen.
@@ -219,7 +219,7 @@ class KubeClient:
 
     async def logs(
         self, name: str, namespace: str, *, container: str = "", tail: int | None = None, follow: bool = False
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """A container's output in pieces as they come; `tail` is the number of last lines to begin with."""
         query = {"container": container, "follow": "true" if follow else ""}
         if tail is not None:

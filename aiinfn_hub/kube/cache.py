@@ -1,0 +1,179 @@
+"""A live copy of one kind of objects: lists once, then follows the changes, and lists again when it lost the thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from aiinfn_hub.errors import AiinfnError, Expired, InvalidInput
+from aiinfn_hub.kube.client import Kind, KubeClient
+from aiinfn_hub.kube.shapes import ObjectMeta
+
+#: Seconds between attempts while the API does not answer: the first and the longest pause.
+BACKOFF_S = (0.2, 15.0)
+
+
+class Record(Protocol):
+    """What a decoder returns: it knows its uid and its resource version."""
+
+    @property
+    def uid(self) -> str:
+        """`metadata.uid`."""
+
+    @property
+    def rv(self) -> str:
+        """`metadata.resourceVersion`."""
+
+
+T = TypeVar("T", bound=Record)
+
+
+class _AnyObject(msgspec.Struct):
+    metadata: ObjectMeta
+
+
+_META = msgspec.json.Decoder(_AnyObject)
+
+
+class WatchCache(Generic[T]):
+    """Objects of one kind by uid, as `decode` made them.
+
+    Args:
+        decode: JSON text to record. An object that it cannot decode is logged and left out; the others stay.
+        on_event: called on the event loop with ("ADDED" | "MODIFIED" | "DELETED", record, record before or None) after
+            `items` has changed. For a deletion the record is the last state. It must not block.
+        clock: Unix seconds.
+
+    Attributes:
+        synced: set after the first complete list.
+        synced_at: when `items` was last known to be true (list, event or bookmark); 0 before.
+        failing_since: when the API ceased to answer; None while all is well.
+        changes: counts every change of `items`, so that a consumer knows whether to compute again.
+        restarts: how often it had to list again.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        kind: Kind,
+        decode: Callable[[bytes], T],
+        *,
+        namespace: str | None = None,
+        labels: str = "",
+        on_event: Callable[[str, T, T | None], None] | None = None,
+        clock: Callable[[], float] = time.time,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.client = client
+        self.kind = kind
+        self.decode = decode
+        self.namespace = namespace
+        self.labels = labels
+        self.on_event = on_event
+        self.clock = clock
+        self.log = log or logging.getLogger("aiinfn.kube")
+        self.items: dict[str, T] = {}
+        self.synced = asyncio.Event()
+        self.synced_at = 0.0
+        self.failing_since: float | None = None
+        self.changes = 0
+        self.restarts = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to follow in the background; wait for `synced` where the first list is needed."""
+        self._task = asyncio.create_task(self._run(), name=f"watch {self.kind.plural}")
+
+    async def close(self) -> None:
+        """Stop following; `items` stays as it is."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                version = await self._list()
+                failures = 0
+                while True:
+                    version = await self._follow(version)
+                    await asyncio.sleep(BACKOFF_S[0])  # a server that ends every watch at once is not asked in a loop
+            except Expired:
+                self.log.info("The watch of %s is too old; listing again.", self.kind.plural)
+            except AiinfnError as error:
+                failures += 1
+                self._failed(error)
+            except Exception as error:  # the loop outlives what nobody expected
+                failures += 1
+                self.log.exception("Following %s failed.", self.kind.plural)
+                self._failed(error)
+            self.restarts += 1
+            first, longest = BACKOFF_S
+            # Jitter, so that the caches of many processes do not all list in the moment in which the API comes back.
+            await asyncio.sleep(min(longest, first * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311  # no secret
+
+    def _failed(self, error: Exception) -> None:
+        if self.failing_since is None:
+            self.failing_since = self.clock()
+            self.log.warning("Following %s: %s", self.kind.plural, error)
+
+    async def _list(self) -> str:
+        """Take a complete list, report what differs, and return its version."""
+        texts, version = await self.client.list_raw(self.kind, self.namespace, labels=self.labels)
+        found = {record.uid: record for record in map(self._decoded, texts) if record is not None}
+        for uid in [uid for uid in self.items if uid not in found]:
+            self._apply("DELETED", self.items[uid])
+        for uid, record in found.items():
+            before = self.items.get(uid)
+            if before is None or before.rv != record.rv:
+                self._apply("MODIFIED" if before else "ADDED", record)
+        self.failing_since = None
+        self.synced_at = self.clock()
+        self.synced.set()
+        return version
+
+    async def _follow(self, version: str) -> str:
+        """Apply one watch's events until the server ends it; returns the version from which to go on."""
+        stream = self.client.watch(self.kind, self.namespace, labels=self.labels, resource_version=version)
+        async with aclosing(stream):
+            async for event, text in stream:
+                version = _META.decode(text).metadata.resource_version or version
+                self.synced_at = self.clock()
+                if event == "BOOKMARK":
+                    continue
+                record = self._decoded(text)
+                if record is not None:
+                    known = record.uid in self.items
+                    # After a list the watch may repeat what the list had: an object is added only once.
+                    self._apply("MODIFIED" if event == "ADDED" and known else event, record)
+        return version
+
+    def _decoded(self, text: bytes) -> T | None:
+        try:
+            return self.decode(text)
+        except (msgspec.DecodeError, InvalidInput) as error:
+            self.log.warning("One of the %s cannot be read and is left out: %s", self.kind.plural, error)
+            return None
+
+    def _apply(self, event: str, record: T) -> None:
+        before = self.items.get(record.uid)
+        if event == "DELETED":
+            self.items.pop(record.uid, None)
+        else:
+            self.items[record.uid] = record
+        self.changes += 1
+        if self.on_event is None:
+            return
+        try:
+            self.on_event(event, record, before)
+        except Exception:  # a consumer's mistake over one object must not stop the others
+            self.log.exception("Handling %s of %s %s failed.", event, self.kind.kind, record.uid)
