@@ -1,0 +1,72 @@
+"""The environment of a session: an image of the list, one of an allowed registry, or an Apptainer image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiinfn_hub.catalogue import Image, Platform
+from aiinfn_hub.errors import InvalidInput
+from aiinfn_hub.pods.apptainer import apptainer_path
+from aiinfn_hub.pods.images import image_reference
+
+KINDS = ("image", "registry", "apptainer")
+
+#: An image with this label has Apptainer inside and carries the sessions that ask for an Apptainer image.
+CARRIER_LABEL = "apptainer"
+
+
+def environment(platform: Platform, value: Any) -> tuple[str, str]:
+    """The image reference and the Apptainer path ("" for none) of a session.
+
+    "image:NAME" is one of the list, "registry:REF" any that the policy allows, "apptainer:PATH" an Apptainer image in
+    a carrier; None is the recommended image, the first of the list.
+
+    Raises:
+        InvalidInput: none of these, or not allowed by the platform's image policy.
+    """
+    if value is None:
+        return image_reference(recommended(platform).ref), ""
+    kind, colon, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if not colon or kind not in KINDS:
+        raise InvalidInput(
+            f"{str(value)[:60]!r} is not an environment.",
+            hint='Write "image:NAME", "registry:REFERENCE" or "apptainer:PATH".',
+        )
+    if kind == "image":
+        return image_reference(followed(platform, rest).ref), ""
+    if kind == "registry":
+        return image_reference(platform.image_policy.check(rest)), ""
+    path = apptainer_path(platform.image_policy.check_apptainer(rest))
+    return image_reference(_carrier(platform).ref), path
+
+
+def recommended(platform: Platform) -> Image:
+    """The image of somebody who does not say.
+
+    Raises:
+        InvalidInput: the platform shows none.
+    """
+    image = next((image for image in platform.images if not image.hidden), None)
+    if image is None:
+        raise InvalidInput("The platform shows no image.", hint="Ask its operator to show one in the platform file.")
+    return image
+
+
+def followed(platform: Platform, name: str) -> Image:
+    """The image of that name, or the one it was replaced by: old links and saved options keep working.
+
+    Raises:
+        InvalidInput: there is none, or replacements go round in a circle.
+    """
+    seen = {name}
+    image = platform.image(name)
+    while image.redirect:
+        if image.redirect in seen:
+            raise InvalidInput(f"The image {name!r} is replaced by itself.", hint="Choose another one.")
+        seen.add(image.redirect)
+        image = platform.image(image.redirect)
+    return image
+
+
+def _carrier(platform: Platform) -> Image:
+    return next((image for image in platform.images if CARRIER_LABEL in image.labels), recommended(platform))
