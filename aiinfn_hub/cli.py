@@ -68,8 +68,9 @@ def _register_missing(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser], command: EntryPoint, error: ImportError
 ) -> None:
     needs = next((extra for place, extra in EXTRAS.items() if _is_in(command.module, place)), "another package")
-    parser = subparsers.add_parser(command.name, help=f"needs {needs}", add_help=False)
-    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    # Nobody types NUL: so whatever follows the command is taken, options too, and answered with what is missing.
+    parser = subparsers.add_parser(command.name, help=f"needs {needs}", add_help=False, prefix_chars="\0")
+    parser.add_argument("rest", nargs="*")
     parser.set_defaults(func=_refuse(command.name, needs, str(error)))
 
 

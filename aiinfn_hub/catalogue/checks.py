@@ -95,14 +95,15 @@ def _known_references(data: Any) -> Iterator[Finding]:
 
 
 def _redirects_end(data: Any) -> Iterator[Finding]:
-    redirects = {item.get("name"): item.get("redirect") for _, item in _items(data, "images")}
-    for index, item in _items(data, "images"):
-        trail, name = [], item.get("name")
-        while isinstance(name, str) and name and name not in trail:
+    images = [(index, item.get("name"), item.get("redirect")) for index, item in _items(data, "images")]
+    redirects = {name: target for _, name, target in images if isinstance(name, str) and isinstance(target, str)}
+    for index, start, _ in images:
+        trail, name = [], start
+        while isinstance(name, str) and name in redirects and name not in trail:
             trail.append(name)
-            name = redirects.get(name)
-        if name and name == item.get("name"):
-            yield Finding(("images", index, "redirect"), f"redirects in a circle: {' -> '.join([*trail, name])}")
+            name = redirects[name]
+        if trail and name == start:
+            yield Finding(("images", index, "redirect"), f"redirects in a circle: {' -> '.join([*trail, trail[0]])}")
 
 
 def _images(data: Any) -> Iterator[Finding]:

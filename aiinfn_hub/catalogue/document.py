@@ -40,22 +40,33 @@ class Document:
 
 def read_document(text: str) -> Document:
     """Parse one YAML document; what YAML itself forbids (and what it should: a key twice) becomes findings."""
+    try:
+        return _read(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = ", ".join(part for part in (error.context, error.problem) if part)
+        finding = Finding((), f"not YAML: {message}", line=mark.line + 1 if mark else 1)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        finding = Finding((), f"not YAML: the character U+{ord(text[error.position]):04X} is not allowed", line=line)
+    except ValueError as error:
+        # What looks like a date or a number and is none, such as 2024-13-45.
+        finding = Finding((), f"not YAML: {error}")
+    except RecursionError:
+        finding = Finding((), "the file is nested too deeply")
+    return Document(findings=(finding,))
+
+
+def _read(text: str) -> Document:
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
         if root is None:
             return Document(findings=(Finding((), "the file is empty"),))
+        # The constructor merges `<<` into the nodes, so that repeated keys are looked for before it, lines after it.
         findings = tuple(_repeated(root, (), frozenset()))
         data = loader.construct_document(root)
         return Document(data, dict(_lines(root, (), frozenset())), findings)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = ", ".join(part for part in (error.context, error.problem) if part)
-        return Document(findings=(Finding((), f"not YAML: {message}", line=mark.line + 1 if mark else 1),))
-    except (yaml.YAMLError, ValueError) as error:
-        return Document(findings=(Finding((), f"not YAML: {str(error).splitlines()[0]}"),))
-    except RecursionError:
-        return Document(findings=(Finding((), "the file is nested too deeply"),))
     finally:
         loader.dispose()
 
