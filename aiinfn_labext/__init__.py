@@ -1,1 +1,32 @@
-"""The notebook side of aiinfn: `%offload`, its Python API and the Jupyter server extension."""
+"""The notebook side of aiinfn: `%offload`, its Python API and the Jupyter server extension.
+
+`%load_ext aiinfn_labext` brings the magics; `from aiinfn_labext import offload` the Python API.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiinfn_labext.jobs import Job, JobFailed, make_offload
+
+__all__ = ["Job", "JobFailed", "offload"]
+
+#: The Python API; address and token are read from the environment at each call.
+offload = make_offload()
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext aiinfn_labext` calls."""
+    from aiinfn_labext.magic import register  # noqa: PLC0415  the server extension needs no IPython
+
+    register(shell, offload)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "aiinfn_labext"}]
+
+
+def _load_jupyter_server_extension(serverapp: Any) -> None:
+    from aiinfn_labext.handlers import add_handlers  # noqa: PLC0415  a kernel needs no Jupyter server
+
+    add_handlers(serverapp.web_app, offload)

@@ -1,0 +1,139 @@
+"""`aiinfn offload`: the verbs of `%offload`, on a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from aiinfn_hub.contract.jobs import JOB_NAME, JobRequest
+from aiinfn_hub.errors import InvalidInput
+from aiinfn_labext.jobs import Offload, make_offload
+from aiinfn_labext.parsing import resources
+from aiinfn_labext.shown import JobTable, clean_text, frame_text, job_line
+
+_Action = Callable[[Offload, argparse.Namespace], int]
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `offload` to the command line."""
+    parser = subparsers.add_parser("offload", help="run scripts elsewhere, and look after jobs")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = _add(actions, "list", "my jobs, newest first", _list)
+    listing.add_argument("--state", default="", help="only jobs in this state")
+    listing.add_argument("--name", default="", help="only jobs of this name")
+    log = _add(actions, "log", "what a job has printed", _log, job=True)
+    log.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
+    _add(actions, "get", "what a job gave back, as JSON where it can be", _get, job=True)
+    _add(actions, "cancel", "ask a job to end", _cancel, job=True)
+    _add(actions, "why", "why a job waits, or ended as it did", _why, job=True)
+    run = _add(actions, "run", "run a Python script elsewhere", _run)
+    run.add_argument("script", type=Path, metavar="SCRIPT.py")
+    run.add_argument("--name", default="", help="name of the job; the script's when not given")
+    for option in ("--cpu", "--mem", "--time"):
+        run.add_argument(option, default=None)
+    run.add_argument("--gpu", default="")
+    run.add_argument("--to", default="auto", help="auto, here, local or a site")
+    run.add_argument("--image", default="")
+    run.add_argument("--wait", action="store_true", help="show its output and end with its exit code")
+
+
+def _add(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    action: _Action,
+    *,
+    job: bool = False,
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=text)
+    if job:
+        parser.add_argument("job", metavar="JOB", help="name (the latest of it) or identifier")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.set_defaults(func=partial(_call, action))
+    return parser
+
+
+def _call(action: _Action, args: argparse.Namespace) -> int:
+    return action(make_offload(), args)
+
+
+def _list(offload: Offload, args: argparse.Namespace) -> int:
+    views = [job.view for job in offload.jobs(state=args.state, name=args.name)]
+    if args.json:
+        _print_json({"jobs": views})
+    else:
+        print(JobTable(views))
+    return 0
+
+
+def _log(offload: Offload, args: argparse.Namespace) -> int:
+    job = offload.job(args.job)
+    for frame in job.follow() if args.follow else job.frames():
+        if frame and args.json:
+            _print_json(frame)
+        else:
+            sys.stdout.write(frame_text(frame))
+            sys.stdout.flush()
+    return 0
+
+
+def _get(offload: Offload, args: argparse.Namespace) -> int:
+    job = offload.job(args.job)
+    values, missing = job.values(), job.missing
+    if args.json:
+        _print_json({"values": values, "missing": missing})
+        return 0
+    for name, value in values.items():
+        print(clean_text(f"{name} = {value!r}", colours=False))
+    for name, reason in missing.items():
+        print(clean_text(f"{name} did not come back: {reason}", colours=False), file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _cancel(offload: Offload, args: argparse.Namespace) -> int:
+    view = offload.job(args.job).cancel()
+    if args.json:
+        _print_json(view)
+    else:
+        print(job_line(view))
+    return 0
+
+
+def _why(offload: Offload, args: argparse.Namespace) -> int:
+    why = offload.job(args.job).why()
+    if args.json:
+        _print_json(why)
+        return 0
+    lines = [f"{why.state.value}: {why.sentence}", why.next_step, *(f"  {item}" for item in why.evidence)]
+    print(clean_text("\n".join(line for line in lines if line), colours=False))
+    return 0
+
+
+def _run(offload: Offload, args: argparse.Namespace) -> int:
+    try:
+        source = args.script.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{args.script} cannot be read: {error}.") from error
+    name = args.name or args.script.stem
+    if JOB_NAME.fullmatch(name) is None:
+        raise InvalidInput(f"{name!r} is not a job name.", hint="Give one with --name: letters, digits, - and _.")
+    amounts = resources(cpu=args.cpu, mem=args.mem, gpu=args.gpu, time=args.time)
+    request = JobRequest(name=name, source=source, resources=amounts, target=args.to, image=args.image)
+    job = offload.submit(request, {})
+    print(job_line(job.view), file=sys.stderr)
+    if args.wait:
+        job.log(follow=True)
+        print(job_line(job.view), file=sys.stderr)
+    if args.json:
+        _print_json(job.view)
+    return (job.view.exit_code or int(job.view.state != "succeeded")) if args.wait else 0
+
+
+def _print_json(value: object) -> None:
+    # An array has no JSON: its repr says what it is.
+    print(msgspec.json.encode(value, enc_hook=repr).decode())

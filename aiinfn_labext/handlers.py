@@ -1,0 +1,185 @@
+"""The Jupyter server extension: the person's jobs for pages of their own server, under /aiinfn.
+
+The browser speaks to its own server only, with Jupyter's own login and XSRF check; the session's token stays here.
+
+| request | answer |
+|---|---|
+| GET /aiinfn/api/jobs?name=&state=&limit= | {"jobs": [JobView]} |
+| GET /aiinfn/api/jobs/ID | JobView |
+| GET /aiinfn/api/jobs/ID/frames?after=&wait= | FramePage |
+| GET /aiinfn/api/jobs/ID/why | Why |
+| POST /aiinfn/api/jobs/ID/cancel | JobView |
+| websocket /aiinfn/events | {"jobs": [JobView]} at once, then those that changed; {"error": ...} while unknown |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from jupyter_server.auth.decorator import authorized, ws_authenticated
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from jupyter_server.base.websocket import WebSocketMixin
+from jupyter_server.utils import url_path_join
+from tornado import web
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from aiinfn_hub.contract.jobs import JobView
+from aiinfn_hub.errors import AiinfnError, InvalidInput
+from aiinfn_labext.jobs import Offload
+
+RESOURCE = "aiinfn"
+#: Seconds between two looks at the jobs for an open page, and the longest long poll.
+EVERY_S = 2.0
+MAX_WAIT_S = 20.0
+
+
+class _Handler(APIHandler):
+    """Base: JSON out, our errors with their status. The client blocks, so calls run in threads."""
+
+    auth_resource = RESOURCE
+
+    def initialize(self, offload: Offload) -> None:
+        self.offload = offload
+
+    async def answer(self, call: Callable[[], Any]) -> None:
+        """Send what the call returns, or the error that it raises."""
+        try:
+            value, status = await asyncio.to_thread(call), 200
+        except AiinfnError as error:
+            value, status = error.to_json(), error.status
+        self.set_status(status)
+        self.finish(msgspec.json.encode(value))
+
+    def number(self, name: str, default: float) -> float:
+        """A number of the query."""
+        text = self.get_query_argument(name, str(default))
+        try:
+            return float(text)
+        except ValueError:
+            raise web.HTTPError(400, f"{name} is no number: {text!r}") from None
+
+
+class JobsHandler(_Handler):
+    """My jobs."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """List them, newest first."""
+        name, state = self.get_query_argument("name", ""), self.get_query_argument("state", "")
+        limit = int(self.number("limit", 50))
+        await self.answer(lambda: {"jobs": _views(self.offload, name=name, state=state, limit=limit)})
+
+
+class JobHandler(_Handler):
+    """One job."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, job: str) -> None:
+        """Where it is."""
+        await self.answer(lambda: self.offload.job(job).view)
+
+
+class FramesHandler(_Handler):
+    """The output of a job."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, job: str) -> None:
+        """Frames after a sequence number, with a long poll."""
+        after, wait_s = int(self.number("after", 0)), min(self.number("wait", 0), MAX_WAIT_S)
+        await self.answer(lambda: self.offload.job(job).page(after, wait_s))
+
+
+class WhyHandler(_Handler):
+    """Why a job is as it is."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, job: str) -> None:
+        """A sentence and a next step."""
+        await self.answer(lambda: self.offload.job(job).why())
+
+
+class CancelHandler(_Handler):
+    """The end of a job."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, job: str) -> None:
+        """Ask it to end."""
+        await self.answer(lambda: self.offload.job(job).cancel())
+
+
+class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
+    """The one websocket of a page: the list of jobs, then its changes."""
+
+    auth_resource = RESOURCE
+    _task: asyncio.Task[None] | None = None
+
+    def initialize(self, offload: Offload) -> None:
+        """Keep what the routes give."""
+        self.offload = offload
+
+    @ws_authenticated
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Open the websocket for somebody who may read jobs."""
+        await super().get(*args, **kwargs)
+
+    def open(self, *args: Any, **kwargs: Any) -> None:
+        """Start to watch."""
+        super().open(*args, **kwargs)
+        self._task = asyncio.create_task(self._push())
+
+    def on_message(self, message: Any) -> None:
+        """Nothing is expected from the page."""
+
+    def on_close(self) -> None:
+        """Stop to watch."""
+        if self._task is not None:
+            self._task.cancel()
+        super().on_close()
+
+    async def _push(self) -> None:
+        known: dict[str, JobView] | None = None
+        with contextlib.suppress(WebSocketClosedError):
+            while True:
+                try:
+                    views = {view.id: view for view in await asyncio.to_thread(_views, self.offload)}
+                except AiinfnError as error:
+                    known = None
+                    await self.write_message(msgspec.json.encode(error.to_json()))
+                else:
+                    changed = [view for view in views.values() if known is None or known.get(view.id) != view]
+                    if changed or known is None:
+                        await self.write_message(msgspec.json.encode({"jobs": changed}))
+                    known = views
+                await asyncio.sleep(EVERY_S)
+
+
+def add_handlers(application: web.Application, offload: Offload) -> None:
+    """Add the routes to a Jupyter server."""
+    job = r"/api/jobs/([A-Za-z0-9_-]+)"
+    routes: list[tuple[str, type[web.RequestHandler]]] = [
+        ("/api/jobs", JobsHandler),
+        (job, JobHandler),
+        (job + "/frames", FramesHandler),
+        (job + "/why", WhyHandler),
+        (job + "/cancel", CancelHandler),
+        ("/events", EventsHandler),
+    ]
+    base = application.settings["base_url"]
+    application.add_handlers(
+        ".*$", [(url_path_join(base, "aiinfn", path), handler, {"offload": offload}) for path, handler in routes]
+    )
+
+
+def _views(offload: Offload, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:
+    if not 1 <= limit <= 500:
+        raise InvalidInput(f"limit is {limit}.", hint="It goes from 1 to 500.")
+    return [job.view for job in offload.jobs(name=name, state=state, limit=limit)]

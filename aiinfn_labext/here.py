@@ -1,0 +1,238 @@
+"""Jobs of `--to here`: the same runner, in a child process of this machine, with a directory instead of a service.
+
+They outlive the kernel: what is known of a job is what is in its directory (see `aiinfn_hub.contract.run.directory`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aiinfn_hub.contract import run
+from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Target, ValueRef, Why
+from aiinfn_hub.errors import NotFound
+from aiinfn_labext.client import TOKEN_VARIABLE
+
+PREFIX = "here-"
+KEPT_JOBS = 50
+_BOOT = Path(run.__file__).with_name("boot.py")
+_POLL_S = 0.1
+_START_S = 30
+
+
+def default_root(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the directories of these jobs are kept."""
+    state = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "aiinfn" / "here"
+
+
+class HereJobs:
+    """The jobs under one directory. The person's own machine and uid: nothing here separates them from the kernel.
+
+    Args:
+        root: holds one directory a job; made when needed, private.
+        python: the interpreter that runs them.
+        sleep: pauses between looks at the directory.
+    """
+
+    def __init__(
+        self, root: Path, *, python: str = sys.executable, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._root = root
+        self._python = python
+        self._sleep = sleep
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def submit(self, request: JobRequest, blobs: Mapping[str, bytes]) -> JobView:
+        """Start a job at once."""
+        request.check()
+        self._prune()
+        job = PREFIX + secrets.token_hex(5)
+        home = self._root / job
+        (home / "blobs").mkdir(mode=0o700, parents=True)
+        home.chmod(0o700)
+        for sha256, data in blobs.items():
+            (home / "blobs" / sha256).write_bytes(data)
+        spec = {
+            "run": job,
+            "name": request.name,
+            "url": "",
+            "directory": str(home),
+            "source": request.source,
+            "filename": f"<offload {request.name}>",
+            "inputs": {name: msgspec.to_builtins(value) for name, value in request.inputs.items()},
+            "outputs": list(request.outputs),
+            "time_s": request.resources.time_s,
+        }
+        (home / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+        about = {"request": request, "submitted_at": time.time()}
+        (home / "request.json").write_bytes(msgspec.json.encode(about))
+        with (home / "log").open("wb") as log:
+            self._processes[job] = subprocess.Popen(  # noqa: S603  our own interpreter and file
+                [self._python, str(_BOOT), str(home)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE},
+                start_new_session=True,  # an interrupt of the kernel is not one of the job
+            )
+        return self.job(job)
+
+    def jobs(self, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:
+        """These jobs, newest first."""
+        views = [self._view(path.parent) for path in self._root.glob(PREFIX + "*/request.json")]
+        chosen = [view for view in views if name in ("", view.name) and state in ("", view.state)]
+        return sorted(chosen, key=lambda view: view.submitted_at, reverse=True)[:limit]
+
+    def job(self, reference: str) -> JobView:
+        """A job by identifier, or the latest of a name."""
+        if reference.startswith(PREFIX):
+            return self._view(self._home(reference))
+        found = self.jobs(name=reference, limit=1)
+        if not found:
+            raise NotFound(f"No job {reference} ran here.", hint="%offload lists your jobs.")
+        return found[0]
+
+    def frames(self, job: str, after: int, wait_s: float = 0) -> FramePage:
+        """Frames after a sequence number; waits up to `wait_s` seconds for a frame or a change of state."""
+        home = self._home(job)
+        first = self._view(home)
+        deadline = time.monotonic() + wait_s
+        while True:
+            # The state first: all frames of a job that has ended are there.
+            view = self._view(home)
+            frames = _frames(home, after)
+            if frames or view.state in FINAL or view.state != first.state or time.monotonic() >= deadline:
+                return FramePage(job=msgspec.structs.replace(view, frames=after + len(frames)), frames=frames)
+            self._sleep(_POLL_S)
+
+    def cancel(self, job: str) -> JobView:
+        """Ask the job to end; one that has ended stays as it is."""
+        home = self._home(job)
+        if not self._view(home).final:
+            (home / "cancel").touch()
+        return self._view(home)
+
+    def why(self, job: str) -> Why:
+        """Why it is as it is."""
+        view = self._view(self._home(job))
+        log = (self._home(job) / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+        return Why(state=view.state, sentence=view.verdict or view.reason or f"It {view.state.value}.", evidence=log[-5:] if view.final else [])
+
+    def output(self, job: str, name: str) -> tuple[str, bytes]:
+        """Codec and bytes of an output."""
+        home = self._home(job)
+        about = _read_json(home / "outputs" / f"{name}.json")
+        if about is None:
+            missing = (_read_json(home / "result.json") or {}).get("missing", {})
+            raise NotFound(f"{name} did not come back: {missing.get(name, 'the job did not deliver it')}.")
+        return str(about["codec"]), (home / "outputs" / name).read_bytes()
+
+    def targets(self) -> list[Target]:
+        """This machine."""
+        return [Target(name="here", kind="here", description="a process of this session", flavours=[])]
+
+    def _home(self, job: str) -> Path:
+        home = self._root / job
+        if not job.startswith(PREFIX) or "/" in job or not (home / "request.json").exists():
+            raise NotFound(f"No job {job} ran here.", hint="%offload lists your jobs.")
+        return home
+
+    def _view(self, home: Path) -> JobView:
+        about = _read_json(home / "request.json") or {}
+        request = msgspec.convert(about["request"], JobRequest)
+        state, reason, exit_code = self._state(home)
+        # Read after the state, so that it is there when the state says so.
+        result = _read_json(home / "result.json") or {}
+        return JobView(
+            id=home.name,
+            name=request.name,
+            state=state,
+            reason=reason,
+            target="here",
+            activity="",
+            flavour="",
+            resources=request.resources,
+            submitted_at=about["submitted_at"],
+            started_at=_changed(home / "alive"),
+            finished_at=_changed(home / "result.json"),
+            exit_code=result.get("exit_code", exit_code),
+            verdict=result.get("verdict", "") or ("" if state != JobState.LOST else reason),
+            outputs=_outputs(home, request.outputs, result.get("missing", {})),
+        )
+
+    def _state(self, home: Path) -> tuple[JobState, str, int | None]:
+        process = self._processes.get(home.name)
+        # Before the look at the result: a process that ends in between has written it.
+        code = process.poll() if process is not None else None
+        alive = _locked(home / "alive")
+        result = _read_json(home / "result.json")
+        if result is not None:
+            return JobState(result["state"]), "", None
+        if alive:
+            return JobState.RUNNING, "in a process of this session", None
+        if (home / "cancel").exists():
+            return JobState.CANCELLED, "cancelled", code
+        young = time.time() - (_changed(home / "request.json") or 0) < _START_S
+        if not (home / "alive").exists() and code is None and (process is not None or young):
+            return JobState.STARTING, "its process starts", None
+        suffix = "" if code is None else f" (exit code {code})"
+        return JobState.LOST, f"Its process ended without a result{suffix}.", code
+
+    def _prune(self) -> None:
+        for view in [view for view in self.jobs(limit=sys.maxsize) if view.final][KEPT_JOBS - 1 :]:
+            shutil.rmtree(self._root / view.id, ignore_errors=True)
+
+
+def _frames(home: Path, after: int) -> list[dict[str, Any]]:
+    try:
+        text = (home / "frames.jsonl").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return []
+    # What stands behind the last newline is still being written.
+    frames = (json.loads(line) for line in text.split("\n")[:-1])
+    return [frame for frame in frames if frame["seq"] > after]
+
+
+def _outputs(home: Path, names: list[str], missing: Mapping[str, str]) -> dict[str, ValueRef]:
+    found = {name: ValueRef(codec="", sha256="", size=0, summary=reason) for name, reason in missing.items()}
+    for name in names:
+        about = _read_json(home / "outputs" / f"{name}.json")
+        if about is not None:
+            found[name] = msgspec.convert(about, ValueRef)
+    return found
+
+
+def _locked(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None

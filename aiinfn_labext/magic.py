@@ -1,0 +1,207 @@
+"""`%%offload` and `%offload`: parse, call, print."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+
+from aiinfn_hub.contract.jobs import JobRequest
+from aiinfn_hub.errors import AiinfnError, NotFound
+from aiinfn_labext.jobs import Job, JobFailed, Offload
+from aiinfn_labext.parsing import CellOptions, LineCommand, parse_cell, parse_line
+from aiinfn_labext.shown import JobTable, clean_bundle, clean_text, job_line
+from aiinfn_labext.travel import Luggage, names_of, pack, warnings
+
+
+@magics_class
+class OffloadMagics(Magics):
+    """The two magics, over the Python API."""
+
+    def __init__(self, shell: InteractiveShell, offload: Offload) -> None:
+        super().__init__(shell)
+        self._shell = shell  # `self.shell` may be None for type checkers
+        self._offload = offload
+
+    @line_cell_magic
+    def offload(self, line: str, cell: str | None = None) -> None:
+        """Run this cell elsewhere, or look after the jobs that do.
+
+        %%offload [NAME] [--to auto|here|local|SITE] [--gpu SPEC] [--cpu N] [--mem 512Mi] [--time 5m]
+                  [--in a,b] [--out c,d] [--image REF] [--wait] [-o job]
+        %offload                         my jobs
+        %offload log NAME [-f]           its output
+        %offload get NAME                bind what --out names here
+        %offload cancel|why NAME         end it; why it waits, or ended as it did
+        %offload targets                 where jobs can run
+        """
+        with _usage_errors():
+            if cell is None:
+                command = parse_line(line)
+                getattr(self, f"_{command.verb}")(command)
+            else:
+                self._run(parse_cell(line), cell)
+
+    def _run(self, options: CellOptions, cell: str) -> None:
+        names = names_of(cell)
+        luggage = pack(options.inputs, self._shell.user_ns)
+        for sentence in warnings(names, options.inputs, options.outputs, self._shell.user_ns):
+            print(f"Note: {sentence}.", file=sys.stderr)  # noqa: T201  a magic prints
+        job = self._offload.submit(self._request(options, cell, luggage), luggage.blobs)
+        if options.variable:
+            self._shell.user_ns[options.variable] = job
+        status = _Status(self._shell, job, f"with {luggage.summary}" if luggage.inputs else "")
+        if not options.wait:
+            return
+        with _detaching(job):
+            error = self._watch(job, status)
+            job.check(error)
+            self._bind(job, options.outputs)
+
+    def _request(self, options: CellOptions, cell: str, luggage: Luggage) -> JobRequest:
+        return JobRequest(
+            name=options.name or f"cell-{self._shell.execution_count}",
+            source=cell,
+            inputs=luggage.inputs,
+            outputs=list(options.outputs),
+            resources=options.resources,
+            target=options.target,
+            image=options.image,
+            origin=_origin(self._shell),
+        )
+
+    def _watch(self, job: Job, status: _Status) -> dict[str, Any]:
+        """Show frames as they come; the last error frame, which is shown as the error of the cell."""
+        error: dict[str, Any] = {}
+        for frame in job.follow():
+            if frame.get("output_type") == "error":
+                error = frame
+            else:
+                self._show(frame)
+            status.update()
+        status.update()
+        return error
+
+    def _show(self, frame: dict[str, Any]) -> None:
+        kind = frame.get("output_type")
+        if kind == "stream":
+            stream = sys.stderr if frame.get("name") == "stderr" else sys.stdout
+            stream.write(clean_text(frame.get("text", ""), colours=True))
+            stream.flush()
+        elif kind in ("display_data", "execute_result"):
+            self._shell.display_pub.publish(clean_bundle(frame.get("data")))
+        elif kind == "error":
+            lines = frame.get("traceback")
+            text = "\n".join(map(str, lines if isinstance(lines, list) else []))
+            sys.stderr.write(clean_text(text, colours=True) + "\n")
+
+    def _bind(self, job: Job, wanted: tuple[str, ...] = ()) -> None:
+        values = job.values()
+        self._shell.user_ns.update(values)
+        if values:
+            print(f"Bound here: {', '.join(values)}.")  # noqa: T201
+        missing = job.missing
+        for name in wanted:
+            if name not in values:
+                missing.setdefault(name, _reason(job, name))
+        for name, reason in missing.items():
+            print(f"Not bound: {name}: {clean_text(reason, colours=False)}.", file=sys.stderr)  # noqa: T201
+        if not values and not missing:
+            print(f"{job.name} has nothing to give back: it had no --out.")  # noqa: T201
+
+    def _list(self, _command: LineCommand) -> None:
+        self._shell.display_pub.publish(JobTable([job.view for job in self._offload.jobs()]).bundle())
+
+    def _log(self, command: LineCommand) -> None:
+        job = self._offload.job(command.reference)
+        with _detaching(job):
+            for frame in job.follow() if command.follow else job.frames():
+                self._show(frame)
+
+    def _get(self, command: LineCommand) -> None:
+        job = self._offload.job(command.reference)
+        if not job.view.final:
+            print(f"{job!r}: nothing to get yet.")  # noqa: T201
+            return
+        self._bind(job)
+
+    def _cancel(self, command: LineCommand) -> None:
+        print(job_line(self._offload.job(command.reference).cancel()))  # noqa: T201
+
+    def _why(self, command: LineCommand) -> None:
+        why = self._offload.job(command.reference).why()
+        lines = [f"{why.state.value}: {why.sentence}", why.next_step, *(f"  {item}" for item in why.evidence)]
+        print(clean_text("\n".join(line for line in lines if line), colours=False))  # noqa: T201
+
+    def _targets(self, _command: LineCommand) -> None:
+        for target in self._offload.targets():
+            flavours = f" ({', '.join(target.flavours)})" if target.flavours else ""
+            print(clean_text(f"{target.name}: {target.description}{flavours}", colours=False))  # noqa: T201
+
+
+class _Status:
+    """One line about a job, renewed in place where the frontend can."""
+
+    def __init__(self, shell: InteractiveShell, job: Job, note: str) -> None:
+        self._publish = shell.display_pub.publish
+        self._transient = {"display_id": f"aiinfn-{job.id}"}
+        self._job = job
+        self._line = job_line(job.view)
+        first = f"{self._line} · {note}" if note else self._line
+        self._publish({"text/plain": first}, transient=self._transient)
+
+    def update(self) -> None:
+        """Show the line again if it has changed."""
+        line = job_line(self._job.view)
+        if line != self._line:
+            self._line = line
+            self._publish({"text/plain": line}, transient=self._transient, update=True)
+
+
+def register(shell: InteractiveShell, offload: Offload) -> None:
+    """Add the magics to a shell; again is harmless."""
+    shell.register_magics(OffloadMagics(shell, offload))
+
+
+@contextlib.contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Our errors as one sentence and a hint, without the frames of this extension."""
+    try:
+        yield
+    except JobFailed:
+        raise
+    except AiinfnError as error:
+        raise UsageError(clean_text(f"{error.message} {error.hint}".strip(), colours=False)) from error
+
+
+@contextlib.contextmanager
+def _detaching(job: Job) -> Iterator[None]:
+    """An interrupt ends the waiting, not the job."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        name = job.name
+        print(  # noqa: T201
+            f"Detached: {name} goes on without this cell. %offload log {name} -f, get {name}, cancel {name}."
+        )
+
+
+def _reason(job: Job, name: str) -> str:
+    """Why an output is not there, when only the service knows."""
+    try:
+        job.fetch(name)
+    except NotFound as error:
+        return error.message.rstrip(".")
+    return "it came too late"
+
+
+def _origin(shell: InteractiveShell) -> dict[str, str]:
+    """The cell in its notebook, where the frontend says which it is."""
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    cell = (parent or {}).get("metadata", {}).get("cellId")
+    return {"cell_id": str(cell)} if cell else {}

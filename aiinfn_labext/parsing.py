@@ -1,0 +1,178 @@
+"""The words of `%%offload` and `%offload`. Pure: text in, frozen dataclasses out."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from aiinfn_hub.contract.jobs import JOB_NAME, Resources
+from aiinfn_hub.contract.quantities import parse_bytes, parse_cpu, parse_duration
+from aiinfn_hub.errors import InvalidInput
+
+#: Options of `%%offload` that take a value, as the usage shows them.
+VALUES = {
+    "--to": "auto|here|local|SITE",
+    "--gpu": "1|FLAVOUR|FLAVOUR:COUNT",
+    "--cpu": "N",
+    "--mem": "512Mi",
+    "--time": "5m",
+    "--in": "a,b",
+    "--out": "c,d",
+    "--image": "REF",
+    "-o": "job",
+}
+FLAGS = ("--wait",)
+#: Verbs of `%offload`, and whether they take the name of a job.
+VERBS = {"list": False, "log": True, "get": True, "cancel": True, "why": True, "targets": False}
+USAGE = "%%offload [NAME] " + " ".join([*(f"[{name} {value}]" for name, value in VALUES.items()), "[--wait]"])
+
+
+@dataclass(frozen=True)
+class CellOptions:
+    """One `%%offload` line. `name` is empty when none was given; `variable` is that of `-o`."""
+
+    name: str = ""
+    target: str = "auto"
+    resources: Resources = field(default_factory=Resources)
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    image: str = ""
+    wait: bool = False
+    variable: str = ""
+
+
+@dataclass(frozen=True)
+class LineCommand:
+    """One `%offload` line: what to do, with which job."""
+
+    verb: str
+    reference: str = ""
+    follow: bool = False
+
+
+def parse_cell(line: str) -> CellOptions:
+    """Read what stands behind `%%offload`.
+
+    Raises:
+        InvalidInput: an unknown or unfinished option, with the nearest one; a bad name or amount.
+    """
+    words = _words(line)
+    found: dict[str, str] = {}
+    names: list[str] = []
+    wait = False
+    while words:
+        word = words.pop(0)
+        option, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            names.append(word)
+        elif word in FLAGS:
+            wait = True
+        elif option not in VALUES:
+            raise _unknown("option", option, [*VALUES, *FLAGS], USAGE)
+        else:
+            found[option] = value if equals else _value_of(option, words)
+    if len(names) > 1:
+        raise InvalidInput(
+            f"{names[1]!r} is one word too many.",
+            hint="A job has one name; lists are written without spaces, as in --in a,b.",
+        )
+    name = _job_name(names[0]) if names else ""
+    return replace(_cell_options(found), name=name, wait=wait)
+
+
+def parse_line(line: str) -> LineCommand:
+    """Read what stands behind `%offload`; nothing lists the jobs.
+
+    Raises:
+        InvalidInput: an unknown verb, with the nearest one; a missing or superfluous word.
+    """
+    words = _words(line)
+    verb = words.pop(0) if words else "list"
+    if verb not in VERBS:
+        raise _unknown("verb", verb, VERBS, "%offload [" + "|".join(VERBS) + "] [NAME]")
+    follow = verb == "log" and any(word in ("-f", "--follow") for word in words)
+    if verb == "log":
+        words = [word for word in words if word not in ("-f", "--follow")]
+    if VERBS[verb] and not words:
+        raise InvalidInput(f"%offload {verb} needs the name of a job.", hint="%offload lists your jobs.")
+    extra = words[1:] if VERBS[verb] else words
+    if extra:
+        raise InvalidInput(f"{extra[0]!r} is one word too many.", hint=f"Write %offload {verb}{' NAME' * VERBS[verb]}.")
+    return LineCommand(verb=verb, reference=words[0] if words else "", follow=follow)
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=False)
+    except ValueError as error:
+        raise InvalidInput(f"A quotation mark is not closed: {line.strip()}") from error
+
+
+def _value_of(option: str, words: list[str]) -> str:
+    if not words or words[0].startswith("-"):
+        raise InvalidInput(f"{option} needs a value.", hint=f"Write {option} {VALUES[option]}.")
+    return words.pop(0)
+
+
+def _unknown(kind: str, word: str, known: Iterable[str], usage: str) -> InvalidInput:
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    nearest = f"Did you mean {near[0]}? " if near else ""
+    return InvalidInput(
+        f"There is no {kind} {word!r}.",
+        hint=f"{nearest}Known: {', '.join(known)}. Usage: {usage}",
+        details={"nearest": near[0] if near else "", "known": known},
+    )
+
+
+def _job_name(name: str) -> str:
+    if JOB_NAME.fullmatch(name) is None:
+        raise InvalidInput(f"{name!r} is not a job name.", hint="Up to 40 letters, digits, - and _; a letter first.")
+    return name
+
+
+def _cell_options(found: dict[str, str]) -> CellOptions:
+    variable = found.get("-o", "")
+    if variable and not variable.isidentifier():
+        raise InvalidInput(f"{variable!r} is not a Python name.", hint="-o takes the variable that gets the job.")
+    return CellOptions(
+        target=found.get("--to", "auto"),
+        resources=resources(
+            cpu=found.get("--cpu"), mem=found.get("--mem"), gpu=found.get("--gpu", ""), time=found.get("--time")
+        ),
+        inputs=_names(found.get("--in", ""), "--in"),
+        outputs=_names(found.get("--out", ""), "--out"),
+        image=found.get("--image", ""),
+        variable=variable,
+    )
+
+
+def resources(
+    *,
+    cpu: str | float | None = None,
+    mem: str | float | None = None,
+    gpu: str | int = "",
+    time: str | float | None = None,
+) -> Resources:
+    """What a job asks for, from what people write; what is not given is the platform's usual.
+
+    Raises:
+        InvalidInput: an amount that cannot be read.
+    """
+    usual = Resources()
+    return Resources(
+        cpu_millis=usual.cpu_millis if cpu is None else parse_cpu(cpu),
+        memory_bytes=usual.memory_bytes if mem is None else parse_bytes(mem),
+        gpu=str(gpu or ""),
+        time_s=usual.time_s if time is None else parse_duration(time),
+    )
+
+
+def _names(text: str, option: str) -> tuple[str, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if not name.isidentifier():
+            raise InvalidInput(f"{name!r} is not a Python name.", hint=f"{option} takes names, as in {option} a,b.")
+    return tuple(dict.fromkeys(names))
