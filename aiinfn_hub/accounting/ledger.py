@@ -68,7 +68,7 @@ def rebuild(connection: sa.Connection, pod_uids: Collection[str]) -> None:
 
 def _heartbeats(connection: sa.Connection, pod_uids: Collection[str]) -> dict[str, float]:
     query = sa.select(record.c.pod_uid, record.c.last_seen).where(record.c.pod_uid.in_(pod_uids))
-    return dict(connection.execute(query).tuples().all())
+    return {row.pod_uid: row.last_seen for row in connection.execute(query)}
 
 
 def open_uids(connection: sa.Connection) -> set[str]:

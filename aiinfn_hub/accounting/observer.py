@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiinfn_hub.accounting import ledger
-from aiinfn_hub.accounting.sighting import TERMINAL, Sighting, of_pod
+from aiinfn_hub.accounting.sighting import TERMINAL, Sighting, absent, of_pod
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.kube.cache import WatchCache
@@ -71,10 +71,12 @@ class Observer:
         """Sightings that wait to be written."""
         return len(self._queue)
 
-    def notice(self, event: str, pod: Pod) -> None:
+    def notice(self, event: str, pod: Pod, before: Pod | None = None) -> None:
         """A change of the cache: "ADDED", "MODIFIED" or "DELETED". Cheap; called on the event loop."""
-        kind = "deleted" if event == "DELETED" else "seen"
-        sighting = of_pod(self.platform, pod, kind=kind, now=self.clock())
+        sighting = of_pod(self.platform, pod, kind="deleted" if event == "DELETED" else "seen", now=self.clock())
+        if sighting is not None and event == "DELETED" and before is not None and before.rv == pod.rv:
+            # A deletion that the watch saw has a version of its own; this pod was only missing from a new list.
+            sighting = absent(pod.uid, now=self.clock())
         if sighting is None or not self._is_news(sighting):
             return
         self._queue.append(sighting)
@@ -87,7 +89,7 @@ class Observer:
     def _is_news(self, sighting: Sighting) -> bool:
         """Most updates of a pod change nothing that the ledger keeps."""
         state = (sighting.kind, sighting.held_from, sighting.ran_from, sighting.ran_to, sighting.terminal)
-        if sighting.kind == "deleted":
+        if sighting.kind != "seen":
             self._last.pop(sighting.pod_uid, None)
             return True
         if self._last.get(sighting.pod_uid) == state:

@@ -14,7 +14,7 @@ H = 3600.0
 
 @pytest.fixture
 def month(database: Database) -> Database:
-    """alice: 2 h of a slice (weight 1/4); bob: 1 h of two whole cards in another activity; carol: CPU only; dave: open."""
+    """alice: 2 h of a slice (weight 1/4); bob: 1 h of two cards in another activity; carol: CPU only; dave: open."""
     cards = {"person": "bob", "activity": "cms-ml", "flavour": "a100-40", "units": 2, "weight": 1.0, "kind": "job"}
     database.run(
         ledger.observe,

@@ -49,10 +49,12 @@ def seen(uid: str = "u1", *, at: float = 0.0, rv: str = "", node: str = "gpu-3",
 def life(uid: str = "u1", *, start: float = 0.0, end: float = 3600.0, **changes: Any) -> list[Sighting]:
     """A whole life: created, bound, running, finished, deleted."""
     common = {"held_from": start, **changes}
+    ran = common | {"ran_from": start + 3}
+    ended = ran | {"ran_to": end, "terminal": True, "exit_code": 0}
     return [
         seen(uid, at=start - 2, rv=f"{uid}-1", node="", **changes),
         seen(uid, at=start, rv=f"{uid}-2", **common),
-        seen(uid, at=start + 3, rv=f"{uid}-3", ran_from=start + 3, **common),
-        seen(uid, at=end + 1, rv=f"{uid}-4", ran_from=start + 3, ran_to=end, terminal=True, exit_code=0, **common),
-        seen(uid, at=end + 5, rv=f"{uid}-5", kind_="deleted", ran_from=start + 3, ran_to=end, terminal=True, exit_code=0, **common),
-    ]  # fmt: skip
+        seen(uid, at=start + 3, rv=f"{uid}-3", **ran),
+        seen(uid, at=end + 1, rv=f"{uid}-4", **ended),
+        seen(uid, at=end + 5, rv=f"{uid}-5", kind_="deleted", **ended),
+    ]

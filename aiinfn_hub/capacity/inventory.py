@@ -1,0 +1,91 @@
+"""Free units of each flavour, from all nodes and the pods of all namespaces. Pure.
+
+Every pod that still holds something counts, whoever made it: sessions, jobs, other people's pods, and pods that Kueue
+has admitted but that have no node yet. Finished pods do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from aiinfn_hub.catalogue import Flavour, Platform
+from aiinfn_hub.kube.slim import Node, Pod, Taint
+from aiinfn_hub.pods import names
+
+FINISHED = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True)
+class Stock:
+    """Units of one flavour; `silent` names nodes that should have some and do not answer."""
+
+    flavour: str
+    total: int
+    free: int
+    unit: str
+    silent: tuple[str, ...] = ()
+
+
+def inventory(platform: Platform, nodes: Iterable[Node], pods: Iterable[Pod]) -> dict[str, Stock]:
+    """The stock of every flavour, by name."""
+    known = list(nodes)
+    held, waiting = _demand(pods)
+    return {flavour.name: _stock(flavour, known, held, waiting) for flavour in platform.flavours}
+
+
+def _demand(pods: Iterable[Pod]) -> tuple[dict[str, dict[str, int]], list[Pod]]:
+    """Requests by node and resource, and the pods that will take something but have no node yet."""
+    held: dict[str, dict[str, int]] = {}
+    waiting = []
+    for pod in pods:
+        if pod.phase in FINISHED:
+            continue
+        if pod.node:
+            on_node = held.setdefault(pod.node, {})
+            for resource, amount in pod.requests.items():
+                on_node[resource] = on_node.get(resource, 0) + amount
+        elif not pod.gates:
+            # A gated pod still waits for its turn; an ungated one has been promised what it asks for.
+            waiting.append(pod)
+    return held, waiting
+
+
+def _stock(flavour: Flavour, nodes: list[Node], held: Mapping[str, Mapping[str, int]], waiting: list[Pod]) -> Stock:
+    resource, size, unit = (flavour.resource, flavour.count, "unit") if flavour.accelerator else ("cpu", 1000, "core")
+    total = free = 0
+    silent = []
+    for node in nodes:
+        if not suits(flavour, node) or node.allocatable.get(resource, 0) < size:
+            continue
+        if not node.ready:
+            silent.append(node.name)
+            continue
+        if node.unschedulable:
+            continue
+        allocatable = node.allocatable[resource]
+        total += allocatable // size
+        free += max(0, allocatable - held.get(node.name, {}).get(resource, 0)) // size
+    promised = sum(pod.requests.get(resource, 0) // size for pod in waiting if _wants(flavour, pod))
+    return Stock(flavour.name, total, max(0, free - promised), unit, tuple(silent))
+
+
+def suits(flavour: Flavour, node: Node) -> bool:
+    """Whether a pod of this flavour could be placed on the node when it is empty and well."""
+    if any(node.labels.get(key) != value for key, value in flavour.node_selector.items()):
+        return False
+    return all(_tolerated(flavour, taint) for taint in node.taints if taint.effect in ("NoSchedule", "NoExecute"))
+
+
+def _tolerated(flavour: Flavour, taint: Taint) -> bool:
+    if taint.key.startswith("node.kubernetes.io/"):
+        return True  # readiness and cordons are looked at by themselves
+    return any(
+        t.key == taint.key and t.effect in ("", taint.effect) and (t.operator == "Exists" or t.value == taint.value)
+        for t in flavour.tolerations
+    )
+
+
+def _wants(flavour: Flavour, pod: Pod) -> bool:
+    """Whether a pod without a node will take from this flavour; one without our label may, so it does."""
+    return pod.labels.get(names.FLAVOUR, flavour.name) == flavour.name

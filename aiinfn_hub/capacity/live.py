@@ -1,0 +1,72 @@
+"""The live reporter: one person's offer, from the caches of nodes and pods and the ledger's sums."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from aiinfn_hub.capacity.inventory import Stock, inventory
+from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
+from aiinfn_hub.identity.person import Person
+from aiinfn_hub.kube.cache import WatchCache
+from aiinfn_hub.kube.slim import Node, Pod
+
+
+class Reporter:
+    """Answers "what is free" from memory; the arithmetic runs again only when a cache has changed."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        nodes: WatchCache[Node],
+        pods: WatchCache[Pod],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.platform = platform
+        self.nodes = nodes
+        self.pods = pods
+        self.clock = clock
+        self._stock: dict[str, Stock] = {}
+        self._counted: tuple[int, int] | None = None
+
+    def stock(self) -> dict[str, Stock]:
+        """The stock of every flavour as of the caches."""
+        version = (self.nodes.changes, self.pods.changes)
+        if version != self._counted:
+            self._stock = inventory(self.platform, self.nodes.items.values(), self.pods.items.values())
+            self._counted = version
+        return self._stock
+
+    @property
+    def unknown_since(self) -> float | None:
+        """When the numbers stopped being true: a watch that fails, or that never listed; None while all is well."""
+        caches = (self.nodes, self.pods)
+        never = [cache for cache in caches if not cache.synced.is_set()]
+        failing = [cache.failing_since for cache in caches if cache.failing_since is not None]
+        if never:
+            return min(failing, default=self.clock())
+        return min(failing, default=None)
+
+    def offer(self, person: Person, used: Mapping[str, float]) -> Offer:
+        """What this person may ask for and can have now; `used` is weighted GPU-hours by activity in its window."""
+        unknown, stock = self.unknown_since, self.stock()
+        flavours = [
+            _flavour(stock[flavour.name], unknown)
+            for flavour in self.platform.flavours
+            if not flavour.activities or set(flavour.activities) & set(person.activities)
+        ]
+        activities = [
+            ActivityOffer(name, round(used.get(name, 0.0), 3), self.platform.activity(name).gpu_hours)
+            for name in person.activities
+        ]
+        at = min(self.nodes.synced_at, self.pods.synced_at) or self.clock()
+        return Offer(person.name, at, flavours, activities)
+
+
+def _flavour(stock: Stock, unknown: float | None) -> FlavourOffer:
+    reason = f"{', '.join(stock.silent)} does not answer" if stock.silent else ""
+    if unknown is not None:
+        reason = "the cluster does not answer"
+    return FlavourOffer(stock.flavour, stock.total, stock.free, stock.unit, unknown, reason)

@@ -1,0 +1,179 @@
+"""The panel's handlers: who may see which page, and what it is rendered from."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
+from tornado.web import RequestHandler, StaticFileHandler
+
+from aiinfn_hub.accounting import reports
+from aiinfn_hub.capacity.live import Reporter
+from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.errors import AiinfnError, Forbidden, NotAuthenticated
+from aiinfn_hub.identity.person import Person
+from aiinfn_hub.panel import plot, views
+from aiinfn_hub.store.engine import Database
+
+DAY = 86400.0
+HERE = Path(__file__).parent
+#: Nothing but our own script and style; JupyterHub's style sheet comes from the same origin.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-ancestors 'none'"
+)
+
+
+class Pages:
+    """What the handlers share."""
+
+    def __init__(
+        self, *, database: Database, platform: Platform, reporter: Reporter, auth: HubOAuth, prefix: str
+    ) -> None:
+        self.database = database
+        self.platform = platform
+        self.reporter = reporter
+        self.auth = auth
+        self.prefix = prefix
+        self.templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+        )
+
+    async def used(self, person: Person, now: float) -> dict[str, float]:
+        """Weighted GPU-hours of each of the person's activities, in its own window."""
+        windows = {name: now - self.platform.activity(name).window_days * DAY for name in person.activities}
+        return await self.database.read(reports.weighted_hours, windows, now=now)
+
+    async def occupation(self, now: float, activity: str | None = None) -> dict[str, Any]:
+        """The plot of the last 24 hours."""
+        since = now - DAY
+        series = await self.database.read(reports.occupation, since=since, until=now, steps=96, activity=activity)
+        title = "Accelerator units held over the last 24 hours, by flavour"
+        figure = plot.stacked(series, since=since, until=now, title=title)
+        return {"figure": figure, "legend": plot.legend(series), "title": title}
+
+
+class PageHandler(HubOAuthenticated, RequestHandler):
+    """A page for a person with a browser; one who is not logged in is sent to the hub."""
+
+    def initialize(self, pages: Pages) -> None:
+        """Given by `routes`."""
+        self.pages = pages
+        self.hub_auth = pages.auth
+
+    async def prepare(self) -> None:
+        """Find out who it is, before anything else."""
+        self.set_header("Content-Security-Policy", POLICY)
+        self.set_header("Cache-Control", "no-store")
+        identify: Any = self.settings["identify"]
+        try:
+            self.person: Person = (await identify(self)).person
+        except NotAuthenticated:
+            self.redirect(self.get_login_url())
+
+    def show(self, template: str, **values: Any) -> None:
+        """Render a page with what every page needs."""
+        pages, person = self.pages, self.person
+        tabs = [("", "Me"), *((f"activity/{name}", name) for name in person.pi_of)]
+        tabs += [("operator", "Operator")] if person.admin else []
+        self.finish(
+            pages.templates.get_template(template).render(
+                prefix=pages.prefix, hub=pages.auth.hub_prefix, person=person, tabs=tabs, now=time.time(), **values
+            )
+        )
+
+    def write_error(self, _status: int, **kwargs: Any) -> None:
+        """Our errors as a page: what happened, and what to do next."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if not hasattr(self, "person"):
+            self.person = Person("", frozenset(), ())
+        if isinstance(error, AiinfnError):
+            self.set_status(error.status)
+            self.show("error.html", tab="", message=error.message, hint=error.hint)
+        else:
+            hint = "Try again in a moment; the service's log says more."
+            self.show("error.html", tab="", message="This page could not be made.", hint=hint)
+
+
+class MePage(PageHandler):
+    """What I hold, what my activities have left, what I used."""
+
+    async def get(self) -> None:
+        """The first page."""
+        now, pages, person = time.time(), self.pages, self.person
+        rows = await pages.database.read(
+            reports.records, since=now - 30 * DAY, until=now, person=person.name, limit=200
+        )
+        self.show(
+            "me.html",
+            tab="",
+            rows=[views.row(record, now) for record in rows],
+            budgets=views.budgets(pages.platform, person.activities, await pages.used(person, now)),
+            **await pages.occupation(now),
+        )
+
+
+class ActivityPage(PageHandler):
+    """For a PI: sums, names and flavours of the own activity."""
+
+    async def get(self, activity: str) -> None:
+        """One activity."""
+        now, pages = time.time(), self.pages
+        if activity not in self.person.pi_of and not self.person.admin:
+            raise Forbidden(f"The activity {activity} is not yours to see.", hint="Its PI and the operators can.")
+        found = pages.platform.activity(activity)
+        window = found.window_days * DAY
+        usage = await pages.database.read(
+            reports.usage, since=now - window, until=now, by=("person", "flavour", "kind"), activity=activity
+        )
+        used = await pages.database.read(reports.weighted_hours, {activity: now - window}, now=now)
+        self.show(
+            "activity.html",
+            tab=f"activity/{activity}",
+            activity=found,
+            usage=usage,
+            budgets=views.budgets(pages.platform, [activity], used),
+            **await pages.occupation(now, activity),
+        )
+
+
+class OperatorPage(PageHandler):
+    """The map: one row a node, one box a device, and who holds it."""
+
+    async def get(self) -> None:
+        """The first screen of an operator."""
+        if not self.person.admin:
+            raise Forbidden("This page is for operators.", hint="Your own usage is under Me.")
+        pages, now = self.pages, time.time()
+        pods = list(pages.reporter.pods.items.values())
+        self.show(
+            "operator.html",
+            tab="operator",
+            nodes=views.node_map(pages.platform, pages.reporter.nodes.items.values(), pods),
+            waiting=views.waiting(pods),
+            unknown_since=pages.reporter.unknown_since,
+            **await pages.occupation(now),
+        )
+
+
+class CallbackHandler(HubOAuthCallbackHandler):
+    """Where the hub sends a browser back to after its login."""
+
+    def initialize(self, pages: Pages) -> None:
+        """Given by `routes`."""
+        self.hub_auth = pages.auth
+
+
+def routes(prefix: str, *, pages: Pages) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """The panel below `prefix`."""
+    given = {"pages": pages}
+    return [
+        (rf"{prefix}/?", MePage, given),
+        (rf"{prefix}/activity/([a-z0-9-]+)", ActivityPage, given),
+        (rf"{prefix}/operator", OperatorPage, given),
+        (rf"{prefix}/oauth_callback", CallbackHandler, given),
+        (rf"{prefix}/static/(.*)", StaticFileHandler, {"path": str(HERE / "static")}),
+    ]

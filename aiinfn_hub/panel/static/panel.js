@@ -1,0 +1,37 @@
+// Clock times of the person's zone, the theme of the person's system, and numbers that stay true while the page is open.
+"use strict";
+
+document.documentElement.dataset.bsTheme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+
+function clock(root) {
+  const today = new Date().toDateString();
+  for (const element of root.querySelectorAll("[data-time]")) {
+    const moment = new Date(Number(element.dataset.time) * 1000);
+    const time = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const day = moment.toLocaleDateString([], { day: "numeric", month: "short" });
+    element.textContent = moment.toDateString() === today || element.closest("svg") ? time : `${day} ${time}`;
+    if (element.localName === "time") element.dateTime = moment.toISOString();
+  }
+}
+
+async function refresh() {
+  const live = document.getElementById("live");
+  const stale = document.getElementById("stale");
+  if (document.hidden) return;
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
+    if (!answer.ok) throw new Error(answer.status);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    live.replaceChildren(...page.getElementById("live").childNodes);
+    const stamp = document.querySelector("main > p time");
+    stamp.dataset.time = page.querySelector("main > p time").dataset.time;
+    stale.textContent = "";
+    clock(document);
+  } catch {
+    stale.textContent = " (the service does not answer; trying again)";
+  }
+}
+
+clock(document);
+setInterval(refresh, Number(document.getElementById("live").dataset.live) * 1000);
+document.addEventListener("visibilitychange", refresh);

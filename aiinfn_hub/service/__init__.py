@@ -1,0 +1,1 @@
+"""Composition root of the service process: one tornado application over the rooms, and the work behind it."""

@@ -1,0 +1,76 @@
+"""Who makes a request: JupyterHub says who the token or the cookie belongs to, and what groups they are in now."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from jupyterhub.services.auth import HubOAuth
+from tornado.web import RequestHandler
+
+from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.errors import Forbidden, NotAuthenticated
+from aiinfn_hub.identity.hubapi import HubApi
+from aiinfn_hub.identity.person import Caller, Person, person_of
+from aiinfn_hub.service.config import ServiceConfig
+
+
+def hub_oauth(config: ServiceConfig, token: str) -> HubOAuth:
+    """JupyterHub's own client for services, told what a hub-managed service would find in its environment."""
+    return HubOAuth(
+        api_token=token,
+        api_url=config.hub_api_url,
+        base_url=config.prefix + "/",
+        hub_prefix=config.hub_prefix,
+        oauth_client_id=f"service-{config.name}",
+        oauth_redirect_uri=f"{config.prefix}/oauth_callback",
+        access_scopes={"access:services", f"access:services!service={config.name}"},
+        cache_max_age=30,
+    )
+
+
+class Identify:
+    """The application's `identify`: from a request to a `Caller`, or an error."""
+
+    def __init__(self, auth: HubOAuth, hub: HubApi, platform: Platform, hub_key: str) -> None:
+        self.auth = auth
+        self.hub = hub
+        self.platform = platform
+        self._hub_key = hub_key
+
+    async def __call__(self, handler: RequestHandler) -> Caller:
+        """The person behind the request, with the groups of now.
+
+        Raises:
+            NotAuthenticated: no token or cookie, or one that JupyterHub does not know.
+            Forbidden: the token may not use this service, or is no person's.
+        """
+        if self._is_hub(handler):
+            return await self._on_behalf(handler)
+        model: dict[str, Any] | None = await self.auth.get_user(handler, sync=False)
+        if model is None:
+            raise NotAuthenticated(
+                "JupyterHub does not know who this is.",
+                hint="Log in again, or restart the session if it is an old one.",
+            )
+        if not self.auth.check_scopes(self.auth.access_scopes, model):
+            raise Forbidden("This token may not use the service.", hint="It lacks access:services!service=aiinfn.")
+        if model.get("kind", "user") != "user":
+            raise Forbidden(f"{model['name']} is a service, not a person.")
+        return Caller(await self.person(model["name"]), handler.request.headers.get("X-Aiinfn-Server"))
+
+    async def person(self, name: str) -> Person:
+        """What the platform grants to this user of the hub."""
+        user = await self.hub.user(name)
+        return person_of(self.platform, user.name, user.groups, admin=user.admin)
+
+    def _is_hub(self, handler: RequestHandler) -> bool:
+        scheme, _, key = handler.request.headers.get("Authorization", "").partition(" ")
+        return scheme == "Bearer" and hmac.compare_digest(key.encode(), self._hub_key.encode())
+
+    async def _on_behalf(self, handler: RequestHandler) -> Caller:
+        """The hub process may ask for any person's offer, and nothing else (it says whose with `person`)."""
+        name = handler.get_argument("person", "")
+        if handler.request.method != "GET" or not handler.request.path.endswith("/api/offer") or not name:
+            raise Forbidden("The hub may only ask for a person's offer.")
+        return Caller(await self.person(name), None)

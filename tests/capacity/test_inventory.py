@@ -1,0 +1,95 @@
+"""What is free, worked out from nodes and pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.cluster_records import node, pod, stranger, taint
+from support.small_platform import small_platform
+
+from aiinfn_hub.capacity.inventory import Stock, inventory
+
+PLATFORM = small_platform()
+
+
+def t4(nodes: list[Any], pods: list[Any]) -> Stock:
+    return inventory(PLATFORM, nodes, pods)["t4"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pods", "total", "free"),
+    [
+        pytest.param([node()], [], 8, 8, id="an empty node is free"),
+        pytest.param([node()], [pod()], 8, 7, id="a session takes one"),
+        pytest.param([node()], [stranger()], 8, 7, id="a pod of another namespace takes one too"),
+        pytest.param(
+            [node()], [pod(phase="Succeeded"), pod(phase="Failed")], 8, 8, id="what has finished holds nothing"
+        ),
+        pytest.param(
+            [node()], [pod(node="", phase="Pending")], 8, 7, id="a pod without a node that may start takes one"
+        ),
+        pytest.param(
+            [node()],
+            [pod(node="", phase="Pending", gates=("kueue.x-k8s.io/admission",))],
+            8,
+            8,
+            id="a pod that waits in the queue takes none yet",
+        ),
+        pytest.param([node(), node("gpu-2")], [pod()] * 2, 16, 14, id="nodes add up"),
+        pytest.param([node()], [pod()] * 9, 8, 0, id="free is never less than none"),
+        pytest.param([node(ready=False)], [], 0, 0, id="a node that does not answer has none to give"),
+        pytest.param([node(unschedulable=True)], [], 0, 0, id="a drained node has none to give"),
+        pytest.param([node(product="NVIDIA-A30")], [], 0, 0, id="another model is another flavour"),
+        pytest.param([node(taints=(taint("reserved", "cms"),))], [], 0, 0, id="a reserved node is not counted"),
+        pytest.param([node(allocatable={})], [], 0, 0, id="a node without devices has none"),
+    ],
+)
+def test_units_of_a_flavour(nodes: list[Any], pods: list[Any], total: int, free: int) -> None:
+    stock = t4(nodes, pods)
+    assert (stock.total, stock.free) == (total, free)
+
+
+def test_a_silent_node_is_named() -> None:
+    assert t4([node(), node("gpu-2", ready=False)], []).silent == ("gpu-2",)
+
+
+def test_a_taint_that_the_flavour_tolerates_does_not_hide_the_node() -> None:
+    sliced = node(
+        "gpu-3", "NVIDIA-A100-PCIE-40GB", allocatable={"nvidia.com/mig-1g.5gb": 7}, taints=(taint("nvidia.com/gpu"),)
+    )
+    labelled = type(sliced)(
+        **{f: getattr(sliced, f) for f in sliced.__struct_fields__} | {"labels": sliced.labels | {"zone": "one"}}
+    )
+    stock = inventory(PLATFORM, [labelled], [pod("a100-1g.5gb", node="gpu-3", requests={"nvidia.com/mig-1g.5gb": 1})])
+    assert (stock["a100-1g.5gb"].total, stock["a100-1g.5gb"].free) == (7, 6)
+    assert inventory(PLATFORM, [sliced], [])["a100-1g.5gb"].total == 0, "every label of the selector counts"
+
+
+def test_a_flavour_without_accelerator_counts_cores_of_every_node() -> None:
+    stock = inventory(PLATFORM, [node(), node("cpu-1", "", allocatable={})], [pod()])["cpu"]
+    assert (stock.total, stock.free, stock.unit) == (128, 126, "core")
+
+
+def test_one_resource_on_two_models_is_told_apart_by_the_node() -> None:
+    nodes = [node(), node("far-1", labels={"site": "far"}, allocatable={"nvidia.com/gpu": 2})]
+    found = inventory(PLATFORM, nodes, [pod("far", node="far-1"), pod("t4", node="", phase="Pending")])
+    assert (found["far"].free, found["t4"].free) == (1, 7)
+
+
+@given(
+    st.lists(st.integers(0, 8), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 3), st.sampled_from(["Running", "Pending", "Failed"])), max_size=12
+    ),
+)
+def test_free_lies_between_none_and_all(devices: list[int], wanted: list[tuple[int, int, str]]) -> None:
+    nodes = [node(f"n{i}", allocatable={"nvidia.com/gpu": amount}) for i, amount in enumerate(devices)]
+    pods = [
+        pod(node=f"n{where}" if where < len(devices) else "", phase=phase, requests={"nvidia.com/gpu": amount})
+        for where, amount, phase in wanted
+    ]
+    stock = t4(nodes, pods)
+    assert 0 <= stock.free <= stock.total == sum(devices)

@@ -1,0 +1,73 @@
+"""What the pages show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.cluster_records import node, pod, stranger
+from support.sightings import FACTS
+from support.small_platform import small_platform
+
+from aiinfn_hub.panel import views
+
+PLATFORM = small_platform()
+RECORD: dict[str, Any] = FACTS | {
+    "held_from": 1000.0,
+    "held_to": None,
+    "end_source": "",
+    "uncertainty_s": 0.0,
+    "weight": 0.5,
+    "units": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "held", "hours", "note"),
+    [
+        pytest.param({}, "1 h", 1.0, "holds it now", id="an open record grows"),
+        pytest.param({"held_to": 2800.0, "end_source": "container"}, "30 min", 0.5, "", id="a closed one does not"),
+        pytest.param(
+            {"held_to": 2800.0, "end_source": "last-seen", "uncertainty_s": 40.0},
+            "30 min",
+            0.5,
+            "end inferred, to 40 s",
+            id="an inferred end says how far off it may be",
+        ),
+        pytest.param({"held_from": None}, "waits", 0.0, "waiting", id="one that waits holds nothing"),
+        pytest.param({"held_from": None, "held_to": 1.0}, "waits", 0.0, "never started", id="one that never started"),
+    ],
+)
+def test_a_record_as_people_read_it(changes: dict[str, Any], held: str, hours: float, note: str) -> None:
+    row = views.row(RECORD | changes, now=4600.0)
+    assert (row.held, row.note) == (held, note)
+    assert row.weighted_hours == pytest.approx(hours)
+
+
+def test_the_map_has_a_box_for_every_device_and_names_its_holder() -> None:
+    rows = views.node_map(PLATFORM, [node(), node("cpu-1", "", allocatable={})], [pod(), stranger(created=50.0)])
+    assert [row.name for row in rows] == ["gpu-1", "cpu-1"], "nodes with accelerators come first"
+    assert [device.holder for device in rows[0].devices] == ["batch/other", "alice", *[""] * 6]
+    assert rows[0].devices[2].flavour == "t4"
+    assert (rows[0].cpu_used, rows[0].cpu_total, rows[0].cpu_pods) == (4.0, 64.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"), [({}, ""), ({"ready": False}, "does not answer"), ({"unschedulable": True}, "drained")]
+)
+def test_the_map_says_what_is_wrong_with_a_node(changes: dict[str, Any], state: str) -> None:
+    assert views.node_map(PLATFORM, [node(**changes)], [])[0].state == state
+
+
+def test_finished_pods_hold_no_box() -> None:
+    assert all(not device.holder for device in views.node_map(PLATFORM, [node()], [pod(phase="Failed")])[0].devices)
+
+
+def test_who_waits_is_listed_oldest_first() -> None:
+    late, early = pod(node="", created=9.0, phase="Pending"), pod(node="", created=5.0, phase="Pending")
+    assert views.waiting([late, pod(), stranger(node=""), early]) == [early, late]
+
+
+@pytest.mark.parametrize(("used", "quota", "percent"), [(10, 40, 25), (50, 40, 100), (1, None, None), (0, 0, 100)])
+def test_a_budget_bar_never_runs_over(used: float, quota: float | None, percent: float | None) -> None:
+    assert views.Budget("lhcb", "LHCb", used, quota, 30).percent == percent
