@@ -1,0 +1,247 @@
+"""Jobs and offers on the wire: what is refused, what survives, and the states between."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from aiinfn_hub.contract import jobs, offer
+from aiinfn_hub.contract.jobs import (
+    FINAL,
+    JOB_NAME,
+    MAX_NAMES,
+    MAX_SOURCE_BYTES,
+    TRANSITIONS,
+    FramePage,
+    JobRequest,
+    JobState,
+    JobView,
+    Resources,
+    Target,
+    ValueRef,
+    Why,
+    Wire,
+)
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
+from aiinfn_hub.errors import InvalidInput
+
+S = JobState
+STRUCTS = [
+    value
+    for module in (jobs, offer)
+    for value in vars(module).values()
+    if isinstance(value, type) and issubclass(value, Wire) and value.__module__ == module.__name__
+]
+
+
+def request(**changes: Any) -> JobRequest:
+    return JobRequest(**{"name": "fit", "source": "total = 1", **changes})
+
+
+def view(**changes: Any) -> JobView:
+    base: dict[str, Any] = {
+        "id": "r1",
+        "name": "fit",
+        "state": S.RUNNING,
+        "reason": "",
+        "target": "local",
+        "activity": "cms",
+        "flavour": "cpu",
+        "resources": Resources(),
+        "submitted_at": 1.0,
+    }
+    return JobView(**{**base, **changes})
+
+
+GOOD = {
+    "a plain cell": {},
+    "the longest name": {"name": "a" * 40},
+    "dashes and underscores": {"name": "Fit_2-b"},
+    "values in and out": {"inputs": {"x": ValueRef("json", "0" * 64, 3)}, "outputs": ["total"]},
+    "a name in another script": {"outputs": ["π"]},
+    "an empty source": {"source": ""},
+    "the longest source": {"source": "#" * MAX_SOURCE_BYTES},
+    "as many names as may be": {"outputs": [f"x{i}" for i in range(MAX_NAMES)]},
+}
+BAD = {
+    "no name": ({"name": ""}, "is not a job name"),
+    "a name that starts with a digit": ({"name": "2fit"}, "is not a job name"),
+    "a name with a blank": ({"name": "my fit"}, "is not a job name"),
+    "a name with a line end": ({"name": "fit\n"}, "is not a job name"),
+    "a name that is a path": ({"name": "../fit"}, "is not a job name"),
+    "a name that is too long": ({"name": "a" * 41}, "is not a job name"),
+    "a name with accents": ({"name": "fité"}, "is not a job name"),
+    "a source that is too long": ({"source": "#" * (MAX_SOURCE_BYTES + 1)}, "longer than 256 KiB"),
+    "a source that is too long in bytes": ({"source": "é" * (MAX_SOURCE_BYTES // 2 + 1)}, "longer than 256 KiB"),
+    "an output that is an expression": ({"outputs": ["a.b"]}, "'a.b' is not a Python name"),
+    "an output that is empty": ({"outputs": [""]}, "'' is not a Python name"),
+    "an input that is a path": ({"inputs": {"../x": ValueRef("json", "0" * 64, 3)}}, "is not a Python name"),
+    "too many names": ({"outputs": [f"x{i}" for i in range(MAX_NAMES + 1)]}, "More than 100 values"),
+}
+
+
+@pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD)
+def test_a_request_that_can_run(changes: dict[str, Any]) -> None:
+    request(**changes).check()
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
+def test_a_request_that_no_target_could_run(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        request(**changes).check()
+
+
+def test_a_request_needs_a_name_and_a_source_only() -> None:
+    decoded = msgspec.json.decode(b'{"name": "fit", "source": "x = 1"}', type=JobRequest)
+    assert decoded == JobRequest("fit", "x = 1")
+    assert (decoded.resources.cpu_millis, decoded.resources.memory_bytes, decoded.resources.time_s) == (
+        1000,
+        2**31,
+        3600,
+    )
+
+
+@pytest.mark.parametrize("key", ["activity", "person", "namespace", "env", "Name"])
+def test_a_request_cannot_say_who_asks_or_more_than_we_know(key: str) -> None:
+    body = msgspec.json.encode({"name": "fit", "source": "", key: "x"})
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.json.decode(body, type=JobRequest)
+
+
+@pytest.mark.parametrize(
+    "body", ['{"name": 1, "source": ""}', '{"name": "a"}', '{"name": "a", "source": "", "outputs": "x"}', "[]", "{"]
+)
+def test_a_request_of_another_shape_is_refused(body: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(body, type=JobRequest)
+
+
+@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.__name__)
+def test_every_struct_is_frozen_strict_and_explained(struct: type[Wire]) -> None:
+    config = struct.__struct_config__
+    assert config.frozen
+    assert config.forbid_unknown_fields
+    assert struct.__doc__
+
+
+SAMPLES: list[Wire] = [
+    ValueRef("npy", "0" * 64, 80, "float64 (10,)"),
+    Resources(500, 2**20, "a100-40-1g.5gb", 60),
+    request(inputs={"x": ValueRef("json", "1" * 64, 2)}, outputs=["y"], origin={"cell": "c1"}),
+    view(outputs={"y": ValueRef("json", "1" * 64, 2)}, exit_code=0, finished_at=2.5),
+    FramePage(view(), [{"seq": 1, "output_type": "stream", "name": "stdout", "text": "hello\n"}]),
+    Why(S.QUEUED, "Place 2.", "Use T4.", ["Workload job-r1: QuotaReserved=False"]),
+    Target("local", "local", "This cluster", ["cpu"]),
+    FlavourOffer("t4", 8, 5, "cards", unknown_since=1700000000.0, reason="node gpu-2 does not answer"),
+    ActivityOffer("cms", 12.5, None),
+    Offer("ada", 1.0, [FlavourOffer("cpu", 192, 64, "cores")], [ActivityOffer("cms", 0.0, 40.0)]),
+]
+
+
+def test_there_is_a_sample_of_every_struct() -> None:
+    assert {type(sample) for sample in SAMPLES} == {struct for struct in STRUCTS if struct is not Wire}
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample).__name__)
+def test_it_survives_the_trip(sample: Wire) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(sample), type=type(sample)) == sample
+
+
+@pytest.mark.parametrize("state", S)
+def test_a_state_is_written_as_its_word(state: JobState) -> None:
+    assert msgspec.to_builtins(view(state=state))["state"] == str(state) == state.value
+
+
+@pytest.mark.parametrize("state", S)
+def test_a_job_is_final_in_the_states_that_end(state: JobState) -> None:
+    assert view(state=state).final is (state in {S.SUCCEEDED, S.FAILED, S.CANCELLED, S.LOST})
+
+
+def test_every_state_has_its_followers() -> None:
+    assert set(TRANSITIONS) == set(S)
+
+
+def test_nothing_follows_an_end_but_the_truth_about_what_was_lost() -> None:
+    assert {state: TRANSITIONS[state] for state in FINAL} == {
+        S.SUCCEEDED: frozenset(),
+        S.FAILED: frozenset(),
+        S.CANCELLED: frozenset(),
+        S.LOST: frozenset({S.SUCCEEDED, S.FAILED}),
+    }
+
+
+@pytest.mark.parametrize("state", [state for state in S if state not in FINAL])
+def test_a_job_on_its_way_can_always_end_badly_and_never_stays_for_itself(state: JobState) -> None:
+    assert {S.FAILED, S.CANCELLED, S.LOST} <= TRANSITIONS[state]
+    assert state not in TRANSITIONS[state]
+
+
+@pytest.mark.parametrize("state", [state for state in S if state not in FINAL])
+def test_success_can_be_reached_from_every_state_on_the_way(state: JobState) -> None:
+    reached, new = {state}, {state}
+    while new:
+        new = {follower for one in new for follower in TRANSITIONS[one]} - reached
+        reached |= new
+    assert S.SUCCEEDED in reached
+
+
+def test_nothing_runs_before_its_inputs_are_there() -> None:
+    assert not {S.RUNNING, S.STARTING, S.SUCCEEDED, S.PENDING_REMOTE} & TRANSITIONS[S.STAGING]
+    assert all(S.STAGING not in followers for followers in TRANSITIONS.values())
+
+
+class Life(RuleBasedStateMachine):
+    """Any walk along the transitions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.walk = [S.STAGING]
+
+    @rule(data=st.data())
+    def go_on(self, data: st.DataObject) -> None:
+        followers = sorted(TRANSITIONS[self.walk[-1]])
+        if followers:
+            self.walk.append(data.draw(st.sampled_from(followers)))
+
+    @invariant()
+    def it_ends_once(self) -> None:
+        ends = [state for state in self.walk if state in FINAL]
+        assert len(ends) <= 2
+        if len(ends) == 2:
+            assert ends[0] is S.LOST
+        assert all(state in FINAL for state in self.walk[self.walk.index(ends[0]) :]) if ends else True
+
+    @invariant()
+    def an_eviction_comes_after_a_start(self) -> None:
+        if S.EVICTED in self.walk:
+            before = self.walk[: self.walk.index(S.EVICTED)]
+            assert {S.STARTING, S.RUNNING, S.PENDING_REMOTE} & set(before)
+
+
+TestLife = Life.TestCase
+
+
+@given(st.text(max_size=50))
+def test_a_job_name_is_safe_in_a_file_name_and_a_label(name: str) -> None:
+    if JOB_NAME.fullmatch(name):
+        assert name.isascii()
+        assert not set(name) & set("/\\. \n\0")
+        assert len(name) <= 40
+
+
+def test_the_contract_is_light() -> None:
+    """It is installed in user images, where none of these is."""
+    code = (
+        "import sys; import aiinfn_hub.contract.jobs, aiinfn_hub.contract.offer, aiinfn_hub.contract.quantities;"
+        "heavy = {'jupyterhub', 'kubernetes_asyncio', 'sqlalchemy', 'pydantic', 'yaml', 'tornado', 'traitlets'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout == "[]\n"
