@@ -80,7 +80,15 @@ IMAGES = [
 VOLUMES = [
     {"name": "home", "kind": "home", "mount": "/home/jovyan", "claim": "homes", "sub_path": "home/{person}"},
     {"name": "share", "kind": "activity", "mount": "/shared", "claim": "shares", "sub_path": "shared/{activity}"},
-    {"name": "public", "kind": "public", "mount": "/public", "claim": "shares", "sub_path": "public", "optional": True},
+    {
+        "name": "public",
+        "kind": "public",
+        "mount": "/public",
+        "claim": "shares",
+        "sub_path": "public",
+        "optional": True,
+        "default": True,
+    },
     {"name": "scratch", "kind": "scratch", "mount": "/scratch", "size": "10Gi"},
     {
         "name": "cvmfs",

@@ -1,0 +1,74 @@
+"""What is free, in words: "3 of 7 free", "none free", or "unknown since 14:02", and never everything. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from aiinfn_hub.contract.offer import FlavourOffer, Offer
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The last offer that the service gave, when it came (Unix seconds), and why there is no newer one.
+
+    `failing` is "" while the service answers.
+    """
+
+    offer: Offer | None = None
+    at: float = 0.0
+    failing: str = ""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What to show beside a flavour; `since` is shown as a clock time of the person's zone."""
+
+    state: Literal["free", "none", "unknown"]
+    text: str
+    since: float | None = None
+    reason: str = ""
+
+
+def availability(seen: Seen, flavour: str) -> Words:
+    """How much of a flavour is free, as far as anybody knows."""
+    if seen.failing:
+        return Words("unknown", "unknown", seen.at if seen.offer else None, seen.failing)
+    found = next((f for f in seen.offer.flavours if f.flavour == flavour), None) if seen.offer else None
+    if found is None:
+        return Words("unknown", "unknown", reason="the service says nothing about it")
+    if found.unknown_since is not None:
+        return Words("unknown", "unknown", found.unknown_since, found.reason)
+    if found.total <= 0:
+        return Words("none", "none here now", reason=found.reason)
+    if found.free <= 0:
+        return Words("none", f"none free of {found.total}", reason=found.reason)
+    return Words("free", _count(found), reason=found.reason)
+
+
+def _count(offer: FlavourOffer) -> str:
+    unit = f" {offer.unit}s" if offer.unit == "core" else ""
+    return f"{offer.free} of {offer.total}{unit} free"
+
+
+def budget(seen: Seen, activity: str) -> str:
+    """What an activity has left; "" while that is not known."""
+    if seen.failing or seen.offer is None:
+        return ""
+    found = next((a for a in seen.offer.activities if a.activity == activity), None)
+    if found is None:
+        return ""
+    if found.gpu_hours_quota is None:
+        return f"{found.gpu_hours_used:.1f} GPU-h used, no limit"
+    left = max(0.0, found.gpu_hours_quota - found.gpu_hours_used)
+    return f"{left:.1f} of {found.gpu_hours_quota:g} GPU-h left"
+
+
+def live(seen: Seen, flavours: Iterable[str], activities: Iterable[str]) -> dict[str, Any]:
+    """The message of the stream: the same words as in the page, by name."""
+    return {
+        "at": seen.at if seen.offer else None,
+        "flavours": {name: asdict(availability(seen, name)) for name in flavours},
+        "activities": {name: budget(seen, name) for name in activities},
+    }

@@ -1,0 +1,145 @@
+"use strict";
+// Narrows the choices to the flavour and the activity, and keeps the numbers fresh. The form works without it.
+(() => {
+  const root = document.getElementById("aiinfn-spawn");
+  const data = JSON.parse(document.getElementById("aiinfn-data").textContent);
+  const radios = [...root.querySelectorAll("input[name=flavour]")];
+  const activity = document.getElementById("field-activity");
+  const age = document.getElementById("aiinfn-age");
+  const announcer = document.getElementById("aiinfn-live");
+  const closed = new Set(radios.filter((radio) => radio.disabled).map((radio) => radio.value));
+  const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const chosen = () => radios.find((radio) => radio.checked);
+  const words = new Map();
+
+  root.querySelectorAll("time").forEach((time) => {
+    time.textContent = clock(Date.parse(time.dateTime) / 1000);
+  });
+  document.getElementById("aiinfn-error")?.focus();
+
+  function narrow(name, allowed, fallback) {
+    const select = document.getElementById(`field-${name}`);
+    for (const option of select.options) {
+      option.hidden = option.disabled = !allowed.includes(option.value);
+    }
+    // "suggested" is the choice of those without this script.
+    if (select.selectedOptions.length === 0 || select.selectedOptions[0].disabled) {
+      select.value = fallback;
+    }
+  }
+
+  function followFlavour() {
+    const flavour = chosen() && data[chosen().value];
+    if (flavour) {
+      const most = Math.max(...flavour.lifetime.map(parseFloat));
+      const times = [...document.getElementById("field-lifetime").options].map((option) => option.value);
+      narrow("cpu", flavour.cpu, flavour.default.cpu);
+      narrow("memory", flavour.memory, flavour.default.memory);
+      narrow("lifetime", times.filter((time) => parseFloat(time) <= most), flavour.default.lifetime);
+    }
+  }
+
+  function show(name, found) {
+    const cell = document.getElementById(`free-${name}`);
+    const since = found.since === null ? "" : ` since ${clock(found.since)}`;
+    const reason = found.reason ? ` (${found.reason})` : "";
+    words.set(name, `${found.text}${since}${reason}`);
+    if (cell && !closed.has(name) && !radios.find((radio) => radio.value === name).disabled) {
+      cell.textContent = words.get(name);
+      cell.className = `aiinfn-free aiinfn-${found.state}`;
+    }
+  }
+
+  function followActivity() {
+    for (const radio of radios.filter((one) => !closed.has(one.value))) {
+      const able = data[radio.value].activities;
+      const cell = document.getElementById(`free-${radio.value}`);
+      if (!words.has(radio.value)) {
+        words.set(radio.value, cell.textContent);
+      }
+      radio.disabled = activity.value !== "" && !able.includes(activity.value);
+      cell.textContent = radio.disabled ? `charge it to ${able.join(" or ")}` : words.get(radio.value);
+    }
+    if (chosen()?.disabled) {
+      const first = radios.find((radio) => !radio.disabled);
+      if (first) {
+        first.checked = true;
+      }
+    }
+    followFlavour();
+  }
+
+  // Typing into a field, or opening its list, chooses the environment that it belongs to.
+  root.querySelectorAll(".aiinfn-environment").forEach((group) => {
+    group.querySelector("select, input[type=text]").addEventListener("input", () => {
+      group.querySelector("input[type=radio]").checked = true;
+    });
+  });
+  radios.forEach((radio) => radio.addEventListener("change", followFlavour));
+  activity.addEventListener("change", followActivity);
+  followActivity();
+
+  // One stream a tab, closed while nobody looks. It speaks about the person who is logged in, not about another one.
+  let source = null;
+  let heard = Number(root.dataset.at) || 0;
+  let shownFor = "";
+
+  function hear(event) {
+    const message = JSON.parse(event.data);
+    if (message.at === null) {
+      heard = 0;
+    } else {
+      heard = message.at;
+    }
+    Object.entries(message.flavours).forEach(([name, found]) => show(name, found));
+    for (const option of activity.options) {
+      const left = message.activities[option.value];
+      if (left !== undefined) {
+        option.textContent = left ? `${option.dataset.title} (${left})` : option.dataset.title;
+      }
+    }
+    const name = chosen()?.value ?? "";
+    const text = name && words.get(name);
+    if (text && text !== shownFor) {
+      if (shownFor) {
+        announcer.textContent = `${chosen().labels[0].textContent}: ${text}`;
+      }
+      shownFor = text;
+    }
+    tick();
+  }
+
+  function tick() {
+    const seconds = Math.round(Date.now() / 1000 - heard);
+    if (!heard) {
+      age.textContent = "";
+    } else if (seconds > 30) {
+      age.textContent = seconds < 120 ? `${seconds} s old` : `of ${clock(heard)}`;
+    } else {
+      age.textContent = source ? "live" : `as of ${clock(heard)}`;
+    }
+  }
+
+  function follow() {
+    if (document.hidden) {
+      source?.close();
+      source = null;
+    } else if (source === null && window.jhdata && window.jhdata.user === root.dataset.person) {
+      const query = new URLSearchParams({ _xsrf: window.jhdata.xsrf_token });
+      source = new EventSource(`${window.jhdata.base_url}aiinfn/offer?${query}`);
+      source.onmessage = hear;
+      // A refusal (logged out, no permission) is final for an EventSource; a lost connection it mends itself.
+      source.onerror = () => {
+        if (source && source.readyState === EventSource.CLOSED) {
+          source = null;
+        }
+      };
+    }
+    tick();
+  }
+
+  document.addEventListener("visibilitychange", follow);
+  window.addEventListener("pagehide", () => source?.close());
+  setInterval(tick, 5000);
+  follow();
+})();

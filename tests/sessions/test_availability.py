@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
+from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live
+
+NOON = 1_764_000_000.0
+
+
+def seen(*flavours: FlavourOffer, failing: str = "", activities: tuple[ActivityOffer, ...] = ()) -> Seen:
+    return Seen(Offer("mrossi", NOON, list(flavours), list(activities)), NOON + 1, failing)
+
+
+@pytest.mark.parametrize(
+    ("offer", "words"),
+    [
+        pytest.param(FlavourOffer("t4", 7, 3, "unit"), Words("free", "3 of 7 free"), id="some are free"),
+        pytest.param(
+            FlavourOffer("t4", 192, 64, "core"), Words("free", "64 of 192 cores free"), id="cores are counted"
+        ),
+        pytest.param(FlavourOffer("t4", 7, 0, "unit"), Words("none", "none free of 7"), id="none is free"),
+        pytest.param(
+            FlavourOffer("t4", 7, -1, "unit"), Words("none", "none free of 7"), id="more are promised than exist"
+        ),
+        pytest.param(FlavourOffer("t4", 0, 0, "unit"), Words("none", "none here now"), id="no node has any"),
+        pytest.param(
+            FlavourOffer("t4", 7, 7, "unit", NOON, "gpu-2 does not answer"),
+            Words("unknown", "unknown", NOON, "gpu-2 does not answer"),
+            id="old numbers are not shown as free",
+        ),
+        pytest.param(
+            FlavourOffer("t4", 7, 3, "unit", None, "gpu-2 does not answer"),
+            Words("free", "3 of 7 free", None, "gpu-2 does not answer"),
+            id="a node that is silent is named beside what is free",
+        ),
+    ],
+)
+def test_what_the_service_says_is_put_into_words(offer: FlavourOffer, words: Words) -> None:
+    assert availability(seen(offer), "t4") == words
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        pytest.param(
+            seen(FlavourOffer("t4", 7, 7, "unit"), failing="the service does not answer"),
+            Words("unknown", "unknown", NOON + 1, "the service does not answer"),
+            id="since the last good answer",
+        ),
+        pytest.param(
+            Seen(failing="the service does not answer"),
+            Words("unknown", "unknown", None, "the service does not answer"),
+            id="without any good answer, with the reason only",
+        ),
+        pytest.param(Seen(), Words("unknown", "unknown", None, "the service says nothing about it"), id="never asked"),
+        pytest.param(
+            seen(), Words("unknown", "unknown", None, "the service says nothing about it"), id="not in the offer"
+        ),
+    ],
+)
+def test_what_is_not_known_is_never_free(found: Seen, words: Words) -> None:
+    assert availability(found, "t4") == words
+
+
+@pytest.mark.parametrize(
+    ("offer", "text"),
+    [
+        pytest.param(ActivityOffer("lhcb", 28.0, 40.0), "12.0 of 40 GPU-h left", id="something is left"),
+        pytest.param(ActivityOffer("lhcb", 41.0, 40.0), "0.0 of 40 GPU-h left", id="more was used than allowed"),
+        pytest.param(ActivityOffer("lhcb", 2.04, None), "2.0 GPU-h used, no limit", id="there is no limit"),
+        pytest.param(ActivityOffer("cms", 2.0, None), "", id="another activity"),
+    ],
+)
+def test_what_an_activity_has_left(offer: ActivityOffer, text: str) -> None:
+    assert budget(seen(activities=(offer,)), "lhcb") == text
+
+
+def test_an_old_budget_is_not_shown() -> None:
+    assert budget(seen(activities=(ActivityOffer("lhcb", 1, 40),), failing="x"), "lhcb") == ""
+    assert budget(Seen(), "lhcb") == ""
+
+
+def test_the_stream_says_the_same_as_the_page() -> None:
+    found = seen(FlavourOffer("t4", 7, 3, "unit"), activities=(ActivityOffer("lhcb", 28, 40),))
+    assert live(found, ["t4", "a30"], ["lhcb"]) == {
+        "at": NOON + 1,
+        "flavours": {
+            "t4": {"state": "free", "text": "3 of 7 free", "since": None, "reason": ""},
+            "a30": {
+                "state": "unknown",
+                "text": "unknown",
+                "since": None,
+                "reason": "the service says nothing about it",
+            },
+        },
+        "activities": {"lhcb": "12.0 of 40 GPU-h left"},
+    }
+
+
+def test_before_the_first_answer_the_stream_has_no_time() -> None:
+    assert live(Seen(failing="x"), ["t4"], [])["at"] is None
