@@ -1,0 +1,161 @@
+"""What Kueue and the kubelet say, in sentences for a person. Pure.
+
+Kueue's reason words depend on its version and on a feature gate; with the gate off only the message separates "never"
+("insufficient quota") from "wait" ("insufficient unused quota"), so messages are read too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiinfn_hub.contract.quantities import format_bytes
+from aiinfn_hub.kube.slim import Condition, Pod, Workload
+
+_OPERATORS = "Tell the operators: they can set it right."
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A sentence and the next step; `never` when waiting will not help."""
+
+    sentence: str
+    next_step: str = ""
+    never: bool = False
+
+
+_WAIT = Reason("It waits for its turn.")
+#: Word of the condition, or pattern of its message -> what it means. The first that fits counts.
+_QUEUE: tuple[tuple[str, str, Reason], ...] = (
+    ("AdmissionGated", "Admission is gated", Reason("Its inputs are being put in place.")),
+    ("OnHold", r"is inactive", Reason("Its queue is on hold.", "Wait, or ask the operators why.")),
+    (
+        "Misconfigured",
+        r"(LocalQueue|ClusterQueue) \S+ doesn't exist|namespace doesn't match",
+        Reason("Its queue is not set up.", _OPERATORS, never=True),
+    ),
+    ("Suspended", "inactive", Reason("Its queue is on hold.", "Wait, or ask the operators why.")),
+    ("Deactivated", "deactivated", Reason("An operator has put it aside.", "Ask the operators why.")),
+    (
+        "ExceedsMaxQuota",
+        r"insufficient quota for (?P<resource>\S+) in flavor",
+        Reason("It asks for more {resource} than its queue can ever give.", "Ask for less, or elsewhere.", never=True),
+    ),
+    (
+        "NoMatchingFlavor",
+        r"doesn't match node affinity|untolerated taint",
+        Reason("No part of its queue has the hardware it asks for.", _OPERATORS, never=True),
+    ),
+    (
+        "",
+        r"resource (?P<resource>\S+) unavailable in ClusterQueue",
+        Reason("Its queue does not offer {resource}.", _OPERATORS, never=True),
+    ),
+    (
+        "WaitingForPreemptedWorkloads",
+        r"Pending the preemption",
+        Reason("Others are making room for it.", "It starts as soon as they have."),
+    ),
+    (
+        "WaitingForQuota",
+        r"insufficient unused quota for (?P<resource>\S+) in flavor \S+, (?P<more>\S+) more needed",
+        Reason("It waits for {resource}: {more} more must become free.", "Wait, or take a flavour that is free."),
+    ),
+    (
+        "WaitingForQuota",
+        "insufficient unused quota",
+        Reason("It waits for quota.", "Wait, or take a flavour that is free."),
+    ),
+    ("PodsReadyTimeout", "", Reason("Its pods were not ready in time; it is tried again.")),
+)
+
+
+def queue_reason(workload: Workload | None) -> Reason:
+    """Why Kueue has not admitted a job yet."""
+    if workload is None:
+        return Reason("Kueue has not looked at it yet.", "If this lasts for more than a minute, tell the operators.")
+    if not workload.active:
+        return Reason("An operator has put it aside.", "Ask the operators why.")
+    reserved = workload.conditions.get("QuotaReserved")
+    if reserved is None:
+        return _WAIT  # normal for one that others have just overtaken
+    if reserved.status == "True":
+        return Reason("Its place is reserved; it is about to start.")
+    return _translated(reserved)
+
+
+def _translated(condition: Condition) -> Reason:
+    for word, pattern, reason in _QUEUE:
+        match = re.search(pattern, condition.message) if pattern else None
+        if match is None and (not word or condition.reason != word):
+            continue
+        found = match.groupdict() if match is not None else {}
+        named = {"resource": found.get("resource", "of something"), "more": _amount(found)}
+        return Reason(reason.sentence.format(**named), reason.next_step, reason.never)
+    return _WAIT
+
+
+def _amount(found: dict[str, str]) -> str:
+    more = found.get("more", "some")
+    return format_bytes(int(more)) if found.get("resource") == "memory" and more.isdigit() else more
+
+
+_BY_WHOM = {
+    "InCohortReclamation": "an interactive session needed its place",
+    "InClusterQueue": "another job with a higher priority needed its place",
+    "InCohortFairSharing": "another group had used less",
+    "InCohortReclaimWhileBorrowing": "another group took back what it had lent",
+}
+_EVICTED = {
+    "PodsReadyTimeout": "it did not start in time",
+    "ClusterQueueStopped": "the operators stopped its queue",
+    "LocalQueueStopped": "the operators stopped its queue",
+    "NodeFailures": "its node failed",
+    "FlavorMigration": "it moves to another place",
+    "Deactivated": "an operator has put it aside",
+}
+
+
+def eviction_reason(workload: Workload | None) -> str:
+    """Why a job had to go, without naming anybody: the preemptor's class is told, its owner is not."""
+    conditions = workload.conditions if workload is not None else {}
+    evicted, preempted = conditions.get("Evicted"), conditions.get("Preempted")
+    if evicted is not None and evicted.reason == "Preempted" and preempted is not None:
+        return _BY_WHOM.get(preempted.reason, "something with more right needed its place")
+    if evicted is not None and evicted.reason == "Preempted":
+        return "something with more right needed its place"
+    return _EVICTED.get(evicted.reason, "it was suspended") if evicted is not None else "it was suspended"
+
+
+def start_reason(pod: Pod) -> Reason:
+    """Why an admitted pod does not run yet."""
+    scheduled = pod.conditions.get("PodScheduled")
+    if not pod.node and scheduled is not None and scheduled.status == "False":
+        wait = "It usually frees up within a minute, when what was evicted has ended."
+        return Reason(f"No node takes it yet: {scheduled.message}", wait)
+    if not pod.node:
+        return Reason("It is looking for a node.")
+    if pod.waiting in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName"}:
+        return Reason(f"Its image cannot be fetched ({pod.waiting}).", "Check --image, or cancel it.")
+    if pod.waiting and pod.waiting != "ContainerCreating":
+        return Reason(f"Its container cannot start: {pod.waiting}.", "Cancel it, or ask the operators.")
+    return Reason(f"It is being started on {pod.node}.")
+
+
+def place(workload: Workload, others: Iterable[Workload]) -> tuple[int, int]:
+    """Place (from 1) and number of those that wait in the same queue: by priority, then by age, as Kueue orders them."""
+    waiting = [other for other in others if other.queue == workload.queue and _waits(other)]
+    before = [other for other in waiting if _order(other) < _order(workload)]
+    return len(before) + 1, max(len(waiting), len(before) + 1)
+
+
+def _order(workload: Workload) -> tuple[int, float, str]:
+    return (-workload.priority, workload.created, workload.uid)
+
+
+def _waits(workload: Workload) -> bool:
+    return not any(
+        (found := workload.conditions.get(name)) is not None and found.status == "True"
+        for name in ("QuotaReserved", "Finished")
+    )

@@ -1,0 +1,99 @@
+"""What a job inherits from the session that sent it: the activity that pays, and the environment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.errors import Forbidden, InvalidInput
+from aiinfn_hub.identity.person import Person
+from aiinfn_hub.pods.apptainer import apptainer_path
+
+
+@dataclass(frozen=True)
+class Heritage:
+    """What the session says of a job.
+
+    Args:
+        server: name of the JupyterHub server, "" for the default one.
+        activity: who pays.
+        activity_reason: how that was chosen; accounting shows it when somebody asks.
+        environment: `image:NAME`, `registry:REF` or `apptainer:PATH`; "" when the session does not say.
+    """
+
+    server: str
+    activity: str
+    activity_reason: str
+    environment: str = ""
+
+
+def inherit(person: Person, server: str, options: Mapping[str, Any] | None) -> Heritage:
+    """The heritage of a job of `person` sent from a server that was started with `options` (None: not from a session).
+
+    Raises:
+        Forbidden: the person works in no activity.
+        InvalidInput: the person works in several, and no session says which one pays.
+    """
+    if not person.activities:
+        raise Forbidden(
+            "You are in no activity, so nobody could be charged.", hint="Ask the leader of yours to add you."
+        )
+    chosen = str((options or {}).get("activity", ""))
+    environment = str((options or {}).get("environment", ""))
+    if chosen in person.activities:
+        return Heritage(server, chosen, "chosen with the session", environment)
+    if len(person.activities) == 1:
+        return Heritage(server, person.activities[0], "the only one", environment)
+    if chosen:
+        raise Forbidden(
+            f"This session was started for {chosen}, and you are no longer in it.",
+            hint=f"Start a session for one of: {', '.join(person.activities)}.",
+        )
+    raise InvalidInput(
+        "It is not clear which activity pays.",
+        hint=f"Send it from a session of one of: {', '.join(person.activities)}.",
+    )
+
+
+def environment(platform: Platform, heritage: Heritage, wanted: str) -> tuple[str, str]:
+    """The image reference and, if the code runs inside one, the path of an Apptainer image.
+
+    `wanted` is what the request says: "", one of the three forms above, the name of an image of the platform, or a
+    reference; without it, the environment of the session, or the platform's first image.
+
+    Raises:
+        InvalidInput: no such image, or not one that the policy allows.
+    """
+    text = wanted or heritage.environment
+    kind, _, rest = text.partition(":")
+    if kind == "apptainer":
+        return _carrier(platform), apptainer_path(platform.image_policy.check_apptainer(rest))
+    if kind == "registry":
+        return platform.image_policy.check(rest), ""
+    if kind == "image":
+        return _listed(platform, rest), ""
+    if not text:
+        return _first(platform), ""
+    if any(image.name == text for image in platform.images):
+        return _listed(platform, text), ""
+    return platform.image_policy.check(text), ""
+
+
+def _listed(platform: Platform, name: str) -> str:
+    image = platform.image(name)
+    seen = {image.name}
+    while image.redirect and image.redirect not in seen:
+        image = platform.image(image.redirect)
+        seen.add(image.name)
+    return image.ref
+
+
+def _carrier(platform: Platform) -> str:
+    """The image that has Apptainer inside and carries those who bring their own, as for sessions."""
+    return next((image.ref for image in platform.images if "apptainer" in image.labels), _first(platform))
+
+
+def _first(platform: Platform) -> str:
+    return next((image for image in platform.images if not image.hidden and not image.redirect), platform.images[0]).ref
