@@ -31,10 +31,11 @@ class Cell:
         """Run it; `result` gets the value of a last expression that is neither None nor ended by a semicolon."""
         remember_source(self._source, self._filename)
         sys.modules["__main__"] = self.module
-        tree = ast.parse(self._source, self._filename)
+        # Not `ast.parse`, whose own frame would stand in the traceback of a syntax error.
+        tree: Any = compile(self._source, self._filename, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
         last = None
         if tree.body and isinstance(tree.body[-1], ast.Expr) and not self._source.rstrip().endswith(";"):
-            last = ast.Expression(tree.body.pop().value)  # type: ignore[attr-defined]
+            last = ast.Expression(tree.body.pop().value)
         try:
             self._evaluate(tree, "exec")
             value = self._evaluate(last, "eval") if last is not None else None

@@ -123,15 +123,15 @@ class Run:
         return self._watch.ending or ending
 
     def _raised(self, error: BaseException) -> Ending:
-        stopped = self._watch.ending
+        stopped, cell = self._watch.ending, self._spec["filename"]
         if stopped is not None and stopped.code == TIME_OVER:
-            self._capture.add(error_frame(error, "TimeLimitExceeded", stopped.verdict), keep=True)
+            self._capture.add(error_frame(error, "TimeLimitExceeded", stopped.verdict, cell), keep=True)
             return stopped
         if stopped is not None:
             return stopped
         if isinstance(error, SystemExit) and error.code in (None, 0):
             return SUCCEEDED
-        frame = error_frame(error)
+        frame = error_frame(error, cell=cell)
         self._capture.add(frame, keep=True)
         return Ending(RAISED, "failed", ("%s: %s" % (frame["ename"], frame["evalue"]))[:500])
 

@@ -18,9 +18,15 @@ def remember_source(source: str, filename: str) -> None:
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
 
 
-def error_frame(error: BaseException, name: str = "", value: Optional[str] = None) -> Frame:
-    """An exception as an nbformat `error` output; `name` and `value` replace its own."""
+def error_frame(error: BaseException, name: str = "", value: Optional[str] = None, cell: str = "") -> Frame:
+    """An exception as an nbformat `error` output; `name` and `value` replace its own.
+
+    With `cell`, the name of a source, frames before the first one of it are left out: those of an event loop, say.
+    """
     report = traceback.TracebackException(type(error), error, error.__traceback__)
+    places = [frame.filename for frame in report.stack]
+    if cell in places:
+        report.stack = traceback.StackSummary.from_list(list(report.stack)[places.index(cell) :])
     _hide_runner(report)
     lines = "".join(report.format()).rstrip("\n").split("\n")
     if len(lines) > MAX_LINES:
