@@ -1,0 +1,154 @@
+"""The endpoints that programs use: tokens, userinfo, introspection, revocation."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from aiinfn_hub.errors import AiinfnError, NotAuthenticated
+from aiinfn_hub.local.iam import claims
+from aiinfn_hub.local.iam.accounts import Account, Directory
+from aiinfn_hub.local.iam.clients import Client
+from aiinfn_hub.local.iam.grants import Access, Grant, Grants, Lifetimes, refused
+from aiinfn_hub.local.iam.keys import SigningKeys
+
+
+class Endpoints:
+    """Handlers of /token, /userinfo, /jwk, /introspect, /revoke."""
+
+    def __init__(
+        self,
+        issuer: Callable[[], str],
+        *,
+        directory: Directory,
+        grants: Grants,
+        client: Client,
+        keys: SigningKeys,
+        lifetimes: Lifetimes,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._issuer = issuer
+        self._directory = directory
+        self._grants = grants
+        self._client = client
+        self._keys = keys
+        self._lifetimes = lifetimes
+        self._clock = clock
+
+    def routes(self) -> list[web.RouteDef]:
+        """What the application serves."""
+        return [
+            web.post("/token", self.token),
+            web.get("/userinfo", self.userinfo),
+            web.post("/userinfo", self.userinfo),
+            web.get("/jwk", self.jwk),
+            web.post("/introspect", self.introspect),
+            web.post("/revoke", self.revoke),
+        ]
+
+    async def token(self, http: web.Request) -> web.Response:
+        """POST: a code or a refresh token for an access token."""
+        form = await self._form(http)
+        match form.get("grant_type"):
+            case "authorization_code":
+                answer = self._from_code(form)
+            case "refresh_token":
+                answer = self._from_refresh(form)
+            case _:
+                raise refused("unsupported_grant_type", "Use authorization_code or refresh_token.")
+        return web.json_response(answer, headers={"Cache-Control": "no-store"})
+
+    async def userinfo(self, http: web.Request) -> web.Response:
+        """GET or POST: the claims of whom the access token is about, as they are now."""
+        scheme, _, token = http.headers.get("Authorization", "").partition(" ")
+        access = self._alive(token) if scheme.lower() == "bearer" else None
+        if access is None:
+            raise NotAuthenticated("The access token is no longer valid.", details={"error": "invalid_token"})
+        return web.json_response(claims.of_person(self._account(access.grant), access.scope))
+
+    async def jwk(self, _http: web.Request) -> web.Response:
+        """GET: the public keys."""
+        return web.json_response(self._keys.public())
+
+    async def introspect(self, http: web.Request) -> web.Response:
+        """POST: whether an access token is alive, and what it is for (RFC 7662)."""
+        form = await self._form(http)
+        access = self._alive(form.get("token", ""))
+        if access is None:
+            return web.json_response({"active": False})
+        grant = access.grant
+        facts = {"sub": grant.sub, "scope": " ".join(access.scope), "client_id": grant.client_id}
+        return web.json_response({"active": True, "exp": int(access.expires), "iss": self._issuer(), **facts})
+
+    async def revoke(self, http: web.Request) -> web.Response:
+        """POST: end a token; an unknown one is no mistake (RFC 7009)."""
+        token = (await self._form(http)).get("token", "")
+        self._grants.revoke(token, self._jti(token))
+        return web.json_response({})
+
+    async def _form(self, http: web.Request) -> Mapping[str, str]:
+        form = {key: value for key, value in (await http.post()).items() if isinstance(value, str)}
+        self._client.check(http.headers.get("Authorization", ""), form)
+        return form
+
+    def _from_code(self, form: Mapping[str, str]) -> dict[str, Any]:
+        grant = self._grants.redeem(
+            form.get("code", ""),
+            client_id=self._client.id,
+            redirect_uri=form.get("redirect_uri", ""),
+            verifier=form.get("code_verifier", ""),
+        )
+        answer = self._tokens(grant, grant.scope, nonce=grant.nonce)
+        if "offline_access" in grant.scope:
+            answer["refresh_token"] = self._grants.new_refresh(grant)
+        return answer
+
+    def _from_refresh(self, form: Mapping[str, str]) -> dict[str, Any]:
+        text = form.get("refresh_token", "")
+        grant = self._grants.refreshable(text, self._client.id)
+        wanted = tuple(form.get("scope", "").split()) or grant.scope
+        if not set(wanted) <= set(grant.scope):
+            raise refused("invalid_scope", "A refresh can only narrow the scope.")
+        self._account(grant)
+        self._grants.end_access(grant)
+        return self._tokens(grant, wanted, nonce="") | {"refresh_token": text}
+
+    def _tokens(self, grant: Grant, scope: tuple[str, ...], *, nonce: str) -> dict[str, Any]:
+        account, now, jti = self._account(grant), self._clock(), uuid.uuid4().hex
+        expires = self._grants.new_access(jti, grant, scope)
+        issued = {"iss": self._issuer(), "iat": int(now), "nbf": int(now)}
+        of_access = claims.of_access_token(account, scope) | {"client_id": grant.client_id}
+        answer = {
+            "access_token": self._keys.sign(issued | of_access | {"jti": jti, "exp": int(expires)}),
+            "token_type": "Bearer",
+            "expires_in": int(expires - now),
+            "scope": " ".join(scope),
+        }
+        if "openid" in scope:
+            about = {"aud": grant.client_id, "exp": int(now + self._lifetimes.id_token), "jti": uuid.uuid4().hex}
+            about |= {"auth_time": int(grant.auth_time)} | ({"nonce": nonce} if nonce else {})
+            answer["id_token"] = self._keys.sign(issued | claims.of_person(account, scope) | about)
+        return answer
+
+    def _account(self, grant: Grant) -> Account:
+        try:
+            account = self._directory.by_sub(grant.sub)
+        except AiinfnError as error:
+            raise refused("invalid_grant", "The account is gone.") from error
+        if not account.active:
+            raise refused("invalid_grant", "User account is not active.")
+        return account
+
+    def _alive(self, token: str) -> Access | None:
+        return self._grants.access(self._jti(token))
+
+    def _jti(self, token: str) -> str:
+        """The id of an access token of ours; "" for anything else."""
+        try:
+            return str(self._keys.claims(token).get("jti", ""))
+        except NotAuthenticated:
+            return ""
