@@ -1,0 +1,37 @@
+"""URL paths of the Kubernetes API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a path names: a collection, an object, or a subresource; empty where it says nothing."""
+
+    group: str
+    version: str
+    plural: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+
+def parse(path: str) -> Target | None:
+    """The target of `/api/v1/...` or `/apis/GROUP/VERSION/...`; None for any other path.
+
+    `/namespaces/NAME` and its subresources are the namespace itself, `/namespaces/NAME/PLURAL` is a collection in it.
+    """
+    match path.strip("/").split("/"):
+        case ["api", version, *rest]:
+            group = ""
+        case ["apis", group, version, *rest]:
+            pass
+        case _:
+            return None
+    namespace = ""
+    if len(rest) > 2 and rest[0] == "namespaces" and not (len(rest) == 3 and rest[2] in {"status", "finalize"}):
+        namespace, rest = rest[1], rest[2:]
+    if not rest or len(rest) > 3 or not all(rest):
+        return None
+    return Target(group, version, rest[0], namespace, *rest[1:])

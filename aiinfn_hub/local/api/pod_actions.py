@@ -1,0 +1,70 @@
+"""What is done to a pod by posting to it: a scheduler binds it, a drain evicts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aiinfn_hub.local.api import deletion, status
+from aiinfn_hub.local.api.kinds import Resource
+from aiinfn_hub.local.api.objects import Objects
+
+Object = dict[str, Any]
+Action = Callable[[Objects, Resource, str, str, Object], Object]
+
+
+def bind(objects: Objects, resource: Resource, namespace: str, name: str, binding: Object) -> Object:
+    """Give a pod to a node, once.
+
+    Raises:
+        InvalidInput: the binding names no node.
+        NotFound: there is no such pod.
+        Conflict: it is bound, gated or being deleted, or it is another pod by now.
+    """
+    old = objects.get(resource, namespace, name)
+    target = binding.get("target") or {}
+    if target.get("kind", "Node") != "Node" or not target.get("name"):
+        problem = status.Problem.required("target.name")
+        raise status.invalid(resource, name, [problem])
+    meta, spec = old.obj["metadata"], old.obj["spec"]
+    uid = (binding.get("metadata") or {}).get("uid")
+    why = ""
+    if uid and uid != meta["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+    elif "deletionTimestamp" in meta:
+        why = f"pod {name} is being deleted, cannot be assigned to a host"
+    elif spec.get("nodeName"):
+        why = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+    elif spec.get("schedulingGates"):
+        why = f"pod {name} has non-empty .spec.schedulingGates"
+    if why:
+        raise status.conflict(resource, name, why, "binding")
+    new = old.fresh()
+    new["spec"]["nodeName"] = target["name"]
+    annotations = (binding.get("metadata") or {}).get("annotations") or {}
+    if annotations:
+        new["metadata"]["annotations"] = (new["metadata"].get("annotations") or {}) | annotations
+    set_condition(new, {"type": "PodScheduled", "status": "True", "lastTransitionTime": objects.now()})
+    objects.replace(resource, old, new)
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+def evict(objects: Objects, resource: Resource, namespace: str, name: str, eviction: Object) -> Object:
+    """Delete a pod with its grace; there are no disruption budgets here.
+
+    Raises:
+        NotFound: there is no such pod.
+        Conflict: a precondition does not hold.
+    """
+    options = deletion.parse_options(eviction.get("deleteOptions"), {})
+    deletion.delete(objects, resource, namespace, name, options)
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+def set_condition(pod: Object, condition: Object) -> None:
+    """Put a condition in the place of the one of its type."""
+    found = pod.setdefault("status", {}).setdefault("conditions", [])
+    found[:] = [c for c in found if c.get("type") != condition["type"]] + [condition]
+
+
+ACTIONS: dict[str, Action] = {"binding": bind, "eviction": evict}

@@ -1,0 +1,67 @@
+"""A running embedded Kubernetes API for tests: `async with running_api(tmp_path) as api:`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aiinfn_hub.local.api import ApiServer
+from aiinfn_hub.local.api.objects import Admission
+
+
+@dataclass(frozen=True)
+class RunningApi:
+    """Where it listens and how to speak to it."""
+
+    url: str
+    token: str
+    kubeconfig: Path
+    logs_root: Path
+    server: ApiServer
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """For clients that do not read the kubeconfig: trusts the server's own certificate."""
+        return ssl.create_default_context(cadata=self.server.certificate)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+def write_kubeconfig(path: Path, server: ApiServer, namespace: str = "default") -> Path:
+    """A kubeconfig that only its owner can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        yaml.safe_dump(server.kubeconfig(namespace), file)
+    return path
+
+
+@asynccontextmanager
+async def running_api(
+    folder: Path, admission: Admission | None = None, *, persistent: bool = False, **options: Any
+) -> AsyncIterator[RunningApi]:
+    """An `ApiServer` on a free port of loopback.
+
+    Args:
+        folder: for its kubeconfig, its logs, and with `persistent` its objects.
+        admission: as `ApiServer` takes it.
+        persistent: keep the objects in `folder/objects`.
+        options: other arguments of `ApiServer`.
+    """
+    token = secrets.token_urlsafe(16)
+    logs_root = folder / "pods"
+    server = ApiServer(folder / "objects" if persistent else None, token, admission, logs_root=logs_root, **options)
+    url = await server.start()
+    try:
+        kubeconfig = write_kubeconfig(folder / "kubeconfig", server)
+        yield RunningApi(url, token, kubeconfig, logs_root, server)
+    finally:
+        await server.stop()
