@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from typing import Generic, Protocol, TypeVar
@@ -13,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from aiinfn_hub.errors import AiinfnError, Expired, InvalidInput
-from aiinfn_hub.kube.client import Kind, KubeClient
+from aiinfn_hub.kube.client import Kind, KubeClient, Object
 from aiinfn_hub.kube.shapes import ObjectMeta
 
 #: Seconds between attempts while the API does not answer: the first and the longest pause.
@@ -85,6 +86,7 @@ class WatchCache(Generic[T]):
         self.failing_since: float | None = None
         self.changes = 0
         self.restarts = 0
+        self._gone: deque[str] = deque(maxlen=1024)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -97,6 +99,12 @@ class WatchCache(Generic[T]):
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+
+    def learn(self, obj: Object) -> None:
+        """Take the API's answer to our own write at once, so that we do not act on what we have changed already."""
+        record = self._decoded(msgspec.json.encode(obj))
+        if record is not None and record.uid not in self._gone:
+            self._take("MODIFIED" if record.uid in self.items else "ADDED", record)
 
     async def _run(self) -> None:
         failures = 0
@@ -133,9 +141,7 @@ class WatchCache(Generic[T]):
         for uid in [uid for uid in self.items if uid not in found]:
             self._apply("DELETED", self.items[uid])
         for uid, record in found.items():
-            before = self.items.get(uid)
-            if before is None or before.rv != record.rv:
-                self._apply("MODIFIED" if before else "ADDED", record)
+            self._take("MODIFIED" if uid in self.items else "ADDED", record)
         self.failing_since = None
         self.synced_at = self.clock()
         self.synced.set()
@@ -152,9 +158,7 @@ class WatchCache(Generic[T]):
                     continue
                 record = self._decoded(text)
                 if record is not None:
-                    known = record.uid in self.items
-                    # After a list the watch may repeat what the list had: an object is added only once.
-                    self._apply("MODIFIED" if event == "ADDED" and known else event, record)
+                    self._take(event, record)
         return version
 
     def _decoded(self, text: bytes) -> T | None:
@@ -164,10 +168,20 @@ class WatchCache(Generic[T]):
             self.log.warning("One of the %s cannot be read and is left out: %s", self.kind.plural, error)
             return None
 
+    def _take(self, event: str, record: T) -> None:
+        """Apply what is news: the watch repeats what the list or an answer to a write had already."""
+        before = self.items.get(record.uid)
+        if event != "DELETED" and before is not None:
+            if not _newer(record.rv, before.rv):
+                return
+            event = "MODIFIED"
+        self._apply(event, record)
+
     def _apply(self, event: str, record: T) -> None:
         before = self.items.get(record.uid)
         if event == "DELETED":
             self.items.pop(record.uid, None)
+            self._gone.append(record.uid)
         else:
             self.items[record.uid] = record
         self.changes += 1
@@ -177,3 +191,10 @@ class WatchCache(Generic[T]):
             self.on_event(event, record, before)
         except Exception:  # a consumer's mistake over one object must not stop the others
             self.log.exception("Handling %s of %s %s failed.", event, self.kind.kind, record.uid)
+
+
+def _newer(version: str, than: str) -> bool:
+    """Whether a resource version is another and not older; Kubernetes says since 1.35 that they compare as integers."""
+    if version.isdigit() and than.isdigit():
+        return int(version) > int(than)
+    return version != than

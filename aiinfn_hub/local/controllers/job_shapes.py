@@ -164,7 +164,9 @@ class _ContainerStatus(shapes.ContainerStatus):
     restart_count: int = 0
 
 
-class _PodStatus(shapes.PodStatus):
+class _PodStatus(msgspec.Struct, rename="camel"):
+    phase: str | None = None
+    conditions: list[shapes.Condition] | None = None
     container_statuses: list[_ContainerStatus] | None = None
     init_container_statuses: list[_ContainerStatus] | None = None
 
