@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
 from aiinfn_hub import __version__
@@ -18,6 +18,7 @@ from aiinfn_hub.errors import AiinfnError, Unavailable
 GROUP = "aiinfn.commands"
 #: Where a subcommand lives, and the extra that brings what it imports; the first that fits.
 EXTRAS = {"aiinfn_hub.local": "aiinfn[demo]", "aiinfn_hub": "aiinfn[hub]", "aiinfn_labext": "aiinfn[lab]"}
+OTHER = "another package"
 EPILOG = "Exit codes: 0 done, 1 it did not work (stderr says why), 2 wrong usage, 130 interrupted."
 
 
@@ -28,13 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: by argparse, with 0 after help and version, with 2 on wrong usage.
     """
     argv = sys.argv[1:] if argv is None else argv
-    args = build_parser(_needed(list(entry_points(group=GROUP)), argv)).parse_args(argv)
+    commands = _needed(list(entry_points(group=GROUP)), argv)
+    args = build_parser(commands).parse_args(argv)
     try:
         code = int(args.func(args))
         sys.stdout.flush()
     except AiinfnError as error:
-        print(f"aiinfn: {error.message}", error.hint, sep="\n" if error.hint else "", file=sys.stderr)
-        return 1
+        return _say(error)
+    except ModuleNotFoundError as error:
+        # A command may import what it needs only when it runs.
+        return _say(_lacking(commands[0], error))
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; without this, Python complains again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,6 +63,11 @@ def build_parser(commands: Iterable[EntryPoint]) -> argparse.ArgumentParser:
     return parser
 
 
+def _say(error: AiinfnError) -> int:
+    print(f"aiinfn: {error.message}", error.hint, sep="\n" if error.hint else "", file=sys.stderr)
+    return 1
+
+
 def _needed(commands: list[EntryPoint], argv: Sequence[str]) -> list[EntryPoint]:
     """The one command that is called, so that `aiinfn offload` does not wait for the imports of the hub; or all."""
     return [command for command in commands if command.name in argv[:1]] or commands
@@ -67,19 +76,23 @@ def _needed(commands: list[EntryPoint], argv: Sequence[str]) -> list[EntryPoint]
 def _register_missing(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser], command: EntryPoint, error: ImportError
 ) -> None:
-    needs = next((extra for place, extra in EXTRAS.items() if _is_in(command.module, place)), "another package")
-    # Nobody types NUL: so whatever follows the command is taken, options too, and answered with what is missing.
-    parser = subparsers.add_parser(command.name, help=f"needs {needs}", add_help=False, prefix_chars="\0")
-    parser.add_argument("rest", nargs="*")
-    parser.set_defaults(func=_refuse(command.name, needs, str(error)))
+    lacking = _lacking(command, error)
 
-
-def _is_in(module: str, package: str) -> bool:
-    return f"{module}.".startswith(f"{package}.")
-
-
-def _refuse(name: str, needs: str, reason: str) -> Callable[[argparse.Namespace], int]:
     def refuse(_args: argparse.Namespace) -> int:
-        raise Unavailable(f"`aiinfn {name}` needs {needs}: {reason}.", hint=f"Install it: pip install '{needs}'")
+        raise lacking
 
-    return refuse
+    # Nobody types NUL: so whatever follows the command is taken, options too, and answered with what is missing.
+    parser = subparsers.add_parser(command.name, help=f"needs {_extra(command)}", add_help=False, prefix_chars="\0")
+    parser.add_argument("rest", nargs="*")
+    parser.set_defaults(func=refuse)
+
+
+def _lacking(command: EntryPoint, error: ImportError) -> AiinfnError:
+    needs = _extra(command)
+    hint = f"See who ships {command.module}." if needs == OTHER else f"Install it: pip install '{needs}'"
+    return Unavailable(f"`aiinfn {command.name}` needs {needs}: {error}.", hint=hint)
+
+
+def _extra(command: EntryPoint) -> str:
+    """The extra of our distribution that brings what the command imports."""
+    return next((extra for place, extra in EXTRAS.items() if f"{command.module}.".startswith(f"{place}.")), OTHER)

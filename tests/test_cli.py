@@ -29,6 +29,8 @@ def greet(args):
         raise Conflict("There is no hint.")
     if args.name == "interrupted":
         raise KeyboardInterrupt
+    if args.name == "late":
+        import no_such_module_here
     print("hello", args.name)
     return 3 if args.name == "three" else 0
 """
@@ -81,6 +83,32 @@ def test_an_interrupt_is_130(installed: EntryPoint) -> None:
     assert cli.main(["greet", "interrupted"]) == 130
 
 
+def test_what_a_command_misses_only_when_it_runs_is_said_too(
+    installed: EntryPoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["greet", "late"]) == 1
+    err = capsys.readouterr().err
+    assert "`aiinfn greet` needs another package: No module named 'no_such_module_here'" in err
+
+
+def test_with_the_packages_of_a_user_image_the_others_say_what_they_need() -> None:
+    code = (
+        "import sys\n"
+        "heavy = 'pydantic yaml jupyterhub aiohttp kubernetes_asyncio sqlalchemy tornado rich'.split()\n"
+        "sys.modules.update(dict.fromkeys(heavy))\n"
+        "from aiinfn_hub.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    helped, checked = (
+        subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False, timeout=60)
+        for argv in (["--help"], ["platform", "check", "p.yaml"])
+    )
+    assert helped.returncode == 0
+    assert "platform  needs aiinfn[hub]" in helped.stdout
+    assert checked.returncode == 1
+    assert "`aiinfn platform` needs aiinfn[hub]" in checked.stderr
+
+
 @pytest.mark.parametrize("argv", [[], ["nonsense"], ["greet"], ["greet", "a", "b"], ["--nonsense"]], ids=str)
 def test_wrong_usage_is_2(installed: EntryPoint, argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -128,7 +156,7 @@ def test_a_subcommand_that_cannot_be_imported_says_what_it_needs(module: str, ex
     with pytest.raises(Unavailable, match="`aiinfn thing` needs") as caught:
         run(command, "thing", "do", "--it", "--help")
     assert extra in caught.value.message
-    assert extra in caught.value.hint
+    assert caught.value.hint == (f"Install it: pip install '{extra}'" if "[" in extra else f"See who ships {module}.")
 
 
 def test_only_the_command_that_is_called_is_imported(plugin: EntryPoint, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,11 +32,14 @@ def _pattern(value: str) -> str:
 class ImagePolicy(BaseModel):
     """Registries, repositories and Apptainer paths from which a person may take an image that is not in the list."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     registries: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
+    """Patterns of registry and repository: * is one component, a last /** everything below."""
     any_tag: bool = True
+    """Whether a tag is enough; otherwise only a digest says which image is meant."""
     apptainer: tuple[AbsolutePath, ...] = ()
+    """Folders with unpacked images or image files."""
 
     @property
     def docker_hub(self) -> bool:
