@@ -17,7 +17,7 @@ _REFERENCE = re.compile(
 )
 #: A bare image id would be taken for a repository's name.
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
-_LONGEST_PATH = 255
+_LONGEST, _LONGEST_PATH = 1024, 255
 _PATTERN = re.compile(r"[A-Za-z0-9*.:\[\]-]+(?:/(?:[a-z0-9._*-]+))*/(?:[a-z0-9._*-]+)")
 DOCKER_HUB = "docker.io"
 _EXAMPLE = 'Write it as in "ghcr.io/group/image:tag" or "ghcr.io/group/image@sha256:...".'
@@ -62,16 +62,16 @@ def parse_reference(text: str) -> Reference:
     Raises:
         InvalidInput: the text is no reference.
     """
-    match = _REFERENCE.fullmatch(text)
+    match = _REFERENCE.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None or _IMAGE_ID.fullmatch(text):
-        raise InvalidInput(f"{text!r} is not an image reference.", hint=_EXAMPLE)
+        raise InvalidInput(f"{text[:80]!r} is not an image reference.", hint=_EXAMPLE)
     host, path = match["host"] or "", match["path"]
     if host and not _is_registry(host):
         host, path = "", f"{host}/{path}"
     elif not host and "/" in path and _is_registry(path.partition("/")[0]):
         host, _, path = path.partition("/")
     if len(path) > _LONGEST_PATH:
-        raise InvalidInput(f"The repository of {text[:40]!r}... is longer than {_LONGEST_PATH} characters.")
+        raise InvalidInput(f"The repository of {text[:80]!r} is longer than {_LONGEST_PATH} characters.")
     host = host.lower()
     return Reference(DOCKER_HUB if host == "index.docker.io" else host, path, match["tag"] or "", match["digest"] or "")
 

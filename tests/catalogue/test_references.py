@@ -59,6 +59,7 @@ BAD = {
     "a blank": "quay.io/a b",
     "a blank at the end": "quay.io/a ",
     "a line end": "quay.io/a:1\n",
+    "a text without end": "a-" * 1_000_000,
     "a command": "quay.io/a:$(id)",
     "a semicolon": "quay.io/a:1;id",
     "a letter that only looks like one": "quay.io/а:1",
