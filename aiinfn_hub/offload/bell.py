@@ -20,7 +20,7 @@ class Bell:
 
     @contextmanager
     def listen(self, run_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set by every ring from now on: listen first, then look, then wait, so that no ring is lost."""
+        """An event that every ring from now on sets: listen first, then look, then wait, so that no ring is lost."""
         event = asyncio.Event()
         listeners = self._waiting.setdefault(run_id, set())
         listeners.add(event)

@@ -1,7 +1,7 @@
 """Values as files, by content: one folder a person, each file named by the SHA-256 of its bytes.
 
-The folder is the truth about bytes, the table `blob` about whose they are and when they were last needed. A file appears
-under its name only when all of it is there, on disk, and has the hash that was announced.
+The folder is the truth about bytes, the table `blob` about whose they are and when they were last needed. A file
+appears under its name only when all of it is there, on disk, and has the hash that was announced.
 """
 
 from __future__ import annotations

@@ -98,7 +98,11 @@ def exchange(connection: sa.Connection, run_id: str, capability: str, pod_uid: s
     connection.execute(_T.insert().values(**row, started_at=now, last_seen=now))
     if last:
         frames.announce(connection, run, number, f"attempt {number} starts here", now=now)
-    runs.move(connection, run_id, JobState.RUNNING, now=now, reason="started", attempt=number, started_at=now)
+    # A pod of ours proves that everything is in place, whatever we managed to write down.
+    if run.state is JobState.STAGING:
+        runs.move(connection, run_id, JobState.QUEUED, now=now)
+    reason = run.reason if run.state is JobState.RUNNING else "It has started."
+    runs.move(connection, run_id, JobState.RUNNING, now=now, reason=reason, attempt=number, started_at=now)
     return Grant(token, number)
 
 

@@ -131,14 +131,13 @@ def _shorten(connection: sa.Connection, run_id: str, cut: int, limits: Limits) -
     """Drop the oldest frames behind the mark until the rest fits, and say how many are missing."""
     behind = (_T.c.run_id == run_id) & (_T.c.seq > cut)
     length = sa.func.length(sa.cast(_T.c.body, sa.Text))
-    room, keep_from, kept, last = limits.tail_bytes, cut + 1, 0, cut
-    for number, bytes_ in connection.execute(sa.select(_T.c.seq, length).where(behind).order_by(_T.c.seq.desc())):
-        last = max(last, number)
-        room -= bytes_
+    newest_first = sa.select(_T.c.seq, length).where(behind).order_by(_T.c.seq.desc())
+    room, keep_from = limits.tail_bytes, cut + 1
+    for kept, (number, taken) in enumerate(connection.execute(newest_first)):
+        room -= taken
         if kept and (room < 0 or kept >= limits.tail_frames):
             keep_from = number + 1
             break
-        kept += 1
     connection.execute(_T.delete().where(behind & (_T.c.seq < keep_from)))
     body = outputs.notice(f"{keep_from - cut - 1} outputs are left out here")
     connection.execute(_T.update().where((_T.c.run_id == run_id) & (_T.c.seq == cut)).values(body=body))

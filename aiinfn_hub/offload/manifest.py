@@ -1,4 +1,4 @@
-"""A job as Kubernetes objects: the Job, its ConfigMap (the runner and what to run) and its Secret (the capability). Pure.
+"""A job as Kubernetes objects: the Job, its ConfigMap (runner and what to run), its Secret (capability). Pure.
 
 What a person typed travels only inside `spec.json`. Everything else that enters a manifest comes from the catalogue or
 from the verified identity, and is checked against a strict grammar here, because interLink's plug-ins write parts of a
@@ -43,8 +43,8 @@ NEVER_AGAIN = [70, 71, 73, 124, 126, 127, 137]
 KEEP_FINISHED_S = 24 * 3600
 #: SIGTERM to SIGKILL: time for the last frames.
 GRACE_S = 60
-#: What a pod may take beyond the person's time, which the runner itself enforces: pulling an image here, the queue of the
-#: batch system on a virtual node.
+#: What a pod may take beyond the person's time, which the runner itself enforces: pulling an image here, the queue of
+#: the batch system on a virtual node.
 SLACK_S, REMOTE_SLACK_S = 1800, 7 * 24 * 3600
 #: Kubernetes refuses a ConfigMap of 1 MiB; names and metadata count too.
 MAX_CODE_BYTES = 1024**2 - 16 * 1024

@@ -57,29 +57,33 @@ def observe(run: Run, sight: Sight, *, now: float) -> Step | None:
     """
     if run.final or run.state is _S.STAGING:
         return None
+    step = _step(run, sight, now)
+    unchanged = step is None or (step.state is run.state and step.reason == run.reason)
+    return None if unchanged else step
+
+
+def _step(run: Run, sight: Sight, now: float) -> Step | None:
     live = [pod for pod in sight.pods if pod.phase not in _TERMINAL]
-    if sight.job is None:
-        return _without_job(run, live, now)
-    if sight.job.finished:
-        return _ended(run, sight.job, sight.pods)
+    job = sight.job
+    if job is None and not live:
+        return _without_anything(run, now)
+    if job is not None and job.finished:
+        return _ended(run, job, sight.pods)
     if run.cancel_requested:
-        return _changed(run, Step(run.state, "It is being cancelled."))
-    if sight.job.suspended:
-        return _changed(run, _suspended(run, sight.workload, live))
-    if not live:
-        return _changed(run, _between(run))
-    return _changed(run, _with_pod(run, max(live, key=lambda pod: (pod.created, pod.uid)), sight, now))
+        return Step(run.state, "It is being cancelled.")
+    return _alive(run, sight, job, live, now) if job is not None else None
 
 
-def _changed(run: Run, step: Step | None) -> Step | None:
-    if step is None or (step.state is run.state and step.reason == run.reason):
-        return None
-    return step
+def _alive(run: Run, sight: Sight, job: KubeJob, live: Sequence[Pod], now: float) -> Step | None:
+    if job.suspended:
+        return _suspended(run, sight.workload, live)
+    staying = [pod for pod in live if pod.deleted_at is None]
+    if not staying:
+        return _between(run)
+    return _with_pod(run, max(staying, key=lambda pod: (pod.created, pod.uid)), sight, now)
 
 
-def _without_job(run: Run, live: Sequence[Pod], now: float) -> Step | None:
-    if live:
-        return _changed(run, Step(run.state, "It is being cancelled.")) if run.cancel_requested else None
+def _without_anything(run: Run, now: float) -> Step | None:
     if run.cancel_requested:
         return Step(_S.CANCELLED, "Cancelled by you.")
     if now - run.updated_at < LAG_S:
@@ -148,7 +152,7 @@ def _suspended(run: Run, workload: Workload | None, live: Sequence[Pod]) -> Step
 
 
 def _between(run: Run) -> Step | None:
-    """Admitted, and no pod that lives: the Job controller is about to make one, or to give its verdict."""
+    """Admitted, and no pod that stays: the Job controller is about to make one, or to give its verdict."""
     if run.state in {_S.QUEUED, _S.EVICTED}:
         return Step(_S.STARTING, "Its place is granted; its pod is being made.")
     return None

@@ -112,7 +112,7 @@ def clean_html(html: str) -> str:
     )
 
 
-def _local_pictures(tag: str, attribute: str, value: str) -> str | None:
+def _local_pictures(_tag: str, attribute: str, value: str) -> str | None:
     """A picture brings its bytes along: one fetched from elsewhere would tell somebody who looks, and when."""
     if attribute == "src":
         return value if value.startswith("data:image/") else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+import msgspec
+
 from aiinfn_hub.catalogue import Activity, Flavour, Platform, Site
 from aiinfn_hub.contract.jobs import JobRequest, Resources, Target, Wire
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
@@ -20,7 +22,7 @@ AUTO, LOCAL = "auto", "local"
 class Plan(Wire, frozen=True, kw_only=True):
     """A job as it would run. CPU in millicores, memory in bytes, time in seconds.
 
-    `target` is what was asked for, `site` the place that it means; `gpu_hours` are weighted, if all of the time is used.
+    `target` is what was asked for, `site` the place that it means; `gpu_hours` are weighted, for all of the time.
     With `refusals`, the job cannot be submitted as it is.
     """
 
@@ -36,8 +38,8 @@ class Plan(Wire, frozen=True, kw_only=True):
     memory_bytes: int
     time_s: int
     gpu_hours: float
-    warnings: list[str] = []
-    refusals: list[str] = []
+    warnings: list[str] = msgspec.field(default_factory=list)
+    refusals: list[str] = msgspec.field(default_factory=list)
 
     def check(self) -> None:
         """Raise `InvalidInput` with every refusal."""
@@ -166,10 +168,10 @@ def _refusals(flavour: Flavour, units: int, wanted: Resources, site: Site, appta
     found = []
     most_cpu, most_memory = max(flavour.cpu.choices), max(flavour.memory.choices)
     if not 1 <= wanted.cpu_millis <= most_cpu:
-        found.append(f"{format_cpu(wanted.cpu_millis)} CPU: {flavour.name} has between 1m and {format_cpu(most_cpu)}.")
+        found.append(f"{format_cpu(wanted.cpu_millis)} CPU: {flavour.name} has at most {format_cpu(most_cpu)}.")
     if not 1 <= wanted.memory_bytes <= most_memory:
         found.append(
-            f"{format_bytes(wanted.memory_bytes)} of memory: {flavour.name} has between 1 byte and {format_bytes(most_memory)}."
+            f"{format_bytes(wanted.memory_bytes)} of memory: {flavour.name} has at most {format_bytes(most_memory)}."
         )
     if not 1 <= wanted.time_s <= flavour.max_lifetime_s:
         found.append(

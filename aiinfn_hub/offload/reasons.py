@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from aiinfn_hub.contract.quantities import format_bytes
 from aiinfn_hub.kube.slim import Condition, Pod, Workload
 
+_PATIENCE = "Wait, or take a flavour that is free."
 _OPERATORS = "Tell the operators: they can set it right."
 
 
@@ -60,12 +61,12 @@ _QUEUE: tuple[tuple[str, str, Reason], ...] = (
     (
         "WaitingForQuota",
         r"insufficient unused quota for (?P<resource>\S+) in flavor \S+, (?P<more>\S+) more needed",
-        Reason("It waits for {resource}: {more} more must become free.", "Wait, or take a flavour that is free."),
+        Reason("It waits for {resource}: {more} more must become free.", _PATIENCE),
     ),
     (
         "WaitingForQuota",
         "insufficient unused quota",
-        Reason("It waits for quota.", "Wait, or take a flavour that is free."),
+        Reason("It waits for quota.", _PATIENCE),
     ),
     ("PodsReadyTimeout", "", Reason("Its pods were not ready in time; it is tried again.")),
 )
@@ -144,7 +145,7 @@ def start_reason(pod: Pod) -> Reason:
 
 
 def place(workload: Workload, others: Iterable[Workload]) -> tuple[int, int]:
-    """Place (from 1) and number of those that wait in the same queue: by priority, then by age, as Kueue orders them."""
+    """Place (from 1) and number of those that wait in the same queue: by priority, then by age, as in Kueue."""
     waiting = [other for other in others if other.queue == workload.queue and _waits(other)]
     before = [other for other in waiting if _order(other) < _order(workload)]
     return len(before) + 1, max(len(waiting), len(before) + 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+import msgspec
 import sqlalchemy as sa
 
 from aiinfn_hub.contract.jobs import JobState, ValueRef, Wire
@@ -24,7 +25,7 @@ class Report(Wire, frozen=True):
     state: str
     exit_code: int
     verdict: str = ""
-    missing: dict[str, str] = {}
+    missing: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def check_output(run: Run, name: str, codec: str) -> None:
@@ -71,7 +72,7 @@ def finish(connection: sa.Connection, run: Run, report: Report, *, now: float) -
     if state is JobState.FAILED and run.cancel_requested:
         state = JobState.CANCELLED
     missing = {name: plain(why) for name, why in report.missing.items() if name in run.wanted.outputs}
-    verdict = plain(report.verdict) or _absent(missing)
+    verdict = plain(report.verdict)
     reason = "Cancelled by you." if state is JobState.CANCELLED else verdict
     changes = {"exit_code": report.exit_code, "verdict": verdict, "missing": missing}
     moved = runs.move(connection, run.id, state, now=now, reason=reason, **changes)
@@ -84,7 +85,3 @@ def plain(text: str) -> str:
     """Text from a job that is fit for the database and for a line on a page."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text[:_MAX_TEXT])
     return printable.encode("utf-8", "replace").decode()
-
-
-def _absent(missing: Mapping[str, str]) -> str:
-    return "; ".join(f"{name} does not come back: {why}" for name, why in missing.items())[:_MAX_TEXT]

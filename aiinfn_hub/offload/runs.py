@@ -80,7 +80,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_id(now: float) -> str:
-    """A ULID in lower case: sorts by time, fits a label and a DNS name, and starts with a digit as no job's name does."""
+    """A ULID in lower case: sorts by time, fits labels and DNS names, and starts with a digit as no job's name does."""
     number = (int(now * 1000) << 80) | secrets.randbits(80)
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
@@ -165,6 +165,12 @@ def active(connection: sa.Connection) -> list[Run]:
     return [_run(row) for row in connection.execute(query).mappings()]
 
 
+def count_active(connection: sa.Connection, owner: str) -> int:
+    """How many of the owner's runs are not over."""
+    mine = (_T.c.owner == owner) & _T.c.state.in_([state.value for state in ACTIVE])
+    return connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one()
+
+
 def counts(connection: sa.Connection) -> dict[tuple[str, str], int]:
     """How many runs there are, by activity and state; for the metrics."""
     query = sa.select(_T.c.activity, _T.c.state, sa.func.count()).group_by(_T.c.activity, _T.c.state)
@@ -172,7 +178,7 @@ def counts(connection: sa.Connection) -> dict[tuple[str, str], int]:
 
 
 def move(
-    connection: sa.Connection, run_id: str, state: JobState, *, now: float, reason: str = "", **changes: Any
+    connection: sa.Connection, /, run_id: str, state: JobState, *, now: float, reason: str = "", **changes: Any
 ) -> bool:
     """Bring a run to a state, with its reason and other columns. False, and nothing done, if that is no legal step.
 
@@ -193,7 +199,7 @@ def move(
     return True
 
 
-def note(connection: sa.Connection, run_id: str, *, now: float, **changes: Any) -> None:
+def note(connection: sa.Connection, /, run_id: str, *, now: float, **changes: Any) -> None:
     """Change other columns of a run, whatever its state."""
     connection.execute(_T.update().where(_T.c.id == run_id).values(updated_at=now, **changes))
 
@@ -214,7 +220,8 @@ def ask_to_cancel(connection: sa.Connection, run_id: str, *, now: float) -> Run:
 
 
 def view(run: Run, outputs: Mapping[str, ValueRef]) -> JobView:
-    """The run as its owner sees it."""
+    """The run as its owner sees it. A value that does not come back has no codec, and the reason as its summary."""
+    absent = {name: ValueRef(codec="", sha256="", size=0, summary=why) for name, why in run.missing.items()}
     return JobView(
         id=run.id,
         name=run.name,
@@ -230,7 +237,7 @@ def view(run: Run, outputs: Mapping[str, ValueRef]) -> JobView:
         attempt=run.attempt,
         exit_code=run.exit_code,
         verdict=run.verdict,
-        outputs=dict(outputs),
+        outputs={**absent, **outputs},
         frames=run.frames,
         owner=run.owner,
     )

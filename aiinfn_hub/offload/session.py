@@ -1,4 +1,4 @@
-"""What a job inherits from the session that sent it: the activity that pays, and the environment. Pure."""
+"""What a job inherits from the session that sent it: the activity that pays, and the environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import Forbidden, InvalidInput
-from aiinfn_hub.identity.person import Person
+from aiinfn_hub.identity.hubapi import HubApi
+from aiinfn_hub.identity.person import Caller, Person
 from aiinfn_hub.pods.apptainer import apptainer_path
 
 
@@ -29,8 +30,26 @@ class Heritage:
     environment: str = ""
 
 
+class HubSessions:
+    """Looks the caller's session up at the hub: what it was started with, not what it says of itself."""
+
+    def __init__(self, hub: HubApi) -> None:
+        self.hub = hub
+
+    async def __call__(self, caller: Caller, server: str) -> Heritage:
+        """The heritage of a job; `server` is one of the caller's own, used where the caller's token names none.
+
+        Raises:
+            Unavailable: the hub does not answer.
+        """
+        name = server if caller.server is None else caller.server
+        user = await self.hub.user(caller.person.name)
+        found = user.servers.get(name)
+        return inherit(caller.person, name, found.user_options if found is not None else None)
+
+
 def inherit(person: Person, server: str, options: Mapping[str, Any] | None) -> Heritage:
-    """The heritage of a job of `person` sent from a server that was started with `options` (None: not from a session).
+    """The heritage of a job of `person`, sent from a server that was started with `options` (None: from no session).
 
     Raises:
         Forbidden: the person works in no activity.

@@ -1,0 +1,203 @@
+"""The room's part of the service's OpenAPI 3.1 document; its schemas come from the structs that the routes decode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Target, Why
+from aiinfn_hub.offload.plan import Plan
+from aiinfn_hub.offload.results import Report
+from aiinfn_hub.offload.run_routes import Introduction
+
+_STRUCTS = (JobRequest, JobView, FramePage, Why, Target, Plan, Report, Introduction)
+_REF = "#/components/schemas/{name}"
+_BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_JOB = {
+    "name": "job",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "Identifier or name.",
+}
+_SHA256 = {"name": "sha256", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
+_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+_RUN = {"name": "run", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-z]{26}$"}}
+
+
+def components() -> dict[str, Any]:
+    """`components` of the document: schemas, the error's answer, and the two ways to show who one is."""
+    _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
+    schemas["Error"] = {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message", "hint", "details"],
+                "properties": {
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                    "hint": {"type": "string"},
+                    "details": {"type": "object"},
+                },
+            }
+        },
+    }
+    return {
+        "schemas": schemas,
+        "responses": {
+            "Error": {"description": "What was wrong, and what to do next.", "content": _json_ref("Error")},
+        },
+        "securitySchemes": {
+            "hubToken": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "Authorization",
+                "description": "`token T`: a token of JupyterHub with access to the service.",
+            },
+            "runToken": {"type": "http", "scheme": "bearer", "description": "The capability or token of a run."},
+        },
+    }
+
+
+def paths(prefix: str) -> dict[str, Any]:
+    """`paths` of the routes for people and notebooks, below `prefix`."""
+    api = f"{prefix}/api"
+    state = {"type": "string", "description": f"Comma list of: {', '.join(JobState)}."}
+    return {
+        f"{api}/jobs": {
+            "post": _operation(
+                "Submit a job", body="JobRequest", answer=_ref("JobView"), status=201,
+                parameters=[_header("Idempotency-Key", "The same key with the same request is the same job.")],
+            ),
+            "get": _operation(
+                "List your jobs, newest first",
+                answer=_object(jobs={"type": "array", "items": _ref("JobView")}),
+                parameters=[_query("name"), _query("state", **state), _query("limit", type="integer", maximum=500)],
+            ),
+        },
+        f"{api}/jobs/{{job}}": {"parameters": [_JOB], "get": _operation("One job", answer=_ref("JobView"))},
+        f"{api}/jobs/{{job}}/frames": {"parameters": [_JOB], "get": _frames()},
+        f"{api}/jobs/{{job}}/cancel": {"parameters": [_JOB], "post": _operation("End a job", answer=_ref("JobView"))},
+        f"{api}/jobs/{{job}}/why": {
+            "parameters": [_JOB],
+            "get": _operation("Why a job waits, or ended as it did", answer=_ref("Why")),
+        },
+        f"{api}/jobs/{{job}}/outputs/{{name}}": {"parameters": [_JOB, _NAME], **_download("A value that a job returned")},
+        f"{api}/blobs/{{sha256}}": {
+            "parameters": [_SHA256],
+            "put": _upload("Send bytes that a job will need"),
+            **_download("Bytes that you have sent, or that a job of yours returned"),
+        },
+        f"{api}/plan": {"post": _operation("What would happen to a job", body="JobRequest", answer=_ref("Plan"))},
+        f"{api}/targets": {
+            "get": _operation(
+                "Where you can send jobs", answer=_object(targets={"type": "array", "items": _ref("Target")})
+            )
+        },
+    }  # fmt: skip
+
+
+def run_paths() -> dict[str, Any]:
+    """`paths` of the runner listener."""
+    frames = _object(frames={"type": "array", "items": {"type": "object", "required": ["seq", "output_type"]}})
+    cancel = {"type": "boolean"}
+    token = _object(token={"type": "string"}, attempt={"type": "integer"}, heartbeat_s={"type": "number"})
+    name = _header("X-Aiinfn-Codec"), _header("X-Aiinfn-Sha256"), _header("X-Aiinfn-Summary")
+    told = {"run": True}
+    return {
+        "/runs/{run}/exchange": {
+            "parameters": [_RUN],
+            "post": _operation("The capability for a token", body="Introduction", answer=token, **told),
+        },
+        "/runs/{run}/inputs/{sha256}": {"parameters": [_RUN, _SHA256], "get": _download("An input", **told)["get"]},
+        "/runs/{run}/frames": {
+            "parameters": [_RUN],
+            "post": _operation(
+                "Output of the attempt", body=frames, answer=_object(next={"type": "integer"}, cancel=cancel), **told
+            ),
+        },
+        "/runs/{run}/heartbeat": {
+            "parameters": [_RUN],
+            "post": _operation("A sign of life", answer=_object(cancel=cancel), **told),
+        },
+        "/runs/{run}/outputs/{name}": {
+            "parameters": [_RUN, _NAME, *name],
+            "put": _upload("A value that the run returns", **told),
+        },
+        "/runs/{run}/result": {
+            "parameters": [_RUN],
+            "post": _operation("How the attempt ended", body="Report", answer={"type": "object"}, **told),
+        },
+    }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _json_ref(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": _ref(name)}}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": sorted(properties), "properties": properties}
+
+
+def _query(name: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": {"type": "string", **schema}}
+
+
+def _header(name: str, description: str = "") -> dict[str, Any]:
+    return {"name": name, "in": "header", "schema": {"type": "string"}, "description": description}
+
+
+def _operation(
+    summary: str,
+    *,
+    answer: dict[str, Any],
+    body: str | dict[str, Any] = "",
+    status: int = 200,
+    parameters: list[dict[str, Any]] | None = None,
+    run: bool = False,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "summary": summary,
+        "security": [{"runToken" if run else "hubToken": []}],
+        "responses": {
+            str(status): {"description": "Done.", "content": {"application/json": {"schema": answer}}},
+            "default": {"$ref": "#/components/responses/Error"},
+        },
+    }
+    if body:
+        schema = _ref(body) if isinstance(body, str) else body
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if parameters:
+        found["parameters"] = parameters
+    return found
+
+
+def _frames() -> dict[str, Any]:
+    return _operation(
+        "The output of a job, at once or as soon as there is more, a change, or the time is over",
+        answer=_ref("FramePage"),
+        parameters=[
+            _query("after", type="integer", minimum=0),
+            _query("wait", type="number", minimum=0, maximum=50),
+            _query("state", description="The state that the caller knows; another one is answered at once."),
+        ],
+    )
+
+
+def _upload(summary: str, *, run: bool = False) -> dict[str, Any]:
+    found = _operation(summary, answer={"type": "object"}, status=201, run=run)
+    return found | {"requestBody": {"required": True, "content": _BINARY}}
+
+
+def _download(summary: str, *, run: bool = False) -> dict[str, Any]:
+    found = _operation(summary, answer={}, run=run)
+    found["responses"]["200"] = {"description": "The bytes, as an attachment.", "content": _BINARY}
+    head = {**found, "responses": {**found["responses"], "200": {"description": "It is there."}}}
+    return {"get": found, "head": head}

@@ -1,0 +1,278 @@
+"""From a request to a Job in the queue: in steps that can be repeated, so that a killed service continues where it was.
+
+The row comes first (`staging`), then the Job (gated: nobody starts it), its ConfigMap and Secret (owned by the Job, so
+that they go with it), then the gate is removed. Objects are found again by names and labels made from the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.contract.jobs import JobRequest, JobState
+from aiinfn_hub.contract.run.codecs import MAX_VALUE
+from aiinfn_hub.errors import AiinfnError, Conflict, InvalidInput, NotFound, QuotaExceeded, Unavailable
+from aiinfn_hub.identity.person import Person
+from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, SECRETS, KubeClient
+from aiinfn_hub.offload import blobs, capability, manifest, runs
+from aiinfn_hub.offload.bell import Bell
+from aiinfn_hub.offload.plan import Plan, make_plan
+from aiinfn_hub.offload.results import CODECS
+from aiinfn_hub.offload.runs import NewRun, Run
+from aiinfn_hub.offload.session import Heritage, environment
+from aiinfn_hub.pods import names
+from aiinfn_hub.pods.names import batch_queue
+from aiinfn_hub.store.engine import Database
+
+#: Jobs of one person that are not over.
+MAX_ACTIVE = 500
+#: Seconds for which the cluster may refuse to answer before a job that waits for it is given up.
+STAGING_S = 3600.0
+_MAX_ORIGIN = 4096
+_APPTAINER = "apptainer:"
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What every job takes along: the runner's files by name, and the address of the runner listener."""
+
+    runner: Mapping[str, str]
+    url: str
+
+
+class Submitter:
+    """Brings runs into the queue, and takes them out again.
+
+    Args:
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        database: Database,
+        client: KubeClient,
+        shipment: Shipment,
+        bell: Bell,
+        *,
+        clock: Callable[[], float] = time.time,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.platform = platform
+        self.database = database
+        self.client = client
+        self.shipment = shipment
+        self.bell = bell
+        self.clock = clock
+        self.log = log or logging.getLogger("aiinfn.offload")
+        self._staging: set[str] = set()
+
+    async def submit(self, person: Person, request: JobRequest, heritage: Heritage, key: str) -> tuple[Run, bool]:
+        """The run of a request, and whether it is new. It may still be staging, when the cluster does not answer now.
+
+        Raises:
+            InvalidInput, Forbidden: as the plan says.
+            Conflict: inputs that were not sent (`details["missing"]`), or a key that was used for another request.
+            QuotaExceeded: too many jobs that are not over.
+        """
+        plan = make_plan(self.platform, person, request, heritage)
+        plan.check()
+        check_values(request)
+        new = NewRun(
+            owner=person.name,
+            activity=plan.activity,
+            activity_reason=heritage.activity_reason,
+            request=request,
+            target=plan.site,
+            flavour=plan.flavour,
+            units=plan.units,
+            queue=plan.queue,
+            image=f"{_APPTAINER}{plan.apptainer}" if plan.apptainer else plan.image,
+            idempotency_key=key,
+        )
+        run, created = await self.database.write(_enter, new, now=self.clock())
+        if created:
+            self.log.info(
+                "%s submits %s (%s) to %s, charged to %s", run.owner, run.name, run.id, run.target, run.activity
+            )
+            await self.stage(run)
+        return await self.database.read(runs.get, run.id), created
+
+    async def stage(self, run: Run) -> None:
+        """Put a run's objects in place, or continue to; on a refusal the run fails and nothing is left behind."""
+        if run.id in self._staging:
+            return
+        self._staging.add(run.id)
+        try:
+            await self._place(run)
+        except Unavailable as error:
+            self.log.warning("%s waits for the cluster: %s", run.id, error)
+            await self._move(run, JobState.STAGING, f"The cluster does not answer; it is tried again. {error.message}")
+        except AiinfnError as error:
+            self.log.warning("%s cannot be put in place: %s", run.id, error)
+            await self._fail(run, str(error))
+        finally:
+            self._staging.discard(run.id)
+            self.bell.ring(run.id)
+
+    async def cancel(self, run: Run) -> Run:
+        """End a run: at once if it has not started, else as soon as its pod has ended.
+
+        Raises:
+            Conflict: it is over.
+        """
+        run = await self.database.write(runs.ask_to_cancel, run.id, now=self.clock())
+        if not run.final:
+            await self.withdraw(run)
+        if run.state in {JobState.STAGING, JobState.QUEUED}:
+            await self._move(run, JobState.CANCELLED, "Cancelled by you.")
+        self.bell.ring(run.id)
+        return await self.database.read(runs.get, run.id)
+
+    async def withdraw(self, run: Run) -> None:
+        """Delete a run's Job, and with it all that it owns. If the cluster does not answer, the sweep does it later."""
+        try:
+            await self.client.delete(JOBS, manifest.job_name(run.id), self.platform.namespace)
+        except NotFound:
+            return
+        except Unavailable as error:
+            self.log.warning("The Job of %s could not be deleted yet: %s", run.id, error)
+
+    async def sweep(self) -> None:
+        """Continue, or give up, what an earlier process or a silent cluster left in staging."""
+        for run in await self.database.read(runs.active):
+            if run.state is not JobState.STAGING or run.id in self._staging:
+                continue
+            if run.cancel_requested:
+                await self.withdraw(run)
+                await self._move(run, JobState.CANCELLED, "Cancelled by you.")
+            elif self.clock() - run.submitted_at > STAGING_S:
+                await self._fail(run, "The cluster did not answer for too long.")
+            else:
+                await self.stage(run)
+
+    async def _place(self, run: Run) -> None:
+        order = order_of(self.platform, run, self.shipment.url)
+        namespace, name = self.platform.namespace, manifest.job_name(run.id)
+        job = await self._job(manifest.job_manifest(self.platform, order), run)
+        uid = job["metadata"]["uid"]
+        if manifest.GATED_BY in (job["metadata"].get("annotations") or {}):
+            secret = await self.database.write(_introduce, run.id, name, uid, now=self.clock())
+            configmap = manifest.configmap_manifest(self.platform, order, uid, self.shipment.runner)
+            await self._create_or_keep(configmap)
+            await self._create_or_replace(manifest.secret_manifest(self.platform, order, uid, secret))
+            await self.client.patch(JOBS, name, {"metadata": {"annotations": {manifest.GATED_BY: None}}}, namespace)
+        # Without the gate, an earlier process had come this far: a pod may already hold the capability.
+        await self._move(run, JobState.QUEUED, "It is in the queue.", job_name=name, job_uid=uid)
+        if (await self.database.read(runs.get, run.id)).cancel_requested:
+            await self.withdraw(run)
+
+    async def _job(self, wanted: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Create the Job, or find the one that was created before."""
+        try:
+            return await self.client.create(JOBS, wanted)
+        except Conflict:
+            found = await self.client.get(JOBS, wanted["metadata"]["name"], self.platform.namespace)
+        if (found["metadata"].get("labels") or {}).get(names.RUN) != run.id:
+            raise Conflict(f"There is another Job named {wanted['metadata']['name']}.")
+        return found
+
+    async def _create_or_keep(self, wanted: dict[str, Any]) -> None:
+        try:
+            await self.client.create(CONFIGMAPS, wanted)
+        except Conflict:
+            return
+
+    async def _create_or_replace(self, wanted: dict[str, Any]) -> None:
+        """Only the hash of the capability is stored, so a second try brings a new one."""
+        try:
+            await self.client.create(SECRETS, wanted)
+        except Conflict:
+            await self.client.replace(SECRETS, wanted)
+
+    async def _fail(self, run: Run, sentence: str) -> None:
+        await self.withdraw(run)
+        await self._move(run, JobState.FAILED, sentence, verdict=sentence)
+
+    async def _move(self, run: Run, state: JobState, reason: str, **changes: Any) -> None:
+        await self.database.write(runs.move, run.id, state, now=self.clock(), reason=reason, **changes)
+
+
+def check_values(request: JobRequest) -> None:
+    """Raise `InvalidInput` for inputs that no runner could read."""
+    for name, value in request.inputs.items():
+        blobs.check_hash(value.sha256)
+        if value.codec not in CODECS:
+            raise InvalidInput(
+                f"{name} has the codec {value.codec[:40]!r}.", hint=f"Codecs: {', '.join(sorted(CODECS))}."
+            )
+        if value.size < 0 or value.size > MAX_VALUE:
+            raise InvalidInput(f"{name} is said to have {value.size} bytes; at most {MAX_VALUE} can travel.")
+    if sum(len(key) + len(text) for key, text in request.origin.items()) > _MAX_ORIGIN:
+        raise InvalidInput(f"The origin is longer than {_MAX_ORIGIN} characters.")
+
+
+def order_of(platform: Platform, run: Run, url: str) -> manifest.Order:
+    """The order behind a stored run: what was decided when it was submitted holds.
+
+    Raises:
+        InvalidInput: the catalogue no longer has what was decided.
+    """
+    request = run.wanted
+    image, apptainer = run.image, ""
+    if run.image.startswith(_APPTAINER):
+        image, apptainer = environment(platform, Heritage("", run.activity, ""), run.image)
+    wanted = request.resources
+    plan = Plan(
+        target=request.target,
+        site=run.target,
+        activity=run.activity,
+        flavour=run.flavour,
+        units=run.units,
+        queue=batch_queue(run.activity),
+        image=image,
+        apptainer=apptainer,
+        cpu_millis=wanted.cpu_millis,
+        memory_bytes=wanted.memory_bytes,
+        time_s=wanted.time_s,
+        gpu_hours=0.0,
+    )
+    return manifest.Order(
+        run_id=run.id,
+        owner=run.owner,
+        server=request.server,
+        activity_reason=run.activity_reason,
+        request=request,
+        plan=plan,
+        url=url,
+    )
+
+
+def _enter(connection: sa.Connection, new: NewRun, *, now: float) -> tuple[Run, bool]:
+    """Make the row, if all of its inputs are here; both in one transaction, so that none expires between."""
+    run, created = runs.create(connection, new, now=now)
+    if not created:
+        return run, False
+    if runs.count_active(connection, new.owner) > MAX_ACTIVE:
+        raise QuotaExceeded(f"You have {MAX_ACTIVE} jobs that are not over.", hint="Cancel some, or wait for them.")
+    lacking = blobs.missing(connection, new.owner, new.request.inputs.values(), now=now)
+    if lacking:
+        absent = [name for name, value in new.request.inputs.items() if value.sha256 in lacking]
+        raise Conflict(
+            f"These inputs were not sent: {', '.join(absent)}.",
+            hint="PUT each to /api/blobs/SHA256 first, then submit again.",
+            details={"missing": lacking},
+        )
+    return run, True
+
+
+def _introduce(connection: sa.Connection, run_id: str, job_name: str, job_uid: str, *, now: float) -> str:
+    """Note which Job is the run's, before any pod of it can ask; its new capability."""
+    runs.note(connection, run_id, now=now, job_name=job_name, job_uid=job_uid)
+    return capability.give(connection, run_id, now=now)
