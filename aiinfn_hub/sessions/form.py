@@ -25,6 +25,18 @@ Step = tuple[str, str, bool]
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """What the form is filled in with: the last session's options, a link's, or those that were just refused.
+
+    `mistake` is shown, at its field if it names one; `notice` is one sentence above the form.
+    """
+
+    options: Mapping[str, Any]
+    mistake: AiinfnError | None = None
+    notice: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
     """One flavour in the list of accelerators."""
 
@@ -80,6 +92,19 @@ def read_form(fields: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value != ""}
 
 
+def understood(
+    platform: Platform, person: Person, fields: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, Any], AiinfnError | None]:
+    """What a posted form or a link says, and what is wrong with it."""
+    options: dict[str, Any] = {}
+    try:
+        options = read_form(fields)
+        validate(platform, person, options)
+    except AiinfnError as error:
+        return options, error
+    return options, None
+
+
 def salvage(
     platform: Platform, person: Person, options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], SessionSpec | None, AiinfnError | None]:
@@ -100,16 +125,7 @@ def salvage(
             del kept[blamed]
 
 
-def render(
-    platform: Platform,
-    person: Person,
-    choices: Choices,
-    *,
-    seen: Seen,
-    options: Mapping[str, Any],
-    refused: AiinfnError | None = None,
-    notice: str = "",
-) -> str:
+def render(platform: Platform, person: Person, choices: Choices, *, seen: Seen, attempt: Attempt) -> str:
     """The form's HTML, to stand inside JupyterHub's own `<form>`.
 
     Args:
@@ -117,10 +133,9 @@ def render(
         person: who chooses.
         choices: what the person can choose.
         seen: what is free, as far as it is known.
-        options: what to fill in: the last session's options, a link's, or those that were just refused.
-        refused: the mistake to show, at its field if it names one.
-        notice: one sentence above the form.
+        attempt: what to fill in.
     """
+    options, mistake = attempt.options, attempt.mistake
     kept, spec, _ = salvage(platform, person, options)
     flavour = spec.flavour if spec else choices.first
     rows = [Row(c, availability(seen, c.flavour.name), c.flavour.name == flavour.name) for c in choices.flavours]
@@ -140,9 +155,9 @@ def render(
         kind=kind if kind in KINDS else "image",
         # A refused text stays, so that it can be corrected.
         typed={"registry": "", "apptainer": "", kind: typed},
-        refused=refused,
-        wrong=str(refused.details.get("option", "")) if refused else "",
-        notice=notice,
+        refused=mistake,
+        wrong=str(mistake.details.get("option", "")) if mistake else "",
+        notice=attempt.notice,
         script_data=script_data(choices),
     )
 

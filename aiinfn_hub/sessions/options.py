@@ -128,7 +128,11 @@ def _check_names(options: Mapping[str, Any]) -> None:
         raise InvalidInput("The options of a session are named values.", hint=f"Names: {', '.join(OPTIONS)}.")
     for name, value in options.items():
         if len(str(value)) > _LONGEST_VALUE:
-            raise InvalidInput(f"The value of {str(name)[:40]!r} is too long.", hint="Is it what you meant to paste?")
+            raise InvalidInput(
+                f"The value of {str(name)[:40]!r} is too long.",
+                hint="Is it what you meant to paste?",
+                details={"option": name if name in OPTIONS else ""},
+            )
         if name not in OPTIONS:
             near = get_close_matches(str(name), OPTIONS, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(OPTIONS)}."

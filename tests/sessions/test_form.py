@@ -11,7 +11,7 @@ from support.small_platform import IMAGES, small_platform
 from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.sessions.availability import Seen
-from aiinfn_hub.sessions.form import read_form, render, salvage
+from aiinfn_hub.sessions.form import Attempt, read_form, render, salvage
 from aiinfn_hub.sessions.profiles import choices
 
 PLATFORM = small_platform()
@@ -42,9 +42,8 @@ def page(
     notice: str = "",
 ) -> BeautifulSoup:
     person = member_of(platform, *activities, name=name)
-    html = render(
-        platform, person, choices(platform, person), seen=seen, options=options or {}, refused=refused, notice=notice
-    )
+    attempt = Attempt(options or {}, refused, notice)
+    html = render(platform, person, choices(platform, person), seen=seen, attempt=attempt)
     return BeautifulSoup(html, "html.parser")
 
 

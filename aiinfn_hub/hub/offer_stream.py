@@ -1,0 +1,101 @@
+"""The stream that keeps the numbers of an open spawn form fresh: `GET /hub/aiinfn/offer`, server-sent events.
+
+It is a handler of the hub, because browsers cannot open an EventSource from a hub page to a service: they send
+Sec-Fetch-Mode: cors, and HubOAuth then asks for the service's own XSRF token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from jupyterhub.handlers.base import BaseHandler
+from jupyterhub.user import User
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.sessions.availability import live
+from aiinfn_hub.sessions.profiles import choices
+
+
+class OfferStream(BaseHandler):
+    """Tells the person who is logged in what is free, every few seconds.
+
+    All pages of one person share one question to the service. Every minute it is checked again that the person may
+    still be here: a stream outlives the answer that JupyterHub gives once per request.
+    """
+
+    def initialize(self, interval_s: float = 5.0, authorise_s: float = 60.0) -> None:
+        """Seconds between two messages, and between two checks of the person."""
+        self.interval_s = interval_s
+        self.authorise_s = authorise_s
+        self._closed = asyncio.Event()
+
+    def get_content_type(self) -> str:
+        """What BaseHandler puts into the header."""
+        return "text/event-stream"
+
+    def on_connection_close(self) -> None:
+        """The tab was closed or hidden: stop at once, not at the next message."""
+        self._closed.set()
+        super().on_connection_close()
+
+    async def get(self) -> None:
+        """Send until the tab goes away or the person may no longer look."""
+        user = self._person(self.current_user)
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Accel-Buffering", "no")
+        checked = time.monotonic()
+        while not self._closed.is_set():
+            if time.monotonic() - checked >= self.authorise_s:
+                if await self._again() is not user:
+                    return
+                checked = time.monotonic()
+            try:
+                message = await self._message(user)
+                self.write(f"data: {json.dumps(message)}\n\n")
+                await self.flush()
+            except StreamClosedError:
+                return
+            await self._pause()
+
+    def _person(self, user: Any) -> User:
+        """The caller, if a person: a login page is no answer to an EventSource, so no redirect.
+
+        Raises:
+            web.HTTPError: nobody is logged in, or a service speaks.
+        """
+        if not isinstance(user, User):
+            raise web.HTTPError(403, "Log in to see what is free.")
+        return user
+
+    async def _again(self) -> User | None:
+        """Whom the cookie belongs to now, asked as for a new request."""
+        for memo in ("_jupyterhub_user", "_refreshed_users"):
+            self.__dict__.pop(memo, None)
+        user = await self.get_current_user()
+        return user if isinstance(user, User) else None
+
+    async def _message(self, user: User) -> dict[str, Any]:
+        spawner = user.spawner
+        # Slightly younger than the interval, so that two tabs share a question however their clocks lie.
+        seen = await spawner.offers.look(self.interval_s * 0.8)
+        try:
+            offered = choices(spawner.platform, spawner.person)
+        except AiinfnError:
+            return live(seen, (), ())
+        return live(seen, [c.flavour.name for c in offered.flavours if c.open], [a.name for a in offered.activities])
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._closed.wait(), self.interval_s)
+        except TimeoutError:
+            return
+
+
+def extra_handlers(interval_s: float = 5.0, authorise_s: float = 60.0) -> list[tuple[Any, ...]]:
+    """For `c.JupyterHub.extra_handlers`; everything else the stream takes from the person's spawner."""
+    return [(r"/aiinfn/offer", OfferStream, {"interval_s": interval_s, "authorise_s": authorise_s})]

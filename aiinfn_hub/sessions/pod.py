@@ -1,0 +1,119 @@
+"""From a decided session to KubeSpawner's traits. Pure: the same session and configuration give the same values.
+
+KubeSpawner keeps its traits between starts, so each start computes them anew from what the operator configured:
+nothing of an earlier session is left, and nothing grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.identity.person import Person
+from aiinfn_hub.pods import names
+from aiinfn_hub.pods.apptainer import apptainer_command
+from aiinfn_hub.pods.placement import placement
+from aiinfn_hub.pods.resources import resources
+from aiinfn_hub.pods.security import container_security, pod_security
+from aiinfn_hub.pods.storage import storage
+from aiinfn_hub.sessions.options import SessionSpec
+
+Manifests = list[dict[str, Any]]
+
+#: Traits to which a session adds; the operator's own values come first.
+LISTS = ("volumes", "volume_mounts", "tolerations", "node_affinity_preferred")
+DICTS = ("extra_labels", "extra_annotations", "extra_pod_config")
+REPLACED = ("cmd", "node_affinity_required")
+
+
+def session_traits(
+    platform: Platform, person: Person, server: str, spec: SessionSpec, configured: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The value of each trait that the session decides.
+
+    Args:
+        platform: the catalogue.
+        person: whose session it is.
+        server: name of the JupyterHub server, "" for the default one.
+        spec: the session, as `validate` decided it.
+        configured: the operator's values of LISTS (as lists), DICTS and REPLACED.
+    """
+    volumes, mounts = storage(platform, person.name, spec.activity, spec.volumes)
+    placed = placement(spec.flavour)
+    affinity = placed.get("affinity", {}).get("nodeAffinity", {})
+    amounts = resources(spec.flavour, spec.cpu_millis, spec.memory_bytes)
+    added: dict[str, Any] = {
+        "volumes": volumes,
+        "volume_mounts": mounts,
+        "tolerations": placed["tolerations"],
+        "node_affinity_preferred": affinity.get("preferredDuringSchedulingIgnoredDuringExecution", []),
+        "extra_labels": _labels(person, spec),
+        "extra_annotations": _annotations(person, server, spec),
+        "extra_pod_config": {"enableServiceLinks": False},
+    }
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
+    home = platform.home
+    return {
+        **{name: [*configured[name], *added[name]] for name in LISTS},
+        **{name: {**configured[name], **added[name]} for name in DICTS},
+        "node_affinity_required": both(configured["node_affinity_required"], required),
+        "cmd": _command(spec, configured["cmd"], mounts),
+        "image": spec.image,
+        # These two become CPU_LIMIT and MEM_LIMIT in the session; the manifest has the exact amounts below.
+        "cpu_limit": spec.cpu_millis / 1000,
+        "cpu_guarantee": spec.cpu_millis / 1000,
+        "mem_limit": spec.memory_bytes,
+        "mem_guarantee": spec.memory_bytes,
+        "extra_resource_limits": amounts["limits"],
+        "extra_resource_guarantees": amounts["requests"],
+        "pod_security_context": pod_security(spec.activity.gid),
+        "container_security_context": container_security(),
+        "working_dir": home.mount if home else None,
+    }
+
+
+def both(terms: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]) -> Manifests:
+    """Terms that hold where one of each holds: Kubernetes takes terms as alternatives, so they must be combined."""
+    if not terms or not ours:
+        return [dict(term) for term in (*terms, *ours)]
+    return [
+        {
+            key: [*one.get(key, ()), *other.get(key, ())]
+            for key in ("matchExpressions", "matchFields")
+            if one.get(key) or other.get(key)
+        }
+        for one in terms
+        for other in ours
+    ]
+
+
+def _labels(person: Person, spec: SessionSpec) -> dict[str, str]:
+    return {
+        names.KIND: names.SESSION,
+        names.ACTIVITY: spec.activity.name,
+        names.FLAVOUR: spec.flavour.name,
+        names.PERSON: names.slug(person.name),
+        names.QUEUE: names.interactive_queue(spec.activity.name),
+        names.PRIORITY: names.INTERACTIVE,
+    }
+
+
+def _annotations(person: Person, server: str, spec: SessionSpec) -> dict[str, str]:
+    return {
+        names.PERSON_NAME: _literal(person.name),
+        names.SERVER: _literal(server),
+        names.ACTIVITY_REASON: spec.activity_reason,
+        names.LIFETIME: str(spec.lifetime_s),
+    }
+
+
+def _literal(text: str) -> str:
+    """KubeSpawner fills in `{username}` and the like; a name with braces must come out as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _command(spec: SessionSpec, command: Sequence[str], mounts: Manifests) -> list[str]:
+    if not spec.apptainer:
+        return list(command)
+    return apptainer_command(spec.apptainer, command, spec.flavour, [mount["mountPath"] for mount in mounts])
