@@ -1,0 +1,87 @@
+"""Which username belongs to which subject of the IAM; for ever, because homes and accounting hang on the name.
+
+People rename themselves at the IAM, and two of them may come to the same name there; the `sub` alone is stable. The
+table is a file of its own: in JupyterHub's database, deleting a user would free the name for somebody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from aiinfn_hub.errors import Forbidden, Unavailable
+
+MAX_NAME = 48
+_TABLE = """
+CREATE TABLE IF NOT EXISTS binding (
+    sub TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    preferred TEXT NOT NULL,
+    bound TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+) WITHOUT ROWID
+"""
+
+
+def username_of(preferred: str, sub: str) -> str:
+    """A readable name of a-z, 0-9, ".", "_" and "-", close to `preferred`; made from `sub` if nothing of it is left."""
+    plain = unicodedata.normalize("NFKD", preferred).encode("ascii", "ignore").decode().lower()
+    safe = re.sub(r"[^a-z0-9._-]+", "-", plain)
+    name = re.sub(r"([._-])[._-]+", r"\1", safe)[:MAX_NAME].strip("._-")
+    return name or "user-" + hashlib.sha256(sub.encode()).hexdigest()[:12]
+
+
+class Bindings:
+    """The table, in an SQLite file that only its owner can read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def name_for(self, sub: str, preferred: str) -> str:
+        """The name that this subject has, or would get.
+
+        Raises:
+            Unavailable: the file cannot be used.
+        """
+        with self._connection() as connection:
+            row = connection.execute("SELECT name FROM binding WHERE sub = ?", (sub,)).fetchone()
+        return str(row[0]) if row else username_of(preferred, sub)
+
+    def bind(self, sub: str, preferred: str) -> str:
+        """The name of this subject from now on; what it was bound to first stays.
+
+        Raises:
+            Forbidden: the name belongs to another subject.
+            Unavailable: the file cannot be used.
+        """
+        name = username_of(preferred, sub)
+        with self._connection() as connection:
+            # One statement, so that two first logins at the same moment cannot both win.
+            connection.execute(
+                "INSERT INTO binding (sub, name, preferred) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (sub, name, preferred),
+            )
+            connection.commit()
+            row = connection.execute("SELECT name FROM binding WHERE sub = ?", (sub,)).fetchone()
+        if row is None:
+            raise Forbidden(
+                f"The username {name!r} already belongs to somebody else, whose name at the IAM reads the same here.",
+                hint="Change your username at the IAM, or ask the operators.",
+            )
+        return str(row[0])
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            # Created by us first: SQLite would let the group and others read it.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            with closing(sqlite3.connect(self._path, timeout=5.0)) as connection:
+                connection.execute(_TABLE)
+                yield connection
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"The table of usernames {self._path} cannot be used: {error}.") from error

@@ -1,0 +1,253 @@
+"""The only place that speaks to the IAM: discovery, tokens, userinfo, and the check of an ID token.
+
+What its errors mean: `Unavailable` says nothing about the person, the IAM does not work; `NotAuthenticated` is the
+IAM's own word that the tokens are no longer good; `RemoteFailed` is a mistake in how the client is set up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+import msgspec
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
+
+from aiinfn_hub.errors import InvalidInput, NotAuthenticated, RemoteFailed, Unavailable
+from aiinfn_hub.identity.tokens import Verifier
+
+T = TypeVar("T")
+AGAIN = "Try again in a few minutes; sessions that run are not touched."
+#: Seconds to wait before the second and the third try of a request that changes nothing.
+PAUSES = (0.2, 1.0)
+MAX_AGE_S = 3600.0
+
+
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """What the IAM publishes about itself."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    userinfo_endpoint: str
+    jwks_uri: str
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply of the token endpoint. `scope` is what was granted, which may be less than was asked for."""
+
+    access_token: str
+    expires_in: float = 0.0
+    refresh_token: str = ""
+    id_token: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """What the IAM knows us as; at the token endpoint it is shown by HTTP Basic, or in the fields of the form."""
+
+    id: str
+    secret: str = field(repr=False)
+    basic_auth: bool = True
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    error: str = ""
+    error_description: str = ""
+
+
+class IamProvider:
+    """The IAM as one client of it sees it.
+
+    Args:
+        issuer: exactly as the IAM writes it; INDIGO IAM's ends with a slash.
+        http: tornado's client; JupyterHub's authenticators bring one.
+        options: of each request, such as a proxy.
+        skew_s: by how much the clocks may differ.
+        pauses: between tries.
+
+    Raises:
+        InvalidInput: the issuer is no https address (plain http is for loopback only).
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        client: Client,
+        http: AsyncHTTPClient,
+        options: Mapping[str, Any] | None = None,
+        skew_s: float = 60.0,
+        pauses: Sequence[float] = PAUSES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        _check_address(issuer)
+        self._issuer = issuer
+        self._client = client
+        self._http = http
+        self._options = dict(options or {})
+        self._pauses = pauses
+        self._clock = clock
+        self._endpoints: tuple[float, Endpoints] | None = None
+        self._verifier = Verifier(issuer, client.id, self._keys, skew_s=skew_s, clock=clock)
+
+    async def endpoints(self) -> Endpoints:
+        """Where the IAM's endpoints are; asked once an hour, and an old answer is better than none.
+
+        Raises:
+            Unavailable: it has never answered.
+            RemoteFailed: what answers is not this issuer.
+        """
+        if self._endpoints is not None and self._clock() - self._endpoints[0] < MAX_AGE_S:
+            return self._endpoints[1]
+        url = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
+        try:
+            found = _decoded(await self._get(url), Endpoints)
+        except Unavailable:
+            if self._endpoints is None:
+                raise
+            return self._endpoints[1]
+        if found.issuer != self._issuer:
+            raise RemoteFailed(
+                f"{self._issuer} calls itself {found.issuer!r}.", hint="Write the issuer in the settings exactly so."
+            )
+        for address in (found.authorization_endpoint, found.token_endpoint, found.userinfo_endpoint, found.jwks_uri):
+            _check_address(address)
+        self._endpoints = (self._clock(), found)
+        return found
+
+    async def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Tokens:
+        """The tokens for an authorization code.
+
+        Raises:
+            NotAuthenticated: the code is not good, or not any more.
+        """
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+        return await self._token(form | {"code_verifier": verifier})
+
+    async def refresh(self, refresh_token: str, scope: str = "") -> Tokens:
+        """New tokens; the earlier access tokens of this login stop working at the IAM. A `scope` narrows them.
+
+        Raises:
+            NotAuthenticated: the login is over; `details["reason"]` is aup, inactive or ended.
+        """
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        return await self._token(form | ({"scope": scope} if scope else {}))
+
+    async def userinfo(self, access_token: str) -> dict[str, Any]:
+        """What the IAM says now of whom the token is about.
+
+        Raises:
+            NotAuthenticated: the token is no longer good.
+        """
+        endpoint = (await self.endpoints()).userinfo_endpoint
+        body = await self._get(endpoint, {"Authorization": f"Bearer {access_token}"})
+        return _decoded(body, dict[str, Any])
+
+    async def verify(self, id_token: str, *, nonce: str | None = None) -> dict[str, Any]:
+        """The claims of an ID token of this issuer for this client.
+
+        Raises:
+            NotAuthenticated: it is not, or is too old, or belongs to another login.
+        """
+        return await self._verifier.claims(id_token, nonce=nonce)
+
+    async def _keys(self) -> dict[str, Any]:
+        return _decoded(await self._get((await self.endpoints()).jwks_uri), dict[str, Any])
+
+    async def _token(self, form: dict[str, str]) -> Tokens:
+        endpoint, client = (await self.endpoints()).token_endpoint, self._client
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        if client.basic_auth:
+            # RFC 6749, 2.3.1: both parts are form-encoded first, or a secret with a colon breaks.
+            pair = f"{quote_plus(client.id)}:{quote_plus(client.secret)}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        else:
+            form = form | {"client_id": client.id, "client_secret": client.secret}
+        # Sent once: a code works only once, and a refresh ends other tokens.
+        response = await self._fetch(endpoint, headers, urlencode(form).encode())
+        if response.code != 200:
+            raise _refused(response)
+        return _decoded(response.body, Tokens)
+
+    async def _get(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
+        for pause in (*self._pauses, None):
+            try:
+                response = await self._fetch(url, headers or {})
+                break
+            except Unavailable:
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+        if response.code != 200:
+            raise _refused(response)
+        return response.body
+
+    async def _fetch(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> HTTPResponse:
+        """Any answer but one that says that the IAM has no time or does not work."""
+        options = {"connect_timeout": 5.0, "request_timeout": 10.0, "follow_redirects": False} | self._options
+        sent = {"Accept": "application/json", **headers}
+        request = HTTPRequest(url, method="GET" if body is None else "POST", headers=sent, body=body, **options)
+        host = urlsplit(url).netloc
+        try:
+            response = await self._http.fetch(request, raise_error=False)
+        except (OSError, HTTPClientError) as error:
+            raise Unavailable(f"The login provider {host} does not answer.", hint=AGAIN) from error
+        if response.code == 429 or response.code >= 500:
+            what = "does not answer" if response.code == 599 else f"answers {response.code}"
+            raise Unavailable(f"The login provider {host} {what}.", hint=AGAIN)
+        return response
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise RemoteFailed("The login provider's answer cannot be read.", hint="Is the issuer right?") from error
+
+
+def _refused(response: HTTPResponse) -> NotAuthenticated | RemoteFailed:
+    """What a 3xx or 4xx of the IAM means. Only `invalid_grant` and a refused access token are about the person."""
+    host = urlsplit(response.effective_url).netloc
+    try:
+        said = msgspec.json.decode(response.body, type=_Refusal)
+    except msgspec.MsgspecError:
+        said = _Refusal()
+    if said.error == "invalid_grant" or (response.code == 401 and said.error != "invalid_client"):
+        return _ended(said)
+    return RemoteFailed(
+        f"The login provider {host} answers {response.code} {said.error}".strip() + ".",
+        hint="This is a mistake in the hub's settings for it, not yours: please tell the operators.",
+    )
+
+
+def _ended(said: _Refusal) -> NotAuthenticated:
+    """The login is over; INDIGO IAM says why in words only."""
+    words = said.error_description.lower()
+    if "aup" in words.split() or "acceptable usage" in words:
+        return NotAuthenticated(
+            "The acceptable use policy must be signed at the login provider first.",
+            hint="Log in there, sign it, and come back.",
+            details={"reason": "aup"},
+        )
+    if "not active" in words or "disabled" in words or "suspended" in words:
+        return NotAuthenticated(
+            "The login provider says that this account is not active.",
+            hint="Ask those who run the login provider.",
+            details={"reason": "inactive"},
+        )
+    return NotAuthenticated("This login is over.", hint="Log in again.", details={"reason": "ended"})
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    loopback = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+        raise InvalidInput(
+            f"{url!r} is no address of a login provider.", hint="It begins with https://; http:// is for loopback only."
+        )
