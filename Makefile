@@ -33,7 +33,7 @@ docs: $(STAMP)
 	@echo "docs/_build/html/index.html"
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.bench $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
 screenshots: $(STAMP)
 	AIINFN_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q -m browser $(ARGS)

@@ -85,13 +85,13 @@ class PageHandler(HubOAuthenticated, RequestHandler):
             )
         )
 
-    def write_error(self, _status: int, **kwargs: Any) -> None:
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Our errors as a page: what happened, and what to do next."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         if not hasattr(self, "person"):
             self.person = Person("", frozenset(), ())
+        self.set_status(error.status if isinstance(error, AiinfnError) else status_code)
         if isinstance(error, AiinfnError):
-            self.set_status(error.status)
             self.show("error.html", tab="", message=error.message, hint=error.hint)
         else:
             hint = "Try again in a moment; the service's log says more."

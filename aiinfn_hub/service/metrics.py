@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -55,7 +56,7 @@ def exposition(snapshot: Snapshot) -> bytes:
     return generate_latest(registry)
 
 
-def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:
+def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=labels)
     for key, value in values.items():
         family.add_metric(list(key), value)
@@ -105,7 +106,7 @@ def _work(snapshot: Snapshot) -> list[Metric]:
     )
     hours = CounterMetricFamily(
         "aiinfn_weighted_gpu_hours",
-        "Weighted GPU-hours held in the last 30 days and before, by the ledger",
+        "Weighted GPU-hours held, by the ledger",
         labels=("activity", "flavour", "kind"),
     )
     for key, value in snapshot.weighted_hours.items():
@@ -116,9 +117,9 @@ def _work(snapshot: Snapshot) -> list[Metric]:
             "aiinfn_pods",
             "Sessions and jobs that hold or wait for something",
             labels,
-            {k: float(v) for k, v in pods.items()},
+            pods,
         ),
-        _gauge("aiinfn_jobs", "Offloaded jobs", ("activity", "state"), {k: float(v) for k, v in snapshot.jobs.items()}),
+        _gauge("aiinfn_jobs", "Offloaded jobs", ("activity", "state"), snapshot.jobs),
         hours,
     ]
 

@@ -17,7 +17,8 @@ MIG = {
     "cpu": "2",
     "memory": "8Gi",
     "activity": "lhcb-flashsim",
-    "environment": "image:pytorch",
+    "environment": "image",
+    "environment-image": "pytorch",
     "lifetime": "4h",
 }
 

@@ -1,0 +1,34 @@
+"""What a `jupyterhub_config.py` takes from us besides the two classes: roles, templates and handlers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aiinfn_hub.hub import offer_stream
+
+#: What the service reads at the hub: who is in which group, and what their servers were started with.
+SERVICE_SCOPES = ["list:users", "read:users:name", "read:users:groups", "read:servers", "read:roles:users"]
+
+
+def roles(service: str) -> list[dict[str, Any]]:
+    """`c.JupyterHub.load_roles` for a service of this name.
+
+    A server's token loses `access:services!service=...` in silence unless its owner's role holds it too: both get it.
+    """
+    access = f"access:services!service={service}"
+    return [
+        {"name": "user", "scopes": ["self", access]},
+        {"name": "server", "scopes": ["users:activity!user", "access:servers!server", access]},
+        {"name": f"{service}-service", "services": [service], "scopes": SERVICE_SCOPES},
+    ]
+
+
+def template_paths() -> list[str]:
+    """`c.JupyterHub.template_paths`: our pages, which extend JupyterHub's own."""
+    return [str(Path(__file__).parent / "templates")]
+
+
+def extra_handlers() -> list[tuple[Any, ...]]:
+    """`c.JupyterHub.extra_handlers`: the stream that keeps the spawn form's numbers alive."""
+    return offer_stream.extra_handlers()

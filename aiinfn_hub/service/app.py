@@ -1,0 +1,167 @@
+"""The service: caches, ledger, offload and panel wired together; three listeners and the work behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.web import Application
+
+from aiinfn_hub.accounting import routes as ledger_routes
+from aiinfn_hub.accounting.observer import Observer
+from aiinfn_hub.capacity.live import Reporter
+from aiinfn_hub.catalogue import load_platform
+from aiinfn_hub.identity.hubapi import HubApi
+from aiinfn_hub.kube.cache import WatchCache
+from aiinfn_hub.kube.client import NODES, PODS, KubeClient
+from aiinfn_hub.kube.slim import Node, Pod, decode_node, decode_pod
+from aiinfn_hub.panel import pages
+from aiinfn_hub.service.config import ServiceConfig, read_secret
+from aiinfn_hub.service.handlers import HealthHandler, MetricsHandler, OfferHandler, OpenApiHandler
+from aiinfn_hub.service.identify import Identify, hub_oauth
+from aiinfn_hub.service.metrics import Snapshot
+from aiinfn_hub.service.offloading import Offloading
+from aiinfn_hub.service.sums import sums
+from aiinfn_hub.store.engine import Database
+
+#: Bytes of a request's body that is kept in memory; blobs are streamed to disk and have their own limit.
+MAX_BODY = 4 * 1024 * 1024
+
+
+class Service:
+    """One service process. `start`, then `stop`."""
+
+    def __init__(self, config: ServiceConfig, log: logging.Logger) -> None:
+        self.config = config
+        self.log = log
+        self.platform = load_platform(config.platform_file)
+        self.database = Database(read_secret(config.database_url_file))
+        token = read_secret(config.api_token_file)
+        self.hub = HubApi(config.hub_api_url, token)
+        self.auth = hub_oauth(config, token)
+        self.identify = Identify(self.auth, self.hub, self.platform, read_secret(config.hub_key_file))
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Migrate, watch, observe, listen.
+
+        Raises:
+            AiinfnError: a setting, the database or the cluster's address is wrong; nothing is left running.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close the listeners first, then what they used."""
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        self._stack.callback(self.database.close)
+        self._stack.push_async_callback(self.hub.close)
+        await asyncio.to_thread(self.database.migrate)
+        client = await KubeClient.connect(self.config.kubeconfig)
+        self._stack.push_async_callback(client.close)
+        await self._watch(client)
+        self.reporter = Reporter(self.platform, self.nodes, self.pods)
+        self._background("ledger", self.observer.run)
+        self._background("runs", self.offloading.follower.run)
+        self._listen()
+        self.log.info("listening on %s:%d", self.config.bind, self.config.port)
+
+    async def _watch(self, client: KubeClient) -> None:
+        self.nodes: WatchCache[Node] = WatchCache(client, NODES, decode_node)
+        # Of every namespace: whoever holds a device, it is not free.
+        self.pods: WatchCache[Pod] = WatchCache(client, PODS, decode_pod, on_event=self._pod_changed)
+        self.observer = Observer(self.database, self.platform, self.pods)
+        self.offloading = Offloading(self.config, self.platform, self.database, self.hub, client, self.pods)
+        for cache in self.caches:
+            await cache.start()
+            self._stack.push_async_callback(cache.close)
+
+    def _pod_changed(self, event: str, pod: Pod, before: Pod | None) -> None:
+        self.observer.notice(event, pod, before)
+        self.offloading.follower.on_pod(event, pod, before)
+
+    @property
+    def caches(self) -> list[WatchCache[Any]]:
+        """Everything that is watched."""
+        return [self.nodes, self.pods, *self.offloading.caches]
+
+    def _background(self, name: str, work: Callable[[], Any]) -> None:
+        """Run for ever; a failure that nobody expected is logged and the work begins again."""
+
+        async def forever() -> None:
+            while True:
+                try:
+                    await work()
+                except Exception:  # a background loop is one of the two places for this
+                    self.log.exception("%s failed; starting it again", name)
+                await asyncio.sleep(1)
+
+        task = asyncio.create_task(forever(), name=name)
+
+        async def end() -> None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+        self._stack.push_async_callback(end)
+
+    def _listen(self) -> None:
+        prefix = self.config.prefix
+        shared = pages.Pages(
+            database=self.database, platform=self.platform, reporter=self.reporter, auth=self.auth, prefix=prefix
+        )
+        routes: list[Any] = [
+            (rf"{prefix}/api/health", HealthHandler, {"ready": self._ready}),
+            (rf"{prefix}/api/offer", OfferHandler, {"reporter": self.reporter, "used": shared.used}),
+            (rf"{prefix}/api/openapi.json", OpenApiHandler),
+            *self.offloading.routes(prefix),
+            *ledger_routes.routes(prefix, database=self.database),
+            *pages.routes(prefix, pages=shared),
+        ]
+        # For the state of a login that is under way; the login itself is JupyterHub's.
+        cookies = secrets.token_bytes(32)
+        self._serve(Application(routes, identify=self.identify, cookie_secret=cookies), self.config.port)
+        self._serve(Application(self.offloading.run_routes()), self.config.runs_port)
+        metrics = Application([(r"/metrics", MetricsHandler, {"snapshot": self.snapshot})])
+        self._serve(metrics, self.config.metrics_port)
+
+    def _serve(self, application: Application, port: int) -> None:
+        server = HTTPServer(application, max_body_size=MAX_BODY, xheaders=True)
+        server.listen(port, self.config.bind)
+
+        async def end() -> None:
+            server.stop()
+            await server.close_all_connections()
+
+        self._stack.push_async_callback(end)
+
+    def _ready(self) -> dict[str, bool]:
+        return {cache.kind.plural: cache.synced.is_set() for cache in self.caches}
+
+    async def snapshot(self) -> Snapshot:
+        """What one scrape tells."""
+        now = time.time()
+        hours, jobs, records = await self.database.read(sums, now)
+        return Snapshot(
+            platform=self.platform,
+            stock=self.reporter.stock(),
+            pods=self.pods.items.values(),
+            jobs=jobs,
+            records=records,
+            weighted_hours=hours,
+            liveness=self.observer.liveness,
+            queue_depth=self.observer.queue_depth,
+            watches={c.kind.plural: (c.synced_at, c.restarts) for c in self.caches},
+            unknown_since=self.reporter.unknown_since,
+        )

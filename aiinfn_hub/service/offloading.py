@@ -1,0 +1,86 @@
+"""The offload room, put together: who follows what, and what a job inherits from the session that sent it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.identity.hubapi import HubApi
+from aiinfn_hub.identity.person import Caller
+from aiinfn_hub.kube.cache import WatchCache
+from aiinfn_hub.kube.client import JOBS, WORKLOADS, KubeClient
+from aiinfn_hub.kube.slim import Pod, Workload, decode_workload
+from aiinfn_hub.offload import routes, run_routes
+from aiinfn_hub.offload.bell import Bell
+from aiinfn_hub.offload.blobs import BlobStore
+from aiinfn_hub.offload.follow import Follower
+from aiinfn_hub.offload.kubejob import KubeJob, decode_job
+from aiinfn_hub.offload.manifest import runner_files
+from aiinfn_hub.offload.session import Heritage, inherit
+from aiinfn_hub.offload.submit import Shipment, Submitter
+from aiinfn_hub.service.config import ServiceConfig
+from aiinfn_hub.store.engine import Database
+
+
+class Offloading:
+    """The room's parts over one database, one client and the service's cache of pods."""
+
+    def __init__(
+        self,
+        config: ServiceConfig,
+        platform: Platform,
+        database: Database,
+        hub: HubApi,
+        client: KubeClient,
+        pods: WatchCache[Pod],
+    ) -> None:
+        self.platform = platform
+        self.database = database
+        self.hub = hub
+        self.bell = Bell()
+        self.blobs = BlobStore(config.blobs)
+        self.submitter = Submitter(platform, database, client, Shipment(runner_files(), config.runs_url), self.bell)
+        namespace = platform.namespace
+        self.jobs: WatchCache[KubeJob] = WatchCache(
+            client, JOBS, decode_job, namespace=namespace, on_event=self._job_changed
+        )
+        self.workloads: WatchCache[Workload] = WatchCache(
+            client, WORKLOADS, decode_workload, namespace=namespace, on_event=self._workload_changed
+        )
+        self.follower = Follower(platform, self.submitter, self.jobs, pods, self.workloads)
+
+    @property
+    def caches(self) -> Sequence[WatchCache[Any]]:
+        """Those that are its own, to be started and closed."""
+        return (self.jobs, self.workloads)
+
+    def _job_changed(self, event: str, job: KubeJob, before: KubeJob | None) -> None:
+        self.follower.on_job(event, job, before)
+
+    def _workload_changed(self, event: str, workload: Workload, before: Workload | None) -> None:
+        self.follower.on_workload(event, workload, before)
+
+    async def heritage(self, caller: Caller, server: str) -> Heritage:
+        """What the session that a request names gives to a job; the hub says whether that session is there."""
+        user = await self.hub.user(caller.person.name)
+        session = user.servers.get(server)
+        return inherit(caller.person, server, session.user_options if session is not None else None)
+
+    def routes(self, prefix: str) -> list[Any]:
+        """For people and their notebooks."""
+        room = routes.Room(
+            platform=self.platform,
+            database=self.database,
+            blobs=self.blobs,
+            submitter=self.submitter,
+            follower=self.follower,
+            bell=self.bell,
+            heritage=self.heritage,
+        )
+        return routes.routes(prefix, room=room)
+
+    def run_routes(self) -> list[Any]:
+        """For the runner inside a job; a listener of its own."""
+        gate = run_routes.Gate(database=self.database, blobs=self.blobs, bell=self.bell, belongs=self.follower.belongs)
+        return run_routes.routes(gate=gate)

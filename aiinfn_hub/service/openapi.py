@@ -1,0 +1,91 @@
+"""The OpenAPI document of the service; a test compares it with the routes that are really served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from aiinfn_hub import __version__
+from aiinfn_hub.contract.offer import Offer
+from aiinfn_hub.offload import openapi as offload
+
+Operation = dict[str, Any]
+
+
+def document() -> dict[str, Any]:
+    """The whole document, for version 3.1."""
+    (offer,), components = msgspec.json.schema_components([Offer], ref_template="#/components/schemas/{name}")
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "aiinfn",
+            "version": __version__,
+            "description": "Jobs, offer and accounting. Errors have a body with code, message and hint.",
+        },
+        "servers": [{"url": "/services/aiinfn"}],
+        "security": [{"token": []}],
+        "paths": offload.paths("") | _own(offer),
+        "components": {
+            "schemas": components | offload.components(),
+            "securitySchemes": {
+                "token": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "`token TOKEN`, a token of JupyterHub with the scope access:services!service=aiinfn",
+                }
+            },
+        },
+    }
+
+
+def _own(offer: dict[str, Any]) -> dict[str, Any]:
+    window = [
+        _query("since", "number", "begin of the window, Unix seconds"),
+        _query("until", "number", "its end, Unix seconds"),
+        _query("activity", "string", "only of this activity"),
+    ]
+    person = _query("person", "string", "only of this person")
+    by = _query("by", "string", "comma list of person, activity, flavour, kind")
+    return {
+        "/api/offer": {"get": _get("What the caller can have now", offer)},
+        "/api/health": {"get": _get("200 once the service is ready, 503 before", open_to_all=True)},
+        "/api/openapi.json": {"get": _get("This document", open_to_all=True)},
+        "/api/accounting/records": {
+            "get": _get(
+                "Records of the ledger that touch a window",
+                parameters=[*window, person, _query("limit", "integer", "at most so many")],
+            )
+        },
+        "/api/accounting/usage": {"get": _get("Hours held, by group", parameters=[*window, person, by])},
+        "/api/accounting/occupation": {
+            "get": _get(
+                "Mean units held over time, by flavour",
+                parameters=[*window, _query("steps", "integer", "parts of the window")],
+            )
+        },
+    }
+
+
+def _query(name: str, kind: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": {"type": kind}, "description": text}
+
+
+def _get(
+    summary: str,
+    schema: dict[str, Any] | None = None,
+    *,
+    parameters: list[dict[str, Any]] | None = None,
+    open_to_all: bool = False,
+) -> Operation:
+    answer = {
+        "description": "It is in the body.",
+        "content": {"application/json": {"schema": schema or {"type": "object"}}},
+    }
+    operation: Operation = {"summary": summary, "responses": {"200": answer}}
+    if parameters:
+        operation["parameters"] = parameters
+    if open_to_all:
+        operation["security"] = []
+    return operation

@@ -1,0 +1,48 @@
+"""`make bench`: each figure beside the cheapest thing that does the same, as ratios in one run.
+
+hub ready      `aiinfn demo` from its start to everything ready  |  bare JupyterHub, same proxy, dummy login
+session ready  spawn form to a JupyterLab that answers           |  bare JupyterHub's local spawner
+round trip     `%%offload` of a trivial cell, submit to result   |  the runner by hand; submitit's local executor
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench import platform, roundtrip
+
+ROUNDS = 3
+
+
+def show(name: str, ours: list[float], peers: dict[str, list[float]]) -> None:
+    """One line a peer: medians in seconds, and the ratio."""
+    mine = statistics.median(ours)
+    for peer, seconds in peers.items():
+        other = statistics.median(seconds)
+        print(f"{name:14} {mine:8.2f} s   {peer:34} {other:8.2f} s   ratio {mine / other:6.2f}", flush=True)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="aiinfn-bench-") as name:
+        folder = Path(name)
+        ours, bare = platform.Figures(), platform.Figures()
+        for number in range(ROUNDS):
+            asyncio.run(platform.bare_hub(folder / f"bare{number}", bare))
+            asyncio.run(platform.demo(folder / "demo", ours))
+        show("hub ready", ours.hub, {"bare JupyterHub": bare.hub})
+        show("session ready", ours.session, {"bare JupyterHub, local spawner": bare.session})
+        peers = {
+            "runner by hand": roundtrip.by_hand(folder / "hand", ROUNDS),
+            "submitit, local executor": roundtrip.submitit_local(folder / "submitit", ROUNDS),
+        }
+        show("round trip", ours.round_trip, peers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The service over HTTP: who may ask what, the offer, the panel, the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from support.service import HUB_KEY, RunningService, running_service
+
+from aiinfn_hub.kube.client import NODES, PODS
+from aiinfn_hub.pods import names
+
+T4 = {"nvidia.com/gpu.product": "Tesla-T4"}
+
+
+@pytest_asyncio.fixture
+async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
+    async with running_service(tmp_path) as running:
+        yield running
+
+
+def node(name: str = "gpu-1") -> dict[str, Any]:
+    amounts = {"cpu": "64", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": "8"}
+    return {
+        "metadata": {"name": name, "labels": T4},
+        "status": {
+            "capacity": amounts,
+            "allocatable": amounts,
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+        },
+    }
+
+
+def session(name: str, person: str) -> dict[str, Any]:
+    amounts = {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "1"}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "labels": {
+                names.KIND: "session",
+                names.FLAVOUR: "t4",
+                names.ACTIVITY: "lhcb-flashsim",
+                names.PERSON: names.slug(person),
+            },
+            "annotations": {names.PERSON_NAME: person},
+        },
+        "spec": {
+            "nodeName": "gpu-1",
+            "containers": [{"name": "nb", "image": "x", "resources": {"requests": amounts, "limits": amounts}}],
+        },
+    }
+
+
+def alice(service: RunningService) -> str:
+    return service.hub.add("alice", "/aiinfn", "/aiinfn/lhcb-flashsim")
+
+
+async def eventually(ask: Any) -> Any:
+    async with asyncio.timeout(10):
+        while not (answer := await ask()):
+            await asyncio.sleep(0.05)
+    return answer
+
+
+async def free(service: RunningService, token: str) -> int:
+    async with service.person(token) as http:
+        offer = (await http.get("/api/offer")).json()
+    return next(f["free"] for f in offer["flavours"] if f["flavour"] == "t4")
+
+
+@pytest.mark.asyncio
+async def test_the_offer_follows_the_cluster(service: RunningService) -> None:
+    token = alice(service)
+    assert await free(service, token) == 0
+    await service.client.create(NODES, node())
+    await eventually(lambda: _is(free(service, token), 8))
+    await service.client.create(PODS, session("jupyter-alice", "alice"), "default")
+    await eventually(lambda: _is(free(service, token), 7))
+    await service.client.delete(PODS, "jupyter-alice", "default", grace_s=0)
+    await eventually(lambda: _is(free(service, token), 8))
+
+
+async def _is(answer: Any, expected: object) -> bool:
+    return bool(await answer == expected)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("path", "who", "status"),
+    [
+        pytest.param("/api/offer", "nobody", 401, id="nobody gets no offer"),
+        pytest.param("/api/offer", "alice", 200, id="a person gets hers"),
+        pytest.param("/api/offer?person=alice", "hub", 200, id="the hub may ask for a person's offer"),
+        pytest.param("/api/offer", "hub", 403, id="the hub must say whose"),
+        pytest.param("/api/accounting/records?person=alice", "hub", 403, id="the hub may ask for nothing else"),
+        pytest.param("/api/offer", "unscoped", 403, id="a token without the scope is refused"),
+        pytest.param("/api/offer", "stranger", 401, id="a token that the hub does not know is nobody's"),
+        pytest.param("/api/health", "nobody", 200, id="a probe needs no login"),
+        pytest.param("/api/openapi.json", "nobody", 200, id="the document is public"),
+        pytest.param("/api/accounting/records", "alice", 200, id="a person reads her records"),
+        pytest.param("/api/accounting/records?person=bob", "alice", 403, id="and nobody else's"),
+        pytest.param("/api/accounting/records?activity=lhcb-flashsim", "pi", 200, id="a PI reads the own activity"),
+        pytest.param("/api/accounting/records?activity=cms-ml&person=bob", "pi", 403, id="and no other one"),
+        pytest.param("/api/accounting/usage", "operator", 200, id="an operator reads all"),
+        pytest.param("/api/accounting/usage?by=colour", "alice", 400, id="a group that is none is refused"),
+        pytest.param("/api/accounting/records?since=5&until=1", "alice", 400, id="an empty window is refused"),
+    ],
+)
+async def test_who_may_ask_what(service: RunningService, path: str, who: str, status: int) -> None:
+    alice(service)
+    service.hub.add("pi", "/aiinfn", "/aiinfn/lhcb-flashsim", "/aiinfn/lhcb-flashsim/pi")
+    service.hub.add("operator", "/aiinfn", "/aiinfn/admins", admin=True)
+    service.hub.add("unscoped", scopes=("self",))
+    async with service.person() as http:
+        key = {"nobody": "", "hub": f"Bearer {HUB_KEY}", "stranger": "token made-up"}.get(who, f"token token-of-{who}")
+        answer = await http.get(path, headers={"Authorization": key} if key else {})
+    assert answer.status_code == status, answer.text
+    if status >= 400:
+        assert answer.json()["error"]["message"]
+
+
+@pytest.mark.asyncio
+async def test_groups_are_the_hubs_of_now(service: RunningService) -> None:
+    token = alice(service)
+    async with service.person(token) as http:
+        assert (await http.get("/api/offer")).json()["activities"][0]["activity"] == "lhcb-flashsim"
+    service.hub.users["alice"]["groups"] = ["/aiinfn"]
+    service.service.hub._users.clear()
+    async with service.person(token) as http:
+        assert (await http.get("/api/offer")).json()["activities"] == []
+
+
+@pytest.mark.asyncio
+async def test_a_hub_that_is_away_is_said_to_be(service: RunningService) -> None:
+    token = alice(service)
+    service.hub.down = True
+    async with service.person(token) as http:
+        answer = await http.get("/api/offer")
+    assert answer.status_code >= 500
+
+
+@pytest.mark.asyncio
+async def test_sessions_reach_the_ledger_and_a_pi_sees_no_more_than_sums_and_names(service: RunningService) -> None:
+    token = alice(service)
+    await service.client.create(NODES, node())
+    await service.client.create(PODS, session("jupyter-alice", "alice"), "default")
+    async with service.person(token) as http:
+
+        async def records() -> Any:
+            return (await http.get("/api/accounting/records")).json()["records"]
+
+        found = await eventually(records)
+        assert (found[0]["person"], found[0]["flavour"], found[0]["units"]) == ("alice", "t4", 1)
+    pi = service.hub.add("pi", "/aiinfn/lhcb-flashsim/pi")
+    async with service.person(pi) as http:
+        seen = (await http.get("/api/accounting/records?activity=lhcb-flashsim")).json()["records"]
+        assert "pod_name" not in seen[0]
+        assert seen[0]["person"] == "alice"
+
+
+@pytest.mark.asyncio
+async def test_metrics_count_sessions_and_name_nobody(service: RunningService) -> None:
+    alice(service)
+    await service.client.create(NODES, node())
+    await service.client.create(PODS, session("jupyter-alice", "alice"), "default")
+
+    async def counted() -> bool:
+        async with httpx.AsyncClient() as http:
+            text = (await http.get(service.metrics_url)).text
+        assert "alice" not in text
+        return 'aiinfn_pods{activity="lhcb-flashsim",flavour="t4",kind="session",state="waiting"} 1.0' in text and (
+            'aiinfn_ledger_records{state="open"} 1.0' in text
+        )
+
+    await eventually(counted)
+
+
+@pytest.mark.asyncio
+async def test_the_panel_sends_a_browser_without_login_to_the_hub(service: RunningService) -> None:
+    async with service.person() as http:
+        answer = await http.get("/")
+    assert answer.status_code == 302
+    assert answer.headers["Location"].startswith("/hub/api/oauth2/authorize?")
+    assert "code_challenge" in answer.headers["Location"]
+
+
+@pytest.mark.asyncio
+async def test_the_panels_pages_render_for_those_who_may_see_them(service: RunningService) -> None:
+    await service.client.create(NODES, node())
+    await service.client.create(PODS, session("jupyter-alice", "alice <b>"), "default")
+    pi = service.hub.add("pi", "/aiinfn", "/aiinfn/lhcb-flashsim", "/aiinfn/lhcb-flashsim/pi")
+    operator = service.hub.add("operator", "/aiinfn/admins", admin=True)
+    async with service.person(alice(service)) as http:
+        assert "Nothing yet" in (await http.get("/")).text
+        assert (await http.get("/operator")).status_code == 403
+        assert (await http.get("/activity/lhcb-flashsim")).status_code == 403
+    async with service.person(pi) as http:
+        page = await http.get("/activity/lhcb-flashsim")
+        assert page.status_code == 200
+        assert (await http.get("/activity/cms-ml")).status_code == 403
+
+    async def shown() -> str:
+        async with service.person(operator) as http:
+            text = (await http.get("/operator")).text
+        return text if "alice" in text else ""
+
+    page_text = await eventually(shown)
+    assert "alice &lt;b&gt;" in page_text
+    assert "<b>" not in page_text
+    async with service.person(operator) as http:
+        assert (await http.get("/static/panel.css")).status_code == 200
+        assert "script-src 'self'" in (await http.get("/operator")).headers["Content-Security-Policy"]

@@ -1,0 +1,75 @@
+"""The part of JupyterHub's REST API that the service asks, as a real HTTP server with tokens of our choice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+SERVICE_TOKEN = "service-token"
+ACCESS = "access:services!service=aiinfn"
+
+
+@dataclass
+class FakeHub:
+    """`users` by name, `tokens` by value; both may change while it runs."""
+
+    url: str = ""
+    users: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    down: bool = False
+
+    def add(
+        self, name: str, *groups: str, admin: bool = False, scopes: tuple[str, ...] = (ACCESS,), **servers: Any
+    ) -> str:
+        """A user with these groups and servers (name -> user_options); returns a token of hers."""
+        models = {
+            server: {"name": server, "ready": True, "pending": None, "user_options": options, "url": f"/user/{name}/"}
+            for server, options in servers.items()
+        }
+        self.users[name] = {"name": name, "kind": "user", "groups": list(groups), "admin": admin, "servers": models}
+        token = f"token-of-{name}"
+        self.tokens[token] = {"name": name, "kind": "user", "scopes": list(scopes)}
+        return token
+
+    def _token(self, request: web.Request) -> str:
+        return request.headers.get("Authorization", "").removeprefix("token ").removeprefix("Bearer ")
+
+    async def who(self, request: web.Request) -> web.Response:
+        model = self.tokens.get(self._token(request))
+        return web.json_response(model) if model else web.json_response({"message": "no"}, status=403)
+
+    async def user(self, request: web.Request) -> web.Response:
+        if self._token(request) != SERVICE_TOKEN:
+            return web.json_response({"message": "no"}, status=403)
+        model = self.users.get(request.match_info["name"])
+        return web.json_response(model) if model else web.json_response({"message": "no"}, status=404)
+
+
+@web.middleware
+async def _outage(request: web.Request, handler: Any) -> web.StreamResponse:
+    if request.app["hub"].down:
+        return web.Response(status=503)
+    response: web.StreamResponse = await handler(request)
+    return response
+
+
+@asynccontextmanager
+async def running_hub() -> AsyncIterator[FakeHub]:
+    """A fake hub on a free port of loopback."""
+    hub = FakeHub()
+    app = web.Application(middlewares=[_outage])
+    app["hub"] = hub
+    app.add_routes([web.get("/hub/api/user", hub.who), web.get("/hub/api/users/{name}", hub.user)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    hub.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hub/api"
+    try:
+        yield hub
+    finally:
+        await runner.cleanup()
