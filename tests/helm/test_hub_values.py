@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from importlib.metadata import entry_points
 from pathlib import PurePosixPath
@@ -20,6 +19,9 @@ from oauthenticator.generic import GenericOAuthenticator
 from support.values_files import keys, service_defaults, values
 from traitlets import TraitError
 from traitlets.config import Config, Configurable
+
+from aiinfn_hub.catalogue import example_path
+from aiinfn_hub.hub import wiring
 
 VALUES = values("zero-to-jupyterhub.yaml")
 HUB = VALUES["hub"]
@@ -57,7 +59,8 @@ def test_every_setting_is_a_trait_of_the_class_that_it_names(section: str, key: 
 
 
 def check_value(section: str, key: str, value: object) -> None:
-    """Raise `TraitError` if the trait would refuse the value."""
+    """Raise `TraitError` if the trait would refuse the value, were the files of the cluster here."""
+    value = str(example_path()) if value == "/etc/aiinfn/platform.yaml" else value
     kind = CLASSES[section]
     kind.class_traits(config=True)[key]._validate(kind.__new__(kind), value)
 
@@ -89,11 +92,21 @@ def test_files_that_are_named_are_mounted_from_volumes_that_exist() -> None:
     volumes = {volume["name"] for volume in HUB["extraVolumes"]}
     mounts = {mount["mountPath"]: mount for mount in HUB["extraVolumeMounts"]}
     assert {mount["name"] for mount in mounts.values()} == volumes
-    files = [value for settings in CONFIG.values() for key, value in settings.items() if key.endswith("_file")]
-    assert len(files) == 3
-    for file in files:
-        mount = mounts[str(PurePosixPath(file).parent)]
+    files = {key: value for settings in CONFIG.values() for key, value in settings.items() if key.endswith("_file")}
+    assert set(files) == {"platform_file", "hub_key_file", "binding_file"}
+    for key in ("platform_file", "hub_key_file"):
+        mount = mounts[str(PurePosixPath(files[key]).parent)]
         assert mount["readOnly"] is True
+
+
+def test_who_has_which_name_is_kept_on_the_volume_of_the_hubs_database() -> None:
+    """The chart mounts it at /srv/jupyterhub, if the database is a file there."""
+    assert HUB["db"]["type"] == "sqlite-pvc"
+    assert str(PurePosixPath(CONFIG["IamAuthenticator"]["binding_file"]).parent) == "/srv/jupyterhub"
+
+
+def test_both_classes_read_the_same_platform_file() -> None:
+    assert CONFIG["IamAuthenticator"]["platform_file"] == CONFIG["AiinfnSpawner"]["platform_file"]
 
 
 def test_the_key_is_not_for_everybody_in_the_pod() -> None:
@@ -136,10 +149,7 @@ def test_a_session_may_use_the_service_and_so_may_its_owner() -> None:
         assert "access:services!service=aiinfn" in HUB["loadRoles"][role]["scopes"]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("aiinfn_hub.hub.wiring") is None, reason="the hub's room is not built")
 def test_the_roles_are_those_of_the_code() -> None:
-    from aiinfn_hub.hub import wiring  # noqa: PLC0415 - see the mark
-
     for role in wiring.roles("aiinfn"):
         name = role.pop("name")
         assert HUB["loadRoles"][name] == role, name
@@ -206,6 +216,7 @@ CHART = {
     "hub": {
         "image",
         "config",
+        "db",
         "extraConfig",
         "services",
         "loadRoles",

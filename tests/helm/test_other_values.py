@@ -13,6 +13,7 @@ from aiinfn_hub.catalogue import example_path, load_platform
 from aiinfn_hub.catalogue.document import read_document
 from aiinfn_hub.contract.quantities import parse_duration
 from aiinfn_hub.pods import names
+from aiinfn_hub.service.config import load_config
 
 PLATFORM = load_platform(example_path())
 KUEUE = values("kueue.yaml")
@@ -26,7 +27,8 @@ def test_the_readme_names_every_file_and_every_file_its_chart() -> None:
     readme = (FOLDER / "README.md").read_text()
     for name in FILES:
         assert f"`{name}`" in readme
-        assert (FOLDER / name).read_text().startswith("# Values for the chart")
+        first = "# Settings of the service" if name == "service.yaml" else "# Values for the chart"
+        assert (FOLDER / name).read_text().startswith(first)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -108,6 +110,25 @@ def test_series_get_activity_and_flavour_and_never_a_person() -> None:
     text = (FOLDER / "monitoring.yaml").read_text()
     assert names.PERSON not in text
     assert names.PERSON_NAME not in text
+
+
+def test_the_settings_of_the_service_are_what_it_reads() -> None:
+    settings = load_config(FOLDER / "service.yaml")
+    defaults = service_defaults()
+    assert (settings.port, settings.runs_port, settings.metrics_port) == tuple(
+        defaults[key] for key in ("port", "runs_port", "metrics_port")
+    )
+
+
+def test_the_service_and_the_hub_share_their_files_and_know_each_other() -> None:
+    settings = load_config(FOLDER / "service.yaml")
+    hub = values("zero-to-jupyterhub.yaml")["hub"]
+    spawner = hub["config"]["AiinfnSpawner"]
+    assert str(settings.platform_file) == spawner["platform_file"]
+    assert str(settings.hub_key_file) == spawner["hub_key_file"]
+    assert spawner["service_url"] == f"{hub['services']['aiinfn']['url']}{settings.prefix}"
+    assert settings.name in hub["services"]
+    assert settings.api_token_file.name == f"hub.services.{settings.name}.apiToken"
 
 
 def test_what_prometheus_saw_outlives_it() -> None:
