@@ -38,7 +38,9 @@ def test_a_line_can_be_read_on_one_screen(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_no_value_looks_like_a_secret(name: str) -> None:
-    assert not re.search(r"(?i)(secret|token|password)\w*: +['\"]?[A-Za-z0-9+_-][A-Za-z0-9+/_-]{15,}", (FOLDER / name).read_text())
+    assert not re.search(
+        r"(?i)(secret|token|password)\w*: +['\"]?[A-Za-z0-9+_-][A-Za-z0-9+/_-]{15,}", (FOLDER / name).read_text()
+    )
 
 
 def test_the_settings_of_kueue_have_no_key_twice() -> None:
