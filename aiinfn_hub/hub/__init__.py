@@ -1,1 +1,1 @@
-"""Composition root of the hub process: authenticator, spawner and extra handlers, thin over the rooms below."""
+"""The hub process: JupyterHub's plug-ins, thin over the rooms below."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -202,6 +203,11 @@ class IamProvider:
             what = "does not answer" if response.code == 599 else f"answers {response.code}"
             raise Unavailable(f"The login provider {host} {what}.", hint=AGAIN)
         return response
+
+
+def challenge_of(verifier: str) -> str:
+    """The S256 challenge of a PKCE verifier (RFC 7636, 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def _decoded(body: bytes, kind: type[T]) -> T:

@@ -1,0 +1,261 @@
+"""JupyterHub's authenticator for INDIGO IAM: thin over `aiinfn_hub.identity`, which knows what IAM does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from oauthenticator.generic import GenericOAuthenticator
+from traitlets import Enum, Float, Unicode, default
+
+from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput, NotAuthenticated, RemoteFailed
+from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler
+from aiinfn_hub.hub.platform_file import current_platform
+from aiinfn_hub.identity.bindings import Bindings
+from aiinfn_hub.identity.claims import PROFILES, groups_of
+from aiinfn_hub.identity.person import may_enter
+from aiinfn_hub.identity.provider import Client, IamProvider, Tokens, challenge_of
+
+#: A request that refreshes somebody waits no longer than this for an IAM that hangs.
+PATIENCE_S = 8.0
+
+
+class IamAuthenticator(GenericOAuthenticator):
+    """Login with INDIGO IAM; who may enter, and who operates, is in the platform file.
+
+    Usernames are bound to the IAM's `sub`. Groups become JupyterHub groups by their full path, at every refresh. While
+    the IAM does not answer, everybody stays as they are.
+    """
+
+    login_handler = IamLoginHandler
+    callback_handler = IamCallbackHandler
+
+    issuer = Unicode(
+        help="The IAM's address, exactly as its discovery document writes it; INDIGO IAM's ends with a slash.",
+    ).tag(config=True)
+    platform_file = Unicode(
+        help="The platform file; its `access` says which groups may log in and which operate the platform.",
+    ).tag(config=True)
+    binding_file = Unicode(
+        "aiinfn-bindings.sqlite",
+        help="The SQLite file that remembers which username belongs to which `sub`. Back it up with JupyterHub's "
+        "database: without it, whoever logs in first gets the name, and the home.",
+    ).tag(config=True)
+    groups_profile = Enum(
+        ["", *PROFILES],
+        default_value="",
+        help="The JWT profile of the IAM client, which says what claim holds the groups: iam, wlcg or aarc. Empty "
+        "takes the first of their claims that is there.",
+    ).tag(config=True)
+    contact = Unicode(
+        help="Whom a refused person may ask: a mail address or a page. Empty names the IAM itself.",
+    ).tag(config=True)
+    refresh_leeway = Float(
+        300.0,
+        help="Seconds. A token that lives no longer than this, or than auth_refresh_age, is renewed at a refresh: "
+        "one that dies between two refreshes would be no use to anybody.",
+    ).tag(config=True)
+    clock_skew = Float(
+        60.0,
+        help="Seconds by which the IAM's clock and ours may differ when an ID token is checked.",
+    ).tag(config=True)
+
+    @default("login_service")
+    def _login_service_default(self) -> str:
+        return "INDIGO IAM"
+
+    @default("scope")
+    def _scope_default(self) -> list[str]:
+        return ["openid", "profile", "email", "offline_access", "wlcg.groups"]
+
+    @default("username_claim")
+    def _username_claim_default(self) -> str:
+        return "preferred_username"
+
+    @default("manage_groups")
+    def _manage_groups_default(self) -> bool:
+        return True
+
+    @default("enable_auth_state")
+    def _enable_auth_state_default(self) -> bool:
+        return True
+
+    @default("basic_auth")
+    def _basic_auth_default(self) -> bool:
+        return True
+
+    @default("any_allow_config")
+    def _any_allow_config_default(self) -> bool:
+        return True  # the platform file has it
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Mistakes in the settings stop the hub at its start, not the first person who logs in.
+        for name in ("issuer", "platform_file", "client_id"):
+            if not getattr(self, name):
+                raise InvalidInput(f"IamAuthenticator.{name} is not set.")
+        if not self.enable_pkce:
+            raise InvalidInput("IamAuthenticator.enable_pkce cannot be off.", hint="The nonce is made from it.")
+        _ = self.platform
+        self.bindings = Bindings(Path(self.binding_file))
+        self.provider = IamProvider(
+            self.issuer,
+            client=Client(id=self.client_id, secret=self.client_secret, basic_auth=self.basic_auth),
+            http=self.http_client,
+            options=self.http_request_kwargs,
+            skew_s=self.clock_skew,
+        )
+        self._refreshing: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
+
+    @property
+    def platform(self) -> Platform:
+        """The platform file as it is now: who may enter changes without a restart of the hub."""
+        return current_platform(Path(self.platform_file))
+
+    async def authenticate(self, handler: Any, data: Any = None, **_kwargs: Any) -> dict[str, Any]:
+        """From the code that the browser brought to JupyterHub's model of the user.
+
+        Raises:
+            NotAuthenticated: code or ID token are not good.
+            Forbidden: the person is in no group that may enter, or the username is somebody else's.
+            Unavailable: the IAM does not answer.
+        """
+        sent = self.build_access_tokens_request_params(handler, data)
+        verifier = sent["code_verifier"]
+        tokens = await self.provider.redeem(sent["code"], redirect_uri=sent["redirect_uri"], verifier=verifier)
+        proof = await self.provider.verify(tokens.id_token, nonce=challenge_of(verifier))
+        userinfo = await self.provider.userinfo(tokens.access_token)
+        sub, preferred = proof["sub"], str(userinfo.get(self.username_claim) or "")
+        state = {"sub": sub, "id_claims": proof} | _kept(tokens, time.time())
+        name = await asyncio.to_thread(self.bindings.name_for, sub, preferred)
+        model = self._model(name, userinfo, state)
+        if model["groups"] is None:
+            raise RemoteFailed(
+                "The login provider does not say which groups you are in.",
+                hint="Please tell the operators: the IAM client lacks the scope, or has another JWT profile.",
+            )
+        if not await self.check_allowed(name, model):
+            raise self._refusal(name, model["groups"])
+        # Bound only now: whom we refuse takes no name from anybody.
+        await asyncio.to_thread(self.bindings.bind, sub, preferred)
+        return model
+
+    async def check_allowed(self, username: str, auth_model: dict[str, Any] | None) -> bool:
+        """Who is in an allowed group of the platform file, or an operator, or whom JupyterHub's settings name."""
+        if auth_model is None:  # JupyterHub asks so for users that it has already
+            return True
+        return may_enter(self.platform, auth_model["groups"] or ()) or await super().check_allowed(username, auth_model)
+
+    async def refresh_user(self, user: Any, handler: Any = None, **_kwargs: Any) -> dict[str, Any] | bool:  # noqa: ARG002  JupyterHub's signature
+        """What the IAM says now: a new model; False if it says that the login is over; True if it says nothing.
+
+        Never raises: JupyterHub would take the person for a stranger, drop the activity of the running sessions, and
+        the culler would stop them. Requests of the same person at the same time share one refresh, because the second
+        would end the access token of the first.
+        """
+        task = self._refreshing.get(user.name)
+        if task is None or (task.done() and not isinstance(task.result(), dict)):
+            task = self._refreshing[user.name] = asyncio.create_task(self._refreshed(user))
+        try:
+            model = await asyncio.wait_for(asyncio.shield(task), PATIENCE_S)
+        except TimeoutError:
+            # The task goes on; new tokens that it gets are saved by the next refresh.
+            self.log.warning("The IAM takes long; %s stays logged in.", user.name)
+            return True
+        self._refreshing.pop(user.name, None)
+        return model
+
+    async def _refreshed(self, user: Any) -> dict[str, Any] | bool:
+        try:
+            return await self._checked(user)
+        except NotAuthenticated as error:
+            self.log.info("%s must log in again: %s", user.name, error.details.get("reason", error.message))
+            return False
+        except AiinfnError as error:
+            self.log.warning("%s could not be checked, and stays logged in: %s", user.name, error)
+            return True
+        except Exception:
+            # A request of somebody who has done nothing wrong; see refresh_user.
+            self.log.exception("The check of %s failed, who stays logged in.", user.name)
+            return True
+
+    async def _checked(self, user: Any) -> dict[str, Any]:
+        state = await user.get_auth_state() or {}
+        if not state.get("sub") or not state.get("access_token"):
+            raise NotAuthenticated("There are no tokens to check with.", details={"reason": "no tokens kept"})
+        renewable = bool(state.get("refresh_token"))
+        lives_s = state.get("expires_at", 0.0) - time.time()
+        if not renewable or lives_s > max(self.refresh_leeway, self.auth_refresh_age):
+            try:
+                return await self._current(user, state)
+            except NotAuthenticated:
+                # Somebody else may have refreshed: that ends our access token, not the login.
+                if not renewable:
+                    raise
+        tokens = await self.provider.refresh(state["refresh_token"])
+        state = state | {key: value for key, value in _kept(tokens, time.time()).items() if value}
+        try:
+            return await self._current(user, state)
+        except AiinfnError as error:
+            # The new tokens must be saved whatever happens: the old access token is dead.
+            self.log.warning("%s has new tokens, but could not be checked: %s", user.name, error)
+            return {"name": user.name, "admin": None, "groups": None, "auth_state": state}
+
+    async def _current(self, user: Any, state: dict[str, Any]) -> dict[str, Any]:
+        """The model of a user whose access token works; JupyterHub takes the new groups from it at once.
+
+        Raises:
+            NotAuthenticated: the IAM refuses the token, or the person may no longer enter and has lost all groups.
+        """
+        userinfo = await self.provider.userinfo(state["access_token"])
+        model = self._model(user.name, userinfo, state)
+        if model["groups"] is None:
+            self.log.warning("The IAM sends no groups of %s, who keeps those of before.", user.name)
+        elif not await self.check_allowed(user.name, model):
+            # False alone would leave the groups in place until the next login: first they go, then the login.
+            if not user.admin and {group.name for group in user.groups} == set(model["groups"]):
+                raise NotAuthenticated("No group that may enter is left.", details={"reason": "no allowed group"})
+            self.log.info("%s is no longer in a group that may enter.", user.name)
+        return model
+
+    def _model(self, name: str, userinfo: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        """JupyterHub's model of a user; where the claim of the groups is missing, None leaves things as they are.
+
+        Raises:
+            NotAuthenticated: userinfo speaks of somebody else.
+            InvalidInput: the claim of the groups is no list.
+        """
+        if userinfo.get("sub") != state["sub"]:
+            raise NotAuthenticated("The login provider speaks of another person than before.")
+        profile: Any = self.groups_profile or None  # the trait allows the names of PROFILES only
+        groups = groups_of(userinfo, profile)
+        if groups is None:
+            admin = None
+        else:
+            admin = name in self.admin_users or not set(groups).isdisjoint(self.platform.access.admin_groups)
+        listed = None if groups is None else sorted(groups)
+        return {"name": name, "admin": admin, "groups": listed, "auth_state": state | {"oauth_user": dict(userinfo)}}
+
+    def _refusal(self, name: str, groups: list[str]) -> Forbidden:
+        """Which group is missing, and whom to ask."""
+        needed = " or ".join(self.platform.access.allowed_groups)
+        held = f"only in {', '.join(groups)}" if groups else "in no group at all"
+        return Forbidden(
+            f"{name} may not use {self.platform.name}: it is for members of the group {needed}, "
+            f"and the login provider says that you are {held}.",
+            hint=f"Ask for membership at {self.contact or self.issuer}, then log in again.",
+        )
+
+
+def _kept(tokens: Tokens, now: float) -> dict[str, Any]:
+    """What the encrypted auth_state keeps of a reply of the token endpoint."""
+    return {
+        "access_token": tokens.access_token,
+        "refresh_token": tokens.refresh_token,
+        "expires_at": now + tokens.expires_in,
+        "scope": tokens.scope.split(),
+    }
