@@ -47,9 +47,10 @@ def diagnose(
 
 
 def refused(status: int, message: str) -> Diagnosis:
-    """Why the Kubernetes API refused to create the pod, from the HTTP status and the message of its answer."""
+    """Why the Kubernetes API did not create the pod: the HTTP status of its answer (0 for none) and the message."""
+    final = 400 <= status < 500 and status != 429
     return recognised("creation", message) or unknown(
-        "refused", "quota", f"Kubernetes refused the session ({status}).", message, final=status < 500
+        "refused", "quota", f"Kubernetes refused the session ({status}).", message, final=final
     )
 
 

@@ -263,6 +263,8 @@ def test_the_node_is_named_while_it_works() -> None:
         ),
         pytest.param(422, "the moon is full", "refused", True, id="an answer that nobody knows"),
         pytest.param(503, "", "refused", False, id="a server that will be back"),
+        pytest.param(429, "too many requests", "refused", False, id="a server that is busy"),
+        pytest.param(0, "no answer", "refused", False, id="no answer"),
     ],
 )
 def test_a_refusal_of_the_api_is_explained(status: int, message: str, cause: str, final: bool) -> None:  # noqa: FBT001

@@ -116,35 +116,38 @@ ACTIVITIES = [
 ]
 
 
+def small_document(**changes: Any) -> dict[str, Any]:
+    """The platform as its file says it, with some of its parts replaced."""
+    return {
+        "version": 1,
+        "name": "Test platform",
+        "access": {"allowed_groups": ["/aiinfn"], "admin_groups": ["/aiinfn/admins"]},
+        "flavours": FLAVOURS,
+        "images": IMAGES,
+        "image_policy": {"registries": ["ghcr.io/infn/*"], "apptainer": ["/cvmfs/unpacked.infn.it"]},
+        "volumes": VOLUMES,
+        "sites": [
+            {
+                "name": "here",
+                "kind": "local",
+                "title": "This cluster",
+                "flavours": ["cpu", "t4", "a100-1g.5gb", "u55c"],
+            },
+            {
+                "name": "leonardo",
+                "kind": "interlink",
+                "backend": "slurm",
+                "title": "Leonardo",
+                "flavours": ["far"],
+                "node_selector": {"kubernetes.io/hostname": "vk-leonardo"},
+                "tolerations": [{"key": "virtual-node.interlink/no-schedule", "effect": "NoSchedule"}],
+            },
+        ],
+        "activities": ACTIVITIES,
+        **changes,
+    }
+
+
 def small_platform(**changes: Any) -> Platform:
-    """The platform, with some of its parts replaced."""
-    return Platform.model_validate(
-        {
-            "version": 1,
-            "name": "Test platform",
-            "access": {"allowed_groups": ["/aiinfn"], "admin_groups": ["/aiinfn/admins"]},
-            "flavours": FLAVOURS,
-            "images": IMAGES,
-            "image_policy": {"registries": ["ghcr.io/infn/*"], "apptainer": ["/cvmfs/unpacked.infn.it"]},
-            "volumes": VOLUMES,
-            "sites": [
-                {
-                    "name": "here",
-                    "kind": "local",
-                    "title": "This cluster",
-                    "flavours": ["cpu", "t4", "a100-1g.5gb", "u55c"],
-                },
-                {
-                    "name": "leonardo",
-                    "kind": "interlink",
-                    "backend": "slurm",
-                    "title": "Leonardo",
-                    "flavours": ["far"],
-                    "node_selector": {"kubernetes.io/hostname": "vk-leonardo"},
-                    "tolerations": [{"key": "virtual-node.interlink/no-schedule", "effect": "NoSchedule"}],
-                },
-            ],
-            "activities": ACTIVITIES,
-            **changes,
-        }
-    )
+    """The same as a model."""
+    return Platform.model_validate(small_document(**changes))

@@ -1,0 +1,31 @@
+"""A way to Kubernetes for spawners: KubeSpawner reads its configuration once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kubernetes_asyncio.config import kube_config
+from kubespawner.clients import load_config
+
+NOWHERE = """
+apiVersion: v1
+kind: Config
+current-context: x
+clusters: [{name: x, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: x, user: {}}]
+contexts: [{name: x, context: {cluster: x, user: x}}]
+"""
+
+
+@pytest.fixture
+def fresh_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """The file that KubeSpawner will read; it leads nowhere until a test writes another one."""
+    path = tmp_path / "kubeconfig"
+    path.write_text(NOWHERE)
+    # The variable KUBECONFIG is read when the module is imported.
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    load_config.cache_clear()
+    yield path
+    load_config.cache_clear()
