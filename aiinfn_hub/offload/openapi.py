@@ -65,7 +65,7 @@ def components() -> dict[str, Any]:
 def paths(prefix: str) -> dict[str, Any]:
     """`paths` of the routes for people and notebooks, below `prefix`."""
     api = f"{prefix}/api"
-    state = {"type": "string", "description": f"Comma list of: {', '.join(JobState)}."}
+    state = _query("state", description=f"Comma list of: {', '.join(JobState)}.")
     return {
         f"{api}/jobs": {
             "post": _operation(
@@ -75,7 +75,7 @@ def paths(prefix: str) -> dict[str, Any]:
             "get": _operation(
                 "List your jobs, newest first",
                 answer=_object(jobs={"type": "array", "items": _ref("JobView")}),
-                parameters=[_query("name"), _query("state", **state), _query("limit", type="integer", maximum=500)],
+                parameters=[_query("name"), state, _query("limit", type="integer", maximum=500)],
             ),
         },
         f"{api}/jobs/{{job}}": {"parameters": [_JOB], "get": _operation("One job", answer=_ref("JobView"))},
@@ -85,7 +85,7 @@ def paths(prefix: str) -> dict[str, Any]:
             "parameters": [_JOB],
             "get": _operation("Why a job waits, or ended as it did", answer=_ref("Why")),
         },
-        f"{api}/jobs/{{job}}/outputs/{{name}}": {"parameters": [_JOB, _NAME], **_download("A value that a job returned")},
+        f"{api}/jobs/{{job}}/outputs/{{name}}": {"parameters": [_JOB, _NAME], **_download("A value of a job")},
         f"{api}/blobs/{{sha256}}": {
             "parameters": [_SHA256],
             "put": _upload("Send bytes that a job will need"),
@@ -106,30 +106,29 @@ def run_paths() -> dict[str, Any]:
     cancel = {"type": "boolean"}
     token = _object(token={"type": "string"}, attempt={"type": "integer"}, heartbeat_s={"type": "number"})
     name = _header("X-Aiinfn-Codec"), _header("X-Aiinfn-Sha256"), _header("X-Aiinfn-Summary")
-    told = {"run": True}
     return {
         "/runs/{run}/exchange": {
             "parameters": [_RUN],
-            "post": _operation("The capability for a token", body="Introduction", answer=token, **told),
+            "post": _operation("The capability for a token", body="Introduction", answer=token, run=True),
         },
-        "/runs/{run}/inputs/{sha256}": {"parameters": [_RUN, _SHA256], "get": _download("An input", **told)["get"]},
+        "/runs/{run}/inputs/{sha256}": {"parameters": [_RUN, _SHA256], "get": _download("An input", run=True)["get"]},
         "/runs/{run}/frames": {
             "parameters": [_RUN],
             "post": _operation(
-                "Output of the attempt", body=frames, answer=_object(next={"type": "integer"}, cancel=cancel), **told
+                "Output of the attempt", body=frames, answer=_object(next={"type": "integer"}, cancel=cancel), run=True
             ),
         },
         "/runs/{run}/heartbeat": {
             "parameters": [_RUN],
-            "post": _operation("A sign of life", answer=_object(cancel=cancel), **told),
+            "post": _operation("A sign of life", answer=_object(cancel=cancel), run=True),
         },
         "/runs/{run}/outputs/{name}": {
             "parameters": [_RUN, _NAME, *name],
-            "put": _upload("A value that the run returns", **told),
+            "put": _upload("A value that the run returns", run=True),
         },
         "/runs/{run}/result": {
             "parameters": [_RUN],
-            "post": _operation("How the attempt ended", body="Report", answer={"type": "object"}, **told),
+            "post": _operation("How the attempt ended", body="Report", answer={"type": "object"}, run=True),
         },
     }
 
@@ -146,8 +145,8 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": sorted(properties), "properties": properties}
 
 
-def _query(name: str, **schema: Any) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": {"type": "string", **schema}}
+def _query(name: str, description: str = "", **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": {"type": "string", **schema}, "description": description}
 
 
 def _header(name: str, description: str = "") -> dict[str, Any]:
