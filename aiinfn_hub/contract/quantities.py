@@ -22,6 +22,8 @@ _FACTORS = {"": 1} | {
     for prefix in prefixes
     for binary in ("", "i")
 }
+#: Blanks between a number and its unit, or between parts; "30 1h" is neither.
+_BLANKS = re.compile(r"(?<=[0-9])\s+(?=[dhms])|(?<=[dhmsin])\s+(?=[0-9])")
 _SECONDS = {"d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}
 
 
@@ -45,7 +47,7 @@ def parse_bytes(value: str | float) -> int:
 
 def parse_duration(value: str | float) -> int:
     """Whole seconds, at least 1: "5m", "2h", "1h30m", "1d", "90" and 90 (seconds)."""
-    text = str(value).strip().lower().replace(" ", "")
+    text = _BLANKS.sub("", str(value).strip().lower())
     total, position = Decimal(0), 0
     for match in _DURATION_PART.finditer(text):
         if match.start() != position or (match["unit"] is None and (match.start() or match.end() != len(text))):
