@@ -75,7 +75,7 @@ def test_magic_and_server_extension_are_loaded_without_a_word(image: Path) -> No
         env={"AIINFN_SERVICE_URL": "http://127.0.0.1:1", "PATH": "/usr/bin:/bin", "HOME": str(image)},
         check=False,
     )
-    assert "UsageError" not in ran.stderr + ran.stdout, ran
+    assert "service does not answer" in ran.stderr, ran
 
 
 def test_importing_the_contract_pulls_in_no_hub() -> None:

@@ -51,7 +51,7 @@ def observe(connection: sa.Connection, sightings: Collection[Sighting]) -> int:
 def rebuild(connection: sa.Connection, pod_uids: Collection[str]) -> None:
     """Derive the records of these pods again from their observations, keeping the newest heartbeat."""
     query = sa.select(observation).where(observation.c.pod_uid.in_(pod_uids)).order_by(observation.c.pod_uid)
-    seen = [Sighting.from_payload(row) for row in connection.execute(query).mappings()]
+    seen = [Sighting.from_payload(row._asdict()) for row in connection.execute(query)]
     rows = [row for _, group in groupby(seen, key=lambda s: s.pod_uid) if (row := fold(group)) is not None]
     heartbeats = _heartbeats(connection, pod_uids)
     for row in rows:

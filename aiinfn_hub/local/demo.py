@@ -161,9 +161,9 @@ class Demo:
             "kubeconfig": str(kubeconfig),
         }
         path = self.home.write_private(self.home.path / "service.json", json.dumps(config, indent=2))
-        return self._program(
-            "service", [sys.executable, "-m", "aiinfn_hub.cli", "service", "run", "--config", str(path)]
-        )
+        # The script beside our interpreter, which PATH may not know.
+        ours = str(Path(sys.executable).with_name("aiinfn"))
+        return self._program("service", [ours, "service", "run", "--config", str(path)])
 
     def _settings(self, issuer: str) -> None:
         """What `jupyterhub_config.py` reads: addresses, no secrets."""
@@ -193,8 +193,9 @@ class Demo:
 
             # The proxy answers 404 until the hub has given it its routes: only 200 is ready.
             for what, url in (
+                ("The service", f"http://127.0.0.1:{self.ports['service']}/services/aiinfn/api/health"),
                 ("JupyterHub", f"{self.public_url}/hub/health"),
-                ("The service", f"{self.service_url}/api/health"),
+                ("The route to the service", f"{self.service_url}/api/health"),
             ):
                 await until(answers(url), what, self.programs, READY_S)
 
