@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiinfn_labext.jobs import Job, JobFailed, make_offload
+from aiinfn_labext.job import Job, JobFailed
+from aiinfn_labext.jobs import make_offload
 
 __all__ = ["Job", "JobFailed", "offload"]
 

@@ -76,7 +76,7 @@ class ServiceClient:
         return _decoded(self._call("GET", f"/api/jobs/{job}/frames", params=params, read_s=wait_s + 15), FramePage)
 
     def cancel(self, job: str) -> JobView:
-        """Ask the job to end; a job that has ended stays as it is."""
+        """Ask the job to end; `Conflict` if it is over."""
         return _decoded(self._call("POST", f"/api/jobs/{job}/cancel", safe=True), JobView)
 
     def why(self, job: str) -> Why:

@@ -22,7 +22,7 @@ import msgspec
 
 from aiinfn_hub.contract import run
 from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Target, ValueRef, Why
-from aiinfn_hub.errors import NotFound
+from aiinfn_hub.errors import Conflict, NotFound
 from aiinfn_labext.client import TOKEN_VARIABLE
 
 PREFIX = "here-"
@@ -119,17 +119,27 @@ class HereJobs:
             self._sleep(_POLL_S)
 
     def cancel(self, job: str) -> JobView:
-        """Ask the job to end; one that has ended stays as it is."""
+        """Ask the job to end.
+
+        Raises:
+            Conflict: it is over.
+        """
         home = self._home(job)
-        if not self._view(home).final:
-            (home / "cancel").touch()
+        view = self._view(home)
+        if view.final:
+            raise Conflict(f"The job {view.name} is over: {view.state.value}.", hint="There is nothing left to cancel.")
+        (home / "cancel").touch()
         return self._view(home)
 
     def why(self, job: str) -> Why:
         """Why it is as it is."""
         view = self._view(self._home(job))
         log = (self._home(job) / "log").read_text(encoding="utf-8", errors="replace").splitlines()
-        return Why(state=view.state, sentence=view.verdict or view.reason or f"It {view.state.value}.", evidence=log[-5:] if view.final else [])
+        return Why(
+            state=view.state,
+            sentence=view.verdict or view.reason or f"It {view.state.value}.",
+            evidence=log[-5:] if view.final else [],
+        )
 
     def output(self, job: str, name: str) -> tuple[str, bytes]:
         """Codec and bytes of an output."""

@@ -12,8 +12,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 from aiinfn_hub.contract.jobs import JobRequest
-from aiinfn_hub.errors import AiinfnError, NotFound
-from aiinfn_labext.jobs import Job, JobFailed, Offload
+from aiinfn_hub.errors import AiinfnError, Unavailable
+from aiinfn_labext.job import Job, JobFailed
+from aiinfn_labext.jobs import Offload
 from aiinfn_labext.parsing import CellOptions, LineCommand, parse_cell, parse_line
 from aiinfn_labext.shown import JobTable, clean_bundle, clean_text, job_line
 from aiinfn_labext.travel import Luggage, names_of, pack, warnings
@@ -61,11 +62,12 @@ class OffloadMagics(Magics):
         with _detaching(job):
             error = self._watch(job, status)
             job.check(error)
-            self._bind(job, options.outputs)
+            if options.outputs:
+                self._bind(job)
 
     def _request(self, options: CellOptions, cell: str, luggage: Luggage) -> JobRequest:
         return JobRequest(
-            name=options.name or f"cell-{self._shell.execution_count}",
+            name=options.name or f"cell-{_cell_number(self._shell)}",
             source=cell,
             inputs=luggage.inputs,
             outputs=list(options.outputs),
@@ -100,22 +102,25 @@ class OffloadMagics(Magics):
             text = "\n".join(map(str, lines if isinstance(lines, list) else []))
             sys.stderr.write(clean_text(text, colours=True) + "\n")
 
-    def _bind(self, job: Job, wanted: tuple[str, ...] = ()) -> None:
-        values = job.values()
+    def _bind(self, job: Job) -> None:
+        values, missing = job.values(), job.missing
         self._shell.user_ns.update(values)
         if values:
             print(f"Bound here: {', '.join(values)}.")  # noqa: T201
-        missing = job.missing
-        for name in wanted:
-            if name not in values:
-                missing.setdefault(name, _reason(job, name))
         for name, reason in missing.items():
             print(f"Not bound: {name}: {clean_text(reason, colours=False)}.", file=sys.stderr)  # noqa: T201
+        if not missing and job.view.verdict:
+            print(clean_text(job.view.verdict, colours=False), file=sys.stderr)  # noqa: T201
         if not values and not missing:
-            print(f"{job.name} has nothing to give back: it had no --out.")  # noqa: T201
+            print(f"{job.name} gave nothing back.")  # noqa: T201
 
     def _list(self, _command: LineCommand) -> None:
-        self._shell.display_pub.publish(JobTable([job.view for job in self._offload.jobs()]).bundle())
+        note = ""
+        try:
+            views = [job.view for job in self._offload.jobs()]
+        except Unavailable as error:
+            views, note = self._offload.here.jobs(), f"Only those that ran here: {error}"
+        self._shell.display_pub.publish(JobTable(views, note).bundle())
 
     def _log(self, command: LineCommand) -> None:
         job = self._offload.job(command.reference)
@@ -191,13 +196,10 @@ def _detaching(job: Job) -> Iterator[None]:
         )
 
 
-def _reason(job: Job, name: str) -> str:
-    """Why an output is not there, when only the service knows."""
-    try:
-        job.fetch(name)
-    except NotFound as error:
-        return error.message.rstrip(".")
-    return "it came too late"
+def _cell_number(shell: InteractiveShell) -> int:
+    """The number that the person sees; `execution_count` is one ahead of it in some versions of IPython."""
+    history = shell.history_manager
+    return len(history.input_hist_parsed) - 1 if history is not None else shell.execution_count
 
 
 def _origin(shell: InteractiveShell) -> dict[str, str]:

@@ -13,9 +13,9 @@ from html.parser import HTMLParser
 TAGS = frozenset(
     {"a", "b", "blockquote", "br", "caption", "code", "dd", "del", "div", "dl", "dt", "em", "hr", "i", "kbd", "li"}
     | {"h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "s", "samp", "small", "span", "strong", "sub", "sup"}
-    | {"table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul", "var"}
+    | {"img", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul", "var"}
 )
-_EMPTY = frozenset({"br", "hr"})
+_EMPTY = frozenset({"br", "hr", "img"})
 #: Their text is no text for people.
 _SILENT = frozenset({"script", "style", "template", "noscript", "title", "textarea", "iframe", "svg", "math", "object"})
 #: Attributes and the values that they may have. No style and no class: a page of Jupyter could be covered or imitated.
@@ -28,6 +28,11 @@ _ATTRIBUTES = {
     ("th", "scope"): re.compile(r"row|col|rowgroup|colgroup"),
     ("table", "border"): re.compile(r"[0-9]"),
     ("table", "class"): re.compile(r"dataframe"),
+    # A picture brings its bytes: one fetched from elsewhere would tell who looks, and when.
+    ("img", "src"): re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*"),
+    ("img", "alt"): re.compile(r".{0,200}"),
+    ("img", "width"): re.compile(r"[0-9]{1,4}"),
+    ("img", "height"): re.compile(r"[0-9]{1,4}"),
     ("ol", "start"): re.compile(r"[0-9]{1,6}"),
 }
 

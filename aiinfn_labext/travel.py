@@ -70,7 +70,8 @@ def names_of(source: str) -> Names:
             free.add(instruction.argval)
     later, stored = _inner_names(code)
     bound |= stored
-    missing = {name for name in free | (later - bound) if not name.startswith("__")} - _PROVIDED
+    free = (free - stored) | (later - bound)
+    missing = {name for name in free if not name.startswith("__")} - _PROVIDED
     if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
         missing = set()  # any of them may come from there
     return Names(free=frozenset(missing), assigned=frozenset(bound))

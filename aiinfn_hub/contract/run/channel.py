@@ -143,9 +143,10 @@ class HttpChannel:
             try:
                 return attempt()
             except Unreachable:
-                if time.monotonic() + pause > deadline:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
                     raise
-            self._sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  spreads load, hides nothing
+            self._sleep(min(left_s, pause * random.uniform(0.5, 1.0)))  # noqa: S311  spreads load, hides nothing
             pause = min(2 * pause, MAX_PAUSE_S)
 
     def _once(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from typing import Callable
+from typing import Callable, Optional
 
 from .channel import MAX_PAUSE_S, Channel, Gone, Refused, Unreachable
 from .frames import FrameLog
@@ -36,23 +36,31 @@ class Courier(threading.Thread):
 
     def run(self) -> None:
         """Until `finish`, or until the service wants no more."""
+        try:
+            pause = INTERVAL_S
+            while not self._ending.wait(pause) and not self._left:
+                pause = min(2 * pause, MAX_PAUSE_S) if self._tried() is None else INTERVAL_S
+            self._last_words()
+        except Exception:  # noqa: BLE001  a background loop: the run goes on without it
+            traceback.print_exc()
+
+    def _last_words(self) -> None:
         pause = INTERVAL_S
         while not self._left:
-            last = self._ending.wait(pause)
-            try:
-                empty = self._step()
-                pause = INTERVAL_S if empty else 0.0
-            except Unreachable:
-                empty, pause = False, min(2 * max(pause, INTERVAL_S), MAX_PAUSE_S)
-                if last and time.monotonic() + pause > self._deadline:
-                    return
-                if last:
-                    time.sleep(pause)
-            except Exception:  # noqa: BLE001  a background loop: the run goes on without it
-                traceback.print_exc()
+            empty = self._tried()
+            left_s = self._deadline - time.monotonic()
+            if empty or left_s <= 0:
                 return
-            if last and empty:
-                return
+            if empty is None:
+                time.sleep(min(pause, left_s))
+                pause = min(2 * pause, MAX_PAUSE_S)
+
+    def _tried(self) -> Optional[bool]:
+        """One exchange with the service: whether there is nothing left to send; None if it did not answer."""
+        try:
+            return self._step()
+        except Unreachable:
+            return None
 
     def finish(self, patience_s: float) -> bool:
         """Send what is left, for so many seconds at most: whether all of it was taken."""
@@ -62,7 +70,6 @@ class Courier(threading.Thread):
         return not self._log.take()
 
     def _step(self) -> bool:
-        """One exchange with the service; whether there is nothing left to send."""
         batch = self._log.take()
         try:
             if batch:

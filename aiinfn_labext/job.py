@@ -1,0 +1,201 @@
+"""A job as the notebook holds it: its state, its output as it comes, its values."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Target, Why
+from aiinfn_hub.errors import NotFound, RemoteFailed, Unavailable
+from aiinfn_labext.shown import clean_text, frame_text, job_line, traceback_lines
+from aiinfn_labext.travel import unpack
+
+#: Seconds of one long poll, and how long a service may be away while somebody waits for a job.
+POLL_S = 20.0
+PATIENCE_S = 120.0
+
+
+class Backend(Protocol):
+    """Something that runs jobs; see `ServiceClient` for what the calls mean."""
+
+    def submit(self, request: JobRequest, blobs: Mapping[str, bytes]) -> JobView: ...  # noqa: D102
+    def jobs(self, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]: ...  # noqa: D102
+    def job(self, reference: str) -> JobView: ...  # noqa: D102
+    def frames(self, job: str, after: int, wait_s: float = 0) -> FramePage: ...  # noqa: D102
+    def cancel(self, job: str) -> JobView: ...  # noqa: D102
+    def why(self, job: str) -> Why: ...  # noqa: D102
+    def output(self, job: str, name: str) -> tuple[str, bytes]: ...  # noqa: D102
+    def targets(self) -> list[Target]: ...  # noqa: D102
+
+
+class JobFailed(RemoteFailed):
+    """A job did not succeed. In a notebook it shows the traceback of the job, not that of the waiting."""
+
+    def __init__(self, view: JobView, lines: list[str]) -> None:
+        hint = "" if lines else f"%offload why {view.name} says more, %offload log {view.name} shows its output."
+        super().__init__(
+            f"{view.name} {view.state.value}: {view.verdict or view.reason or 'no reason given'}", hint=hint
+        )
+        self.lines = lines
+
+    def _render_traceback_(self) -> list[str]:
+        return self.lines or [clean_text(str(self), colours=False)]
+
+
+class Job:
+    """A job and where it runs; it can be found again after a restart.
+
+    Args:
+        backend: where it runs.
+        view: as it is now.
+        wanted: the outputs that were asked for, where that is known.
+    """
+
+    def __init__(self, backend: Backend, view: JobView, wanted: Sequence[str] = ()) -> None:
+        self._backend = backend
+        self._wanted = wanted
+        self.view = view
+
+    def __repr__(self) -> str:
+        return job_line(self.view)
+
+    @property
+    def id(self) -> str:
+        """Its identifier."""
+        return self.view.id
+
+    @property
+    def name(self) -> str:
+        """Its name; a later job may have the same."""
+        return self.view.name
+
+    @property
+    def status(self) -> JobState:
+        """Where it is now."""
+        return self.refresh().state
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names that came back."""
+        return [name for name, reference in self.refresh().outputs.items() if reference.codec]
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """The names that did not come back from a job that has ended, and why."""
+        found = self.refresh().outputs
+        reasons = {name: value.summary for name, value in found.items() if not value.codec}
+        if self.view.final:
+            reasons.update({name: self._reason(name) for name in self._wanted if name not in found})
+        return reasons
+
+    def refresh(self) -> JobView:
+        """Ask again, unless it has ended."""
+        if not self.view.final:
+            self.view = self._backend.job(self.view.id)
+        return self.view
+
+    def follow(self, timeout: float | None = None) -> Iterator[dict[str, Any]]:
+        """Frames from the first on, as they come, until it has ended. `view` is fresh at each.
+
+        Raises:
+            TimeoutError: it has not ended within `timeout` seconds.
+            Unavailable: the service was away for longer than `PATIENCE_S`.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        after = 0
+        while True:
+            wait_s = POLL_S if deadline is None else max(0.0, min(POLL_S, deadline - time.monotonic()))
+            page = self._patient_page(after, wait_s)
+            self.view = page.job
+            for frame in page.frames:
+                after = max(after, int(frame.get("seq", 0)))
+                yield frame
+            if page.job.final and not page.frames:
+                return
+            if deadline is not None and time.monotonic() >= deadline and not page.job.final:
+                raise TimeoutError(f"{self.name} has not ended within {timeout:g} s; it goes on: {self!r}")
+            if not page.frames:
+                yield {}
+
+    def wait(self, timeout: float | None = None) -> JobView:
+        """Wait until it has ended, however it ended."""
+        for _ in self.follow(timeout):
+            pass
+        return self.view
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What it gives back: the value of `result` for a function, otherwise the values by name.
+
+        Raises:
+            JobFailed: it ended otherwise than well.
+            TimeoutError: it has not ended within `timeout` seconds.
+        """
+        error: dict[str, Any] = {}
+        for frame in self.follow(timeout):
+            error = frame if frame.get("output_type") == "error" else error
+        self.check(error)
+        values = self.values()
+        reason = self.missing.get("result")
+        if reason:
+            raise NotFound(f"What {self.name} returned did not come back: {reason}.")
+        return values["result"] if list(values) == ["result"] else values
+
+    def check(self, error: Mapping[str, Any]) -> None:
+        """Raise `JobFailed`, with the traceback of this error frame, unless it succeeded."""
+        if self.view.state != JobState.SUCCEEDED:
+            raise JobFailed(self.view, traceback_lines(dict(error)) if error else [])
+
+    def values(self) -> dict[str, Any]:
+        """The values that came back, by name; nothing of them is code."""
+        found = self.refresh().outputs.items()
+        return {name: unpack(name, value, *self.fetch(name)) for name, value in found if value.codec}
+
+    def fetch(self, name: str) -> tuple[str, bytes]:
+        """Codec and bytes of an output."""
+        return self._backend.output(self.id, name)
+
+    def page(self, after: int = 0, wait_s: float = 0) -> FramePage:
+        """Frames after a sequence number; waits up to `wait_s` seconds for a frame or a change of state."""
+        return self._backend.frames(self.id, after, wait_s)
+
+    def frames(self) -> list[dict[str, Any]]:
+        """What has come so far."""
+        return self.page().frames
+
+    def log(self, *, follow: bool = False) -> str:
+        """What it has printed so far, without displays; with `follow`, also print it as it comes, until the end."""
+        frames = self.follow() if follow else self.frames()
+        parts = []
+        for frame in frames:
+            parts.append(frame_text(frame))
+            if follow:
+                sys.stdout.write(parts[-1])
+        return "".join(parts)
+
+    def cancel(self) -> JobView:
+        """Ask it to end."""
+        self.view = self._backend.cancel(self.id)
+        return self.view
+
+    def why(self) -> Why:
+        """Why it waits, or ended as it did."""
+        return self._backend.why(self.id)
+
+    def _reason(self, name: str) -> str:
+        try:
+            self.fetch(name)
+        except NotFound as error:
+            return error.message.rstrip(".")
+        return "it came after the end"
+
+    def _patient_page(self, after: int, wait_s: float) -> FramePage:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self.page(after, wait_s)
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)

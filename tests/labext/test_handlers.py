@@ -1,0 +1,193 @@
+"""The server extension in a real Jupyter server: its own login, its own XSRF check, our jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from support.fakeservice import FakeService
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from aiinfn_hub.contract.jobs import JobRequest
+
+TOKEN = "jupyter-token"
+
+
+class Server:
+    """A Jupyter server as a process, found by the file that it writes when it is ready."""
+
+    def __init__(self, root: Path, environ: dict[str, str]) -> None:
+        self._environ = {
+            **os.environ,
+            **environ,
+            **{f"JUPYTER_{kind}_DIR": str(root / kind) for kind in ("CONFIG", "DATA", "RUNTIME")},
+            "XDG_STATE_HOME": str(root),
+        }
+        options = {"ip": "127.0.0.1", "port": "0", "open_browser": "False", "allow_root": "True", "root_dir": str(root)}
+        options |= {"allow_unauthenticated_access": "False", "base_url": "/user/me/"}
+        command = [sys.executable, "-m", "jupyter_server", f"--IdentityProvider.token={TOKEN}"]
+        command += [f"--ServerApp.{name}={value}" for name, value in options.items()]
+        self.log = (root / "jupyter.log").open("wb")
+        self.process = subprocess.Popen(command, env=self._environ, stdout=self.log, stderr=subprocess.STDOUT)
+        self.url = self._ready(root / "RUNTIME")
+
+    def _ready(self, runtime: Path) -> str:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for path in runtime.glob("jpserver-*.json"):
+                url = str(json.loads(path.read_text())["url"])
+                try:
+                    httpx.get(url + "api", timeout=1)
+                except httpx.HTTPError:
+                    continue
+                return url
+            time.sleep(0.05)
+        raise AssertionError(Path(self.log.name).read_text())
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeService, Server]]:
+    service = FakeService(tmp_path_factory.mktemp("service"))
+    service.spec_extra = {"grace_s": 1}
+    server = Server(tmp_path_factory.mktemp("jupyter"), service.environ)
+    yield service, server
+    server.stop()
+    service.stop()
+
+
+@pytest.fixture
+def service(place: tuple[FakeService, Server]) -> FakeService:
+    place[0].runs.clear()
+    place[0].hold = True
+    place[0].down = 0
+    return place[0]
+
+
+@pytest.fixture
+def url(place: tuple[FakeService, Server], service: FakeService) -> str:
+    return place[1].url
+
+
+@pytest.fixture
+def page(url: str) -> Iterator[httpx.Client]:
+    """A page in a browser that has logged in: cookies, and no token."""
+    with httpx.Client(base_url=url) as client:
+        client.get("api/status", headers={"Authorization": f"token {TOKEN}"})
+        client.get("login", params={"token": TOKEN}, follow_redirects=True)
+        yield client
+
+
+def test_the_extension_is_enabled_by_its_installation(page: httpx.Client, service: FakeService) -> None:
+    service.submit(JobRequest("fit", "1"))
+    answer = page.get("aiinfn/api/jobs").raise_for_status().json()
+    assert [(job["name"], job["state"]) for job in answer["jobs"]] == [("fit", "queued")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["aiinfn/api/jobs", "aiinfn/api/jobs/x", "aiinfn/api/jobs/x/frames", "aiinfn/api/jobs/x/why", "aiinfn/events"],
+)
+def test_nobody_reads_without_a_login(url: str, path: str) -> None:
+    assert httpx.get(url + path).status_code in (302, 403)
+
+
+def test_a_page_that_did_not_come_from_here_cannot_cancel(page: httpx.Client, service: FakeService) -> None:
+    run = service.submit(JobRequest("fit", "1"))
+    path = f"aiinfn/api/jobs/{run.id}/cancel"
+    assert page.post(path).status_code == 403
+    assert not run.cancel
+    answer = page.post(path, headers={"X-XSRFToken": page.cookies["_xsrf"]})
+    assert answer.json()["state"] == "cancelled"
+    assert run.cancel
+
+
+def test_a_job_its_reason_and_its_frames(page: httpx.Client, service: FakeService) -> None:
+    run = service.submit(JobRequest("fit", "1"))
+    run.frames.append({"output_type": "stream", "name": "stdout", "text": "a"})
+    assert page.get("aiinfn/api/jobs/fit").json()["id"] == run.id
+    assert page.get("aiinfn/api/jobs/fit/why").json()["sentence"] == "It waits for 1 CPU."
+    frames = page.get("aiinfn/api/jobs/fit/frames", params={"after": 0, "wait": 5}).json()
+    assert [frame["text"] for frame in frames["frames"]] == ["a"]
+    assert page.get("aiinfn/api/jobs/fit/frames", params={"after": 1}).json()["frames"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("aiinfn/api/jobs/nothing", 404, "You have no job nothing."),
+        ("aiinfn/api/jobs?limit=0", 400, "limit is 0."),
+        ("aiinfn/api/jobs?limit=many", 400, "limit is no number"),
+        ("aiinfn/api/nothing", 404, ""),
+    ],
+)
+def test_an_error_has_its_status_and_its_sentence(page: httpx.Client, path: str, status: int, text: str) -> None:
+    answer = page.get(path)
+    assert answer.status_code == status
+    assert text in answer.text
+
+
+def test_a_service_that_is_away_is_said(page: httpx.Client, service: FakeService) -> None:
+    service.down = 10**6
+    answer = page.get("aiinfn/api/jobs")
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "unavailable"
+
+
+def test_the_session_s_token_never_reaches_the_page(page: httpx.Client, service: FakeService) -> None:
+    service.submit(JobRequest("fit", "1"))
+    answer = page.get("aiinfn/api/jobs")
+    assert service.user_token not in answer.text + str(answer.headers)
+
+
+def socket(url: str, **headers: str) -> Any:
+    return websocket_connect(HTTPRequest(url.replace("http", "ws", 1) + "aiinfn/events", headers=headers))
+
+
+def test_the_websocket_tells_the_jobs_and_then_what_changes(url: str, service: FakeService) -> None:
+    first = service.submit(JobRequest("first", "1"))
+
+    async def listen() -> list[Any]:
+        connection = await socket(url, Authorization=f"token {TOKEN}")
+        heard = [json.loads(await connection.read_message())]
+        service.submit(JobRequest("second", "1"))
+        heard.append(json.loads(await connection.read_message()))
+        first.cancel = True
+        heard.append(json.loads(await connection.read_message()))
+        service.down = 10**6
+        heard.append(json.loads(await connection.read_message()))
+        connection.close()
+        return heard
+
+    heard = asyncio.run(asyncio.wait_for(listen(), 40))
+    assert [[(job["name"], job["state"]) for job in message.get("jobs", [])] for message in heard] == [
+        [("first", "queued")],
+        [("second", "queued")],
+        [("first", "cancelled")],
+        [],
+    ]
+    assert heard[3]["error"]["code"] == "unavailable"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "token other"}], ids=["no token", "another token"])
+def test_the_websocket_is_for_those_who_are_logged_in(url: str, headers: dict[str, str]) -> None:
+    async def connect() -> None:
+        await socket(url, **headers)
+
+    with pytest.raises(HTTPClientError) as caught:
+        asyncio.run(connect())
+    assert caught.value.code in (302, 403)

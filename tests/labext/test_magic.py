@@ -1,0 +1,203 @@
+"""%%offload and %offload in a real IPython shell, against a service with real runs."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import threading
+from typing import Any
+
+import pytest
+from support.fakeservice import FakeService
+
+from aiinfn_labext.job import Job, JobFailed
+
+FIT = "%%offload fit --cpu 1 --mem 512Mi --time 5m --in x --out total --wait\ntotal = sum(x) * 7\n"
+
+
+def test_the_first_taste(notebook: Any, service: FakeService) -> None:
+    notebook.run("x = [1, 2, 3]")
+    notebook.run(FIT)
+    assert notebook.error is None
+    assert notebook["total"] == 42
+    assert notebook.out == "Bound here: total.\n"
+    assert notebook.texts()[0] == "fit · starting · on local · cpu · with x (list of 3, 7 B)"
+    assert notebook.texts()[-1].startswith("fit · succeeded · on local · cpu")
+    run = service.run_of("fit")
+    assert (run.request.resources.cpu_millis, run.request.resources.memory_bytes) == (1000, 512 * 1024**2)
+    notebook.run("del total")
+    notebook.run("%offload get fit")
+    assert notebook["total"] == 42
+    assert notebook.out == "Bound here: total.\n"
+
+
+def test_without_wait_one_line_is_shown_and_nothing_is_bound(notebook: Any, service: FakeService) -> None:
+    service.hold = True
+    notebook.run("x = [1]")
+    notebook.run(FIT.replace(" --wait", " -o job"))
+    assert notebook.texts() == ["fit · queued · cpu · waiting for 1 CPU · with x (list of 1, 3 B)"]
+    assert notebook.out == ""
+    assert isinstance(notebook["job"], Job)
+    assert "total" not in notebook.shell.user_ns
+    notebook.run("%offload get fit")
+    assert notebook.out == "fit · queued · cpu · waiting for 1 CPU: nothing to get yet.\n"
+
+
+def test_output_is_shown_as_it_comes(notebook: Any) -> None:
+    notebook.run(
+        """%%offload show --wait
+import sys
+import matplotlib.pyplot as plt
+print("\\x1b[2J\\x1b[31mout\\x1b[0m")
+print("err", file=sys.stderr)
+plt.plot([1, 2]);
+plt.show()
+class Table:
+    def _repr_html_(self):
+        return "<table><tr onclick='alert(1)'><td>1</td></tr></table><script>alert(1)</script>"
+Table()
+"""
+    )
+    assert notebook.error is None
+    assert notebook.out == "\x1b[31mout\x1b[0m\n"
+    assert notebook.err == "err\n"
+    bundles = [output["data"] for output in notebook.shown if len(output["data"]) > 1]
+    assert base64.b64decode(bundles[0]["image/png"]).startswith(b"\x89PNG")
+    assert bundles[1]["text/html"] == "<table><tr><td>1</td></tr></table>"
+
+
+def test_a_remote_exception_shows_its_own_traceback_and_stops_the_cell(notebook: Any) -> None:
+    notebook.run("%%offload bad --wait --out y\ndef f(x):\n    return 1 / x\ny = f(0)\n")
+    assert isinstance(notebook.error, JobFailed)
+    assert "y = f(0)" in notebook.out
+    assert 'File "<offload bad>", line 2, in f' in notebook.out
+    assert notebook.out.count("ZeroDivisionError") == 1
+    assert "aiinfn_labext" not in notebook.out + notebook.err
+
+
+def test_the_rest_of_a_notebook_does_not_run_after_a_failure(notebook: Any) -> None:
+    notebook.run("%%offload bad --wait\n1 / 0\n")
+    assert str(notebook.error).startswith("bad failed: ZeroDivisionError")
+
+
+def test_what_does_not_come_back_is_said_and_the_rest_is_bound(notebook: Any) -> None:
+    notebook.run("%%offload fit --out a,b,c --wait\na = 1\nb = {1}\n")
+    assert notebook.error is None
+    assert notebook.out == "Bound here: a.\n"
+    assert "Note: c is in --out, and the cell does not assign it." in notebook.err
+    assert "Not bound: b: it is set; send sorted(...) of it." in notebook.err
+    assert "Not bound: c: the code did not assign it." in notebook.err
+    notebook.run("%offload get fit")
+    assert "Not bound: b: it is set" in notebook.err
+
+
+def test_a_name_that_stays_behind_is_noticed_before_it_is_missing(notebook: Any, service: FakeService) -> None:
+    service.hold = True
+    notebook.run("y = 1")
+    notebook.run("%%offload fit\nx = y + z\n")
+    assert (
+        notebook.err
+        == "Note: y is not in the cell: add --in y.\nNote: z is not in the cell: it is not defined here either.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        ("%%offload fit --memory 1Gi\n1", "There is no option '--memory'. Did you mean --mem?"),
+        ("%%offload fit --in nothing\n1", "nothing is not defined here. Run the cell that defines it first."),
+        ("%%offload fit\n!ls", "The cell is no plain Python"),
+        ("%offload cancle fit", "There is no verb 'cancle'. Did you mean cancel?"),
+        ("%offload get nothing", "You have no job nothing. %offload lists them."),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_no_traceback(notebook: Any, cell: str, sentence: str) -> None:
+    notebook.run(cell)
+    assert notebook.error is not None
+    assert sentence in notebook.err
+    assert "Traceback" not in notebook.out + notebook.err
+
+
+def test_a_cell_without_a_name_is_named_by_its_number(notebook: Any, service: FakeService) -> None:
+    service.hold = True
+    notebook.run("1")
+    notebook.run("%%offload\n1")
+    assert [run.request.name for run in service.runs.values()] == ["cell-2"]
+
+
+def test_to_here_needs_no_service(lonely_notebook: Any) -> None:
+    notebook = lonely_notebook
+    notebook.run("x = [1, 2, 3]")
+    notebook.run(FIT.replace("--wait", "--to here --wait"))
+    assert notebook["total"] == 42
+    notebook.run("%offload")
+    assert "here" in notebook.texts()[0]
+
+
+def test_the_list_is_a_table_in_both_forms(notebook: Any, service: FakeService) -> None:
+    notebook.run("%offload")
+    assert "No jobs yet" in notebook.texts()[0]
+    service.hold = True
+    notebook.run("%%offload fit\n1")
+    notebook.run("%offload")
+    assert "fit   queued  local" in notebook.texts()[0]
+    assert "<td>fit</td><td>queued</td>" in notebook.shown[0]["data"]["text/html"]
+
+
+def test_the_list_without_a_service_is_what_ran_here(notebook: Any, service: FakeService) -> None:
+    notebook.run("%%offload mine --to here --wait\n1;")
+    service.down = 10**6
+    notebook.run("%offload")
+    assert notebook.error is None
+    assert "mine" in notebook.texts()[0]
+    assert "Only those that ran here: The service restarts." in notebook.texts()[0]
+
+
+def test_log_why_cancel_and_targets(notebook: Any, service: FakeService) -> None:
+    notebook.run("%%offload fit --wait\nprint('a')\ndisplay(7)")
+    notebook.run("%offload log fit")
+    assert (notebook.out, notebook.texts()) == ("a\n", ["7"])
+    notebook.run("%%offload bad\n1 / 0")
+    notebook.run("%offload log bad -f")
+    assert notebook.error is None
+    assert notebook.err.endswith("ZeroDivisionError: division by zero\n")
+    service.hold = True
+    notebook.run("%%offload late\n1")
+    notebook.run("%offload why late")
+    assert notebook.out == "queued: It waits for 1 CPU.\nAsk for less.\n  0 of 4 free\n"
+    notebook.run("%offload cancel late")
+    assert notebook.out.startswith("late · cancelled")
+    notebook.run("%offload targets")
+    assert notebook.out == "here: a process of this session\nlocal: the cluster (cpu, t4)\n"
+
+
+def test_an_interruption_detaches_and_the_job_goes_on(notebook: Any, service: FakeService) -> None:
+    service.hold = True
+    threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    notebook.run("%%offload fit --out a --wait\na = 1")
+    assert notebook.error is None
+    assert notebook.out == "Detached: fit goes on without this cell. %offload log fit -f, get fit, cancel fit.\n"
+    run = service.run_of("fit")
+    assert not run.cancel
+    service.start(run)
+    service.wait(run)
+    notebook.run("%offload get fit")
+    assert notebook["a"] == 1
+
+
+def test_a_job_that_gives_nothing_back_says_so(notebook: Any) -> None:
+    notebook.run("%%offload fit --wait\nx = 1")
+    assert notebook.out == ""
+    notebook.run("%offload get fit")
+    assert notebook.out == "fit gave nothing back.\n"
+
+
+def test_loading_it_twice_is_harmless(notebook: Any, service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook.run("%load_ext aiinfn_labext")
+    assert notebook.error is None
+    notebook.run("%load_ext aiinfn_labext")
+    assert notebook.error is None
+    notebook.run("%reload_ext aiinfn_labext")
+    assert notebook.error is None
+    assert "offload" in notebook.shell.magics_manager.magics["cell"]
