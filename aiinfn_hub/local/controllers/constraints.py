@@ -6,6 +6,7 @@ node selector are alternatives, the expressions within a term must all hold.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -63,7 +64,9 @@ class _Affinity(msgspec.Struct, rename="camel"):
     node_affinity: _NodeAffinity | None = None
 
 
-class _Spec(shapes.PodSpec):
+class PodSpec(shapes.PodSpec):
+    """`spec` of a pod, with what places it."""
+
     node_selector: dict[str, str] | None = None
     affinity: _Affinity | None = None
     tolerations: tuple[Toleration, ...] | None = None
@@ -72,7 +75,7 @@ class _Spec(shapes.PodSpec):
 
 
 class _PodShape(shapes.PodShape):
-    spec: _Spec = msgspec.field(default_factory=_Spec)
+    spec: PodSpec = msgspec.field(default_factory=PodSpec)
 
 
 class Constraints(msgspec.Struct, frozen=True):
@@ -114,15 +117,20 @@ def decode_claimant(text: bytes) -> Claimant:
     pod, spec = flat_pod(shape), shape.spec
     if pod.node:
         return Claimant(pod, _NOTHING)
+    constraints = constraints_of(spec, pod.requests)
+    return Claimant(pod, constraints, spec.priority or 0, spec.scheduler_name or "default-scheduler")
+
+
+def constraints_of(spec: PodSpec, requests: Mapping[str, int]) -> Constraints:
+    """What places a pod of this specification."""
     affinity = (spec.affinity.node_affinity if spec.affinity else None) or _NodeAffinity()
-    constraints = Constraints(
-        requests=tuple(sorted(pod.requests.items())),
+    return Constraints(
+        requests=tuple(sorted(requests.items())),
         selector=tuple(sorted((spec.node_selector or {}).items())),
         required=affinity.required.node_selector_terms if affinity.required else None,
         preferred=affinity.preferred or (),
         tolerations=spec.tolerations or (),
     )
-    return Claimant(pod, constraints, spec.priority or 0, spec.scheduler_name or "default-scheduler")
 
 
 def _integer(text: str) -> int | None:

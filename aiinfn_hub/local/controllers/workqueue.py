@@ -1,4 +1,4 @@
-"""Keys that wait to be looked at: each at most once in the queue, never by two at the same time; failures wait longer."""
+"""Keys that wait to be looked at: each at most once in the queue, never by two at once; failures wait longer."""
 
 from __future__ import annotations
 

@@ -1,0 +1,185 @@
+"""The queue: Kueue's part. Keeps Workloads for labelled Jobs and pods, and admits them within quotas."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.kube.cache import WatchCache
+from aiinfn_hub.kube.client import (
+    CLUSTER_QUEUES,
+    JOBS,
+    LOCAL_QUEUES,
+    NAMESPACES,
+    PODS,
+    RESOURCE_FLAVORS,
+    WORKLOADS,
+    KubeClient,
+)
+from aiinfn_hub.kube.events import EventRecorder, Involved
+from aiinfn_hub.local.controllers import queue_shapes, workloads
+from aiinfn_hub.local.controllers.admission import MANAGED
+from aiinfn_hub.local.controllers.cycle import Decisions, cycle
+from aiinfn_hub.local.controllers.flavors import Flavor
+from aiinfn_hub.local.controllers.job_shapes import decode_job
+from aiinfn_hub.local.controllers.owners import JobOwner, PodOwner
+from aiinfn_hub.local.controllers.queue_pods import decode_queued_pod
+from aiinfn_hub.local.controllers.queue_snapshot import Snapshot, snapshot
+from aiinfn_hub.local.controllers.workload_store import WorkloadStore
+from aiinfn_hub.local.controllers.workloads import Workload, preempted_by
+from aiinfn_hub.local.controllers.workqueue import WorkQueue
+from aiinfn_hub.pods.names import QUEUE
+
+#: Owners looked at, and statuses written, at the same time.
+WORKERS, AT_ONCE = 4, 16
+#: Seconds in which changes are gathered into one cycle, and before a cycle that could not be written is repeated.
+GATHER_S, RETRY_S = 0.005, 1.0
+
+
+class QueueController:
+    """Admits what fits, says why the rest waits, and takes back what others borrowed.
+
+    Args:
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self, client: KubeClient, *, clock: Callable[[], float] = time.time, log: logging.Logger | None = None
+    ) -> None:
+        self.client = client
+        self.clock = clock
+        self.log = log or logging.getLogger("aiinfn.local.queue")
+        self.events = EventRecorder(client, "kueue-admission", log=self.log)
+        self.owners = WorkQueue(self.log)
+        self.store = WorkloadStore(client, self.events, self._workload_changed)
+        self.jobs = WatchCache(client, JOBS, decode_job, labels=QUEUE, on_event=self._owner_changed)
+        self.pods = WatchCache(client, PODS, decode_queued_pod, labels=MANAGED, on_event=self._owner_changed)
+        self.cluster_queues = WatchCache(
+            client, CLUSTER_QUEUES, queue_shapes.decode_cluster_queue, on_event=self._setting_changed
+        )
+        self.local_queues = WatchCache(
+            client, LOCAL_QUEUES, queue_shapes.decode_local_queue, on_event=self._setting_changed
+        )
+        self.flavors = WatchCache(client, RESOURCE_FLAVORS, queue_shapes.decode_flavor, on_event=self._setting_changed)
+        self.namespaces = WatchCache(client, NAMESPACES, queue_shapes.decode_namespace, on_event=self._setting_changed)
+        self._job_owner = JobOwner(client, self.store, self.jobs, self.events, clock)
+        self._pod_owner = PodOwner(client, self.store, self.pods, self.events, clock)
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self) -> None:
+        """Look after the queues until cancelled."""
+        caches: list[WatchCache[Any]] = [
+            self.store.priorities,
+            self.store.cache,
+            self.namespaces,
+            self.flavors,
+            self.cluster_queues,
+            self.local_queues,
+            self.jobs,
+            self.pods,
+        ]
+        for cache in caches:
+            await cache.start()
+        try:
+            for cache in caches:
+                await cache.synced.wait()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.owners.run(self._look, WORKERS))
+                group.create_task(self._cycles())
+        finally:
+            for cache in caches:
+                await cache.close()
+
+    def _owner_changed(self, event: str, owner: Any, before: Any) -> None:
+        del event, before
+        self.owners.add(owner.uid)
+
+    def _setting_changed(self, event: str, record: Any, before: Any) -> None:
+        del event, record, before
+        self._wake.set()
+
+    def _workload_changed(self, owner_uid: str) -> None:
+        """One Workload, or with "" the priority classes, for which owners without a Workload may have waited."""
+        for uid in [owner_uid] if owner_uid else [*self.jobs.items, *self.pods.items]:
+            self.owners.add(uid)
+        self._wake.set()
+
+    def _places(self) -> dict[str, Flavor]:
+        return {found.name: found.flavor() for found in self.flavors.items.values()}
+
+    async def _look(self, uid: str) -> None:
+        job, pod = self.jobs.items.get(uid), self.pods.items.get(uid)
+        if job is not None:
+            await self._job_owner.look(job, self._places())
+        elif pod is not None:
+            await self._pod_owner.look(pod, self._places())
+
+    async def _cycles(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(GATHER_S)
+            self._wake.clear()
+            seen = snapshot(
+                self.store.cache.items.values(),
+                self.cluster_queues.items.values(),
+                self.local_queues.items.values(),
+                self._places(),
+                self.namespaces.items.values(),
+            )
+            decided = cycle(seen.queues, seen.flavors, seen.admitted, seen.pending)
+            await self._carry_out(seen, decided)
+
+    async def _carry_out(self, seen: Snapshot, decided: Decisions) -> None:
+        now, by_key = self.clock(), seen.workloads
+        writes = [self._admit(by_key[key], seen.queue_of[key], flavors, now) for key, flavors in decided.admit.items()]
+        writes += [self._evict(seen, by_key[key], by_key[by], now) for key, by in decided.evict.items()]
+        writes += [self._deactivate(by_key[key], now) for key in seen.deactivated]
+        waits = seen.blocked | {key: ("Pending", message) for key, message in decided.wait.items()}
+        for key, (reason, message) in waits.items():
+            if _said(by_key[key]) != (reason, message):
+                writes.append(self._wait(by_key[key], reason, message, now))
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        for failed in (result for result in results if isinstance(result, BaseException)):
+            if not isinstance(failed, AiinfnError):
+                raise failed
+            self.log.info("A decision could not be written and is made again: %s", failed)
+            asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
+
+    async def _admit(self, workload: Workload, queue: str, flavors: dict[str, str], now: float) -> None:
+        await self._write(workload, workloads.admitted(workload, queue, flavors, now))
+        waited = f"wait time since queued was {max(0, now - workload.since):.0f}s"
+        await self._say(workload, "QuotaReserved", f"Quota reserved in ClusterQueue {queue}, {waited}")
+        await self._say(workload, "Admitted", f"Admitted by ClusterQueue {queue}, wait time since reservation was 0s")
+
+    async def _evict(self, seen: Snapshot, workload: Workload, by: Workload, now: float) -> None:
+        path, victim = seen.path(by.key), seen.path(workload.key)
+        message = preempted_by(by.uid, by.owner.uid, path, victim)
+        await self._write(workload, workloads.preempted(workload, message, now))
+        await self._say(workload, "Preempted", message)
+
+    async def _deactivate(self, workload: Workload, now: float) -> None:
+        await self._write(workload, workloads.deactivated(workload, now))
+        await self._say(workload, "EvictedDueToDeactivated", workloads.DEACTIVATED)
+
+    async def _wait(self, workload: Workload, reason: str, message: str, now: float) -> None:
+        await self._write(workload, workloads.waiting(workload, reason, message, now))
+        await self._say(workload, "Pending", message)
+
+    async def _write(self, workload: Workload, status: dict[str, Any]) -> None:
+        async with self._slots:
+            await self.store.write(workload, status)
+
+    async def _say(self, workload: Workload, reason: str, message: str) -> None:
+        meta = workload.metadata
+        async with self._slots:
+            await self.events.record(Involved(WORKLOADS, meta.name, meta.uid, meta.namespace), reason, message)
+
+
+def _said(workload: Workload) -> tuple[str, str]:
+    found = next((c for c in workload.status.conditions if c.type == "QuotaReserved"), None)
+    return (found.reason, found.message) if found is not None else ("", "")

@@ -1,0 +1,104 @@
+"""The scheduler over HTTP against the embedded API."""
+
+from __future__ import annotations
+
+import pytest
+from support.kubefake import a_node, a_pod, add_nodes, eventually, reasons, running
+
+from aiinfn_hub.kube.client import NODES, PODS, KubeClient
+from aiinfn_hub.local.controllers.scheduler import Scheduler
+
+pytestmark = pytest.mark.asyncio
+
+
+async def node_of(client: KubeClient, name: str) -> str:
+    pod = await client.get(PODS, name, "default")
+    return pod["spec"].get("nodeName", "")
+
+
+async def scheduled(client: KubeClient, name: str) -> dict[str, str]:
+    pod = await client.get(PODS, name, "default")
+    return next((c for c in pod["status"].get("conditions", ()) if c["type"] == "PodScheduled"), {})
+
+
+async def test_a_pod_is_bound_and_the_event_says_where(client: KubeClient) -> None:
+    await add_nodes(client, a_node("n1"), a_node("gpu", gpu=1))
+    async with running(Scheduler(client).run()):
+        await client.create(PODS, a_pod("p", gpu=1))
+        assert await eventually(lambda: node_of(client, "p")) == "gpu"
+        assert (await scheduled(client, "p"))["status"] == "True"
+        assert ("Scheduled", "Successfully assigned default/p to gpu") in await eventually(lambda: reasons(client, "p"))
+
+
+async def test_a_pod_that_fits_nowhere_is_told_why_and_placed_once_there_is_room(client: KubeClient) -> None:
+    await add_nodes(client, a_node("gpu", gpu=1))
+    async with running(Scheduler(client).run()):
+        await client.create(PODS, a_pod("first", gpu=1))
+        await eventually(lambda: node_of(client, "first"))
+        await client.create(PODS, a_pod("second", gpu=1))
+        condition = await eventually(lambda: scheduled(client, "second"))
+        assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
+        assert condition["message"].startswith("0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+        assert ("FailedScheduling", condition["message"]) in await eventually(lambda: reasons(client, "second"))
+        await client.delete(PODS, "first", "default", grace_s=0)
+        assert await eventually(lambda: node_of(client, "second")) == "gpu"
+
+
+async def test_a_finished_pod_gives_its_room_back(client: KubeClient) -> None:
+    await add_nodes(client, a_node("gpu", gpu=1))
+    async with running(Scheduler(client).run()):
+        for name in ("first", "second"):
+            await client.create(PODS, a_pod(name, gpu=1))
+            await eventually(lambda: node_of(client, name))  # noqa: B023  # asked within the round
+            await client.patch(PODS, name, {"status": {"phase": "Succeeded"}}, "default", subresource="status")
+
+
+async def test_a_gated_pod_waits_until_its_gate_goes(client: KubeClient) -> None:
+    await add_nodes(client, a_node("n1"))
+    async with running(Scheduler(client).run()):
+        await client.create(PODS, a_pod("p", schedulingGates=[{"name": "example.org/hold"}]))
+        condition = await eventually(lambda: scheduled(client, "p"))
+        assert condition["reason"] == "SchedulingGated"
+        await client.create(PODS, a_pod("other"))
+        await eventually(lambda: node_of(client, "other"))
+        assert not await node_of(client, "p")
+        await client.patch(PODS, "p", {"spec": {"schedulingGates": None}}, "default")
+        assert await eventually(lambda: node_of(client, "p")) == "n1"
+
+
+async def test_a_waiting_pod_goes_to_a_node_that_comes_later_or_is_uncordoned(client: KubeClient) -> None:
+    async with running(Scheduler(client).run()):
+        await client.create(PODS, a_pod("p"))
+        assert (await eventually(lambda: scheduled(client, "p")))["message"] == "no nodes available to schedule pods"
+        await add_nodes(client, a_node("n1", unschedulable=True))
+        await eventually(lambda: _says(client, "p", "were unschedulable"))
+        await client.patch(NODES, "n1", {"spec": {"unschedulable": None}})
+        assert await eventually(lambda: node_of(client, "p")) == "n1"
+
+
+async def _says(client: KubeClient, name: str, words: str) -> bool:
+    return words in (await scheduled(client, name)).get("message", "")
+
+
+async def test_pods_of_a_burst_never_overbook_a_node(client: KubeClient) -> None:
+    await add_nodes(client, a_node("a", gpu=3), a_node("b", gpu=4))
+    async with running(Scheduler(client).run()):
+        for number in range(12):
+            await client.create(PODS, a_pod(f"p{number}", gpu=1))
+
+        async def placed() -> list[str]:
+            pods, _ = await client.list(PODS)
+            nodes = [p["spec"]["nodeName"] for p in pods if p["spec"].get("nodeName")]
+            return nodes if len(nodes) == 7 else []
+
+        nodes = await eventually(placed)
+        assert (nodes.count("a"), nodes.count("b")) == (3, 4)
+
+
+async def test_a_pod_for_another_scheduler_is_left_alone(client: KubeClient) -> None:
+    await add_nodes(client, a_node("n1"))
+    async with running(Scheduler(client).run()):
+        await client.create(PODS, a_pod("theirs", schedulerName="other"))
+        await client.create(PODS, a_pod("ours"))
+        await eventually(lambda: node_of(client, "ours"))
+        assert not await node_of(client, "theirs")
