@@ -16,6 +16,7 @@ import msgspec
 
 from aiinfn_hub.errors import InvalidInput, Unavailable
 from aiinfn_hub.local.agent.shim import identity
+from aiinfn_hub.local.agent.wording import VANISHED
 
 SHIM = Path(__file__).with_name("shim.py")
 
@@ -198,7 +199,5 @@ class ContainerProcess:
         if state is not None and state.child_identity and identity(state.child) == state.child_identity:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(state.child, signal.SIGKILL)
-        # As the kubelet says it of a container that vanished.
-        message = "The container could not be located when the pod was terminated"
         finished = self.folder.stat().st_mtime
-        return Ended(137, "ContainerStatusUnknown", state.started if state else finished, finished, message)
+        return Ended(137, "ContainerStatusUnknown", state.started if state else finished, finished, VANISHED)
