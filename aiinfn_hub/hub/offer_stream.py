@@ -28,6 +28,9 @@ class OfferStream(BaseHandler):
     still be here: a stream outlives the answer that JupyterHub gives once per request.
     """
 
+    # As in JupyterHub's own progress stream: another site's page must not even hold a connection open.
+    _xsrf_safe_methods: frozenset[str] = frozenset()
+
     def initialize(self, interval_s: float = 5.0, authorise_s: float = 60.0) -> None:
         """Seconds between two messages, and between two checks of the person."""
         self.interval_s = interval_s

@@ -1,0 +1,73 @@
+"""The service as far as an offer goes: one address, one key, and whatever a test wants it to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
+
+KEY = "the-hubs-key"
+
+
+def offer(person: str = "mrossi", free: int = 3, used: float = 28.0) -> Offer:
+    """Cores, cards and slices of the small platform; `free` slices are free."""
+    flavours = [
+        FlavourOffer("cpu", 192, 64, "core"),
+        FlavourOffer("t4", 8, 0, "unit"),
+        FlavourOffer("a100-1g.5gb", 7, free, "unit"),
+    ]
+    return Offer(person, time.time(), flavours, [ActivityOffer("lhcb", used, 40.0)])
+
+
+@dataclass
+class OfferService:
+    """What it answers next, and what it was asked."""
+
+    url: str = ""
+    free: int = 3
+    status: int = 200
+    delay_s: float = 0
+    body: bytes | None = None
+    location: str = ""
+    asked: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+
+class _Handler(RequestHandler):
+    def initialize(self, service: OfferService) -> None:
+        self.service = service
+
+    async def get(self) -> None:
+        person = self.get_argument("person")
+        self.service.asked.append(person)
+        self.service.keys.append(self.request.headers.get("Authorization", ""))
+        await asyncio.sleep(self.service.delay_s)
+        self.set_status(self.service.status)
+        if self.service.location:
+            self.set_header("Location", self.service.location)
+        body = self.service.body
+        self.finish(body if body is not None else msgspec.json.encode(offer(person, self.service.free)))
+
+
+@asynccontextmanager
+async def offer_service() -> AsyncIterator[OfferService]:
+    """Run it on a free port of loopback."""
+    service = OfferService()
+    server = HTTPServer(Application([(r"/services/aiinfn/api/offer", _Handler, {"service": service})]))
+    socket, port = bind_unused_port()
+    server.add_socket(socket)
+    service.url = f"http://127.0.0.1:{port}/services/aiinfn"
+    try:
+        yield service
+    finally:
+        server.stop()
+        await server.close_all_connections()
