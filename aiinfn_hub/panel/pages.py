@@ -22,8 +22,8 @@ DAY = 86400.0
 HERE = Path(__file__).parent
 #: Nothing but our own script and style; JupyterHub's style sheet comes from the same origin.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'"
 )
 
 
