@@ -27,49 +27,47 @@ class Reason:
 
 
 _WAIT = Reason("It waits for its turn.")
-#: Word of the condition, or pattern of its message -> what it means. The first that fits counts.
-_QUEUE: tuple[tuple[str, str, Reason], ...] = (
-    ("AdmissionGated", "Admission is gated", Reason("Its inputs are being put in place.")),
-    ("OnHold", r"is inactive", Reason("Its queue is on hold.", "Wait, or ask the operators why.")),
+_ON_HOLD = Reason("Its queue is on hold.", "Wait, or ask the operators why.")
+_NOT_SET_UP = Reason("Its queue is not set up.", _OPERATORS, never=True)
+_NO_HARDWARE = Reason("No part of its queue has the hardware it asks for.", _OPERATORS, never=True)
+_ROOM = Reason("Others are making room for it.", "It starts as soon as they have.")
+_STAGING = Reason("Its inputs are being put in place.")
+_ASIDE = Reason("An operator has put it aside.", "Ask the operators why.")
+#: Pattern of the condition's message -> what it means. The first that fits counts; messages say more than words.
+_BY_MESSAGE: tuple[tuple[str, Reason], ...] = (
+    ("Admission is gated", _STAGING),
+    (r"(LocalQueue|ClusterQueue) \S+ doesn't exist|namespace doesn't match", _NOT_SET_UP),
+    ("is inactive", _ON_HOLD),
     (
-        "Misconfigured",
-        r"(LocalQueue|ClusterQueue) \S+ doesn't exist|namespace doesn't match",
-        Reason("Its queue is not set up.", _OPERATORS, never=True),
-    ),
-    ("Suspended", "inactive", Reason("Its queue is on hold.", "Wait, or ask the operators why.")),
-    ("Deactivated", "deactivated", Reason("An operator has put it aside.", "Ask the operators why.")),
-    (
-        "ExceedsMaxQuota",
         r"insufficient quota for (?P<resource>\S+) in flavor",
         Reason("It asks for more {resource} than its queue can ever give.", "Ask for less, or elsewhere.", never=True),
     ),
+    (r"doesn't match node affinity|untolerated taint", _NO_HARDWARE),
     (
-        "NoMatchingFlavor",
-        r"doesn't match node affinity|untolerated taint",
-        Reason("No part of its queue has the hardware it asks for.", _OPERATORS, never=True),
-    ),
-    (
-        "",
         r"resource (?P<resource>\S+) unavailable in ClusterQueue",
         Reason("Its queue does not offer {resource}.", _OPERATORS, never=True),
     ),
+    ("Pending the preemption", _ROOM),
     (
-        "WaitingForPreemptedWorkloads",
-        r"Pending the preemption",
-        Reason("Others are making room for it.", "It starts as soon as they have."),
-    ),
-    (
-        "WaitingForQuota",
-        r"insufficient unused quota for (?P<resource>\S+) in flavor \S+, (?P<more>\S+) more needed",
+        r"insufficient unused quota for (?P<resource>\S+) in flavor \S+, (?P<more>[^\s,]+) more needed",
         Reason("It waits for {resource}: {more} more must become free.", _PATIENCE),
     ),
-    (
-        "WaitingForQuota",
-        "insufficient unused quota",
-        Reason("It waits for quota.", _PATIENCE),
-    ),
-    ("PodsReadyTimeout", "", Reason("Its pods were not ready in time; it is tried again.")),
 )
+#: Word of the condition -> what it means, where the message says nothing that we know.
+_BY_WORD = {
+    "AdmissionGated": _STAGING,
+    "Deactivated": _ASIDE,
+    "ExceedsMaxQuota": Reason(
+        "It asks for more than its queue can ever give.", "Ask for less, or elsewhere.", never=True
+    ),
+    "Misconfigured": _NOT_SET_UP,
+    "NoMatchingFlavor": _NO_HARDWARE,
+    "OnHold": _ON_HOLD,
+    "PodsReadyTimeout": Reason("It did not start in time; it is tried again."),
+    "Suspended": _ON_HOLD,
+    "WaitingForPreemptedWorkloads": _ROOM,
+    "WaitingForQuota": Reason("It waits for quota.", _PATIENCE),
+}
 
 
 def queue_reason(workload: Workload | None) -> Reason:
@@ -77,7 +75,7 @@ def queue_reason(workload: Workload | None) -> Reason:
     if workload is None:
         return Reason("Kueue has not looked at it yet.", "If this lasts for more than a minute, tell the operators.")
     if not workload.active:
-        return Reason("An operator has put it aside.", "Ask the operators why.")
+        return _ASIDE
     reserved = workload.conditions.get("QuotaReserved")
     if reserved is None:
         return _WAIT  # normal for one that others have just overtaken
@@ -87,14 +85,13 @@ def queue_reason(workload: Workload | None) -> Reason:
 
 
 def _translated(condition: Condition) -> Reason:
-    for word, pattern, reason in _QUEUE:
-        match = re.search(pattern, condition.message) if pattern else None
-        if match is None and (not word or condition.reason != word):
-            continue
-        found = match.groupdict() if match is not None else {}
-        named = {"resource": found.get("resource", "of something"), "more": _amount(found)}
-        return Reason(reason.sentence.format(**named), reason.next_step, reason.never)
-    return _WAIT
+    for pattern, reason in _BY_MESSAGE:
+        match = re.search(pattern, condition.message)
+        if match is not None:
+            found = match.groupdict()
+            sentence = reason.sentence.format(resource=found.get("resource"), more=_amount(found))
+            return Reason(sentence, reason.next_step, reason.never)
+    return _BY_WORD.get(condition.reason, _WAIT)
 
 
 def _amount(found: dict[str, str]) -> str:

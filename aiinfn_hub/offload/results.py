@@ -69,7 +69,7 @@ def finish(connection: sa.Connection, run: Run, report: Report, *, now: float) -
     if report.state not in {JobState.SUCCEEDED.value, JobState.FAILED.value}:
         raise InvalidInput(f"{report.state[:40]!r} is no end that a run can report.", hint="succeeded or failed.")
     state = JobState(report.state)
-    if state is JobState.FAILED and run.cancel_requested:
+    if state is JobState.FAILED and run.cancel_requested and run.state is not JobState.LOST:
         state = JobState.CANCELLED
     missing = {name: plain(why) for name, why in report.missing.items() if name in run.wanted.outputs}
     verdict = plain(report.verdict)
