@@ -169,7 +169,7 @@ class AiinfnSpawner(KubeSpawner):
     def options_from_query(self, query_data: Mapping[str, Any]) -> dict[str, Any]:
         """A link fills in the form; JupyterHub would start a server from it, without a click."""
         options, mistake = understood(self.platform, self.person, query_data)
-        self.attempt = Attempt(options, mistake, _LINK_NOTICE)
+        self.attempt = Attempt(options, mistake, "" if mistake else _LINK_NOTICE)
         if mistake is not None:
             raise refusal(mistake, shown=False) from mistake
         raise Refusal(_LINK_NOTICE, reason="link", status=200, shown=False)

@@ -8,14 +8,19 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from bs4 import BeautifulSoup
 from support.hubfakes import write_platform
+from support.kubeapi import running_api
 from support.offerservice import KEY, OfferService, offer_service
 from support.plainhub import PlainHub, plain_hub, xsrf
+
+from aiinfn_hub.errors import NotFound
+from aiinfn_hub.kube.client import NAMESPACES, PODS, SECRETS, Kind, KubeClient
 
 pytestmark = pytest.mark.asyncio
 
@@ -29,10 +34,11 @@ EVIL = "<script>alert(1)</script>"
 
 @dataclass
 class Site:
-    """The hub, and the service behind it."""
+    """The hub, and what is behind it: the service, and an API server on which no kubelet answers."""
 
     hub: PlainHub
     service: OfferService
+    kubeconfig: Path
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     box: list[OfferService] = []
 
     async def serve() -> None:
-        async with offer_service() as service:
+        async with offer_service() as service, running_api(folder) as api:
+            client = await KubeClient.connect(api.kubeconfig)
+            await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "aiinfn"}})
+            await client.close()
             box.append(service)
             ready.set()
             await asyncio.to_thread(over.wait)
@@ -51,10 +60,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        assert ready.wait(10)
-        platform_file = write_platform(folder / "platform.yaml")
-        with plain_hub(folder, platform_file=platform_file, service_url=box[0].url, key=KEY, groups=GROUPS) as hub:
-            yield Site(hub, box[0])
+        assert ready.wait(20)
+        platform_file, kubeconfig = write_platform(folder / "platform.yaml"), folder / "kubeconfig"
+        with plain_hub(
+            folder, platform_file=platform_file, service_url=box[0].url, key=KEY, groups=GROUPS, kubeconfig=kubeconfig
+        ) as hub:
+            yield Site(hub, box[0], kubeconfig)
     finally:
         over.set()
         thread.join()
@@ -301,6 +312,92 @@ async def test_somebody_who_is_removed_is_told_nothing_more(site: Site) -> None:
             assert api.delete("/users/leaver").status_code == 204
         async for _ in messages:
             pass
+
+
+# The way to a session
+
+
+@asynccontextmanager
+async def kubernetes(site: Site) -> AsyncIterator[KubeClient]:
+    client = await KubeClient.connect(site.kubeconfig)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def progress(browser: httpx.AsyncClient, pending: httpx.Response, cause: str) -> dict[str, Any]:
+    """The first message of the pending page's stream that says this."""
+    found = soup(pending).select_one("#aiinfn-pending")
+    assert found is not None, pending.text
+    url = str(found["data-progress"])
+    headers = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+    async with asyncio.timeout(15), browser.stream("GET", url, headers=headers) as answer:
+        async for line in answer.aiter_lines():
+            message = json.loads(line.removeprefix("data: ")) if line else {}
+            if cause in (message.get("aiinfn", {}).get("cause"), "failed" if message.get("failed") else ""):
+                return dict(message)
+    raise AssertionError("the stream ended")
+
+
+async def test_a_start_can_be_followed_and_cancelled(site: Site) -> None:
+    async with site.hub.person("both") as browser, kubernetes(site) as client:
+        pending = await post(browser, "/hub/spawn", {"activity": "cms", "flavour": "t4"})
+        assert pending.url.path == "/hub/spawn-pending/both"
+        steps = soup(pending).select("#aiinfn-steps li")
+        assert [step.get_text() for step in steps] == ["Quota", "Queue", "Node", "Start"]
+        await eventually_there(client, PODS, "jupyter-both")
+        message = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        await client.patch(
+            PODS, "jupyter-both", {"status": {"conditions": [condition]}}, "aiinfn", subresource="status"
+        )
+        told = await progress(browser, pending, "device-taken")
+        assert told["aiinfn"]["step"] == "node"
+        assert told["message"].startswith("Every GPU of this kind is in use")
+        headers = {"X-XSRFToken": xsrf(pending.text), "Sec-Fetch-Mode": "cors"}
+        answer = await browser.delete("/hub/api/users/both/server", headers=headers)
+        assert answer.status_code in (202, 204), answer.text
+        await eventually_gone(client, PODS, "jupyter-both")
+        await eventually_gone(client, SECRETS, "jupyter-both-token")
+
+
+async def test_a_start_that_fails_says_why_on_its_page(site: Site) -> None:
+    async with site.hub.person("mrossi") as browser, kubernetes(site) as client:
+        pending = await post(browser, "/hub/spawn", {"flavour": "cpu"})
+        await eventually_there(client, PODS, "jupyter-mrossi")
+        waiting = {"reason": "ErrImagePull", "message": "ghcr.io/infn/pytorch:2.9: not found"}
+        status = {"name": "notebook", "ready": False, "image": "x", "imageID": "", "restartCount": 0}
+        statuses = [{**status, "state": {"waiting": waiting}}]
+        await client.patch(
+            PODS, "jupyter-mrossi", {"status": {"containerStatuses": statuses}}, "aiinfn", subresource="status"
+        )
+        failed = await progress(browser, pending, "failed")
+        assert "The registry has no such image. Check its name and tag." in failed["message"]
+        page = await browser.get("/hub/spawn-pending/mrossi")
+    assert page.status_code == 409
+    assert "The registry has no such image. Check its name and tag." in soup(page).get_text()
+    assert "Refusal" not in page.text
+
+
+async def eventually_there(client: KubeClient, kind: Kind, name: str) -> None:
+    async with asyncio.timeout(15):
+        while not await exists(client, kind, name):
+            await asyncio.sleep(0.05)
+
+
+async def eventually_gone(client: KubeClient, kind: Kind, name: str) -> None:
+    async with asyncio.timeout(15):
+        while await exists(client, kind, name):
+            await asyncio.sleep(0.05)
+
+
+async def exists(client: KubeClient, kind: Kind, name: str) -> bool:
+    try:
+        await client.get(kind, name, "aiinfn")
+    except NotFound:
+        return False
+    return True
 
 
 # Nothing of all this may leave a trace

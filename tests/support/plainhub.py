@@ -53,24 +53,12 @@ def xsrf(page: str) -> str:
 
 @contextmanager
 def plain_hub(
-    folder: Path, *, platform_file: Path, service_url: str, key: str, groups: dict[str, Any]
+    folder: Path, *, platform_file: Path, service_url: str, key: str, groups: dict[str, Any], kubeconfig: Path
 ) -> Iterator[PlainHub]:
     """Run the hub until the end of the block."""
     socket, port = bind_unused_port()
     socket.close()
     (folder / "hub-key").write_text(key)
-    (folder / "kubeconfig").write_text(
-        json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "x",
-                "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
-                "users": [{"name": "x", "user": {}}],
-                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            }
-        )
-    )
     settings = {
         "url": f"http://127.0.0.1:{port}",
         "home": str(folder),
@@ -80,7 +68,7 @@ def plain_hub(
         "hub_key_file": str(folder / "hub-key"),
         "token": TOKEN,
     }
-    environment = {**os.environ, "PLAINHUB": json.dumps(settings), "KUBECONFIG": str(folder / "kubeconfig")}
+    environment = {**os.environ, "PLAINHUB": json.dumps(settings), "KUBECONFIG": str(kubeconfig)}
     log = folder / "hub.log"
     command = [sys.executable, "-m", "jupyterhub", "-f", str(CONFIG)]
     with log.open("wb") as output:
