@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import ssl
@@ -11,10 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import yaml
 
 from aiinfn_hub.local.api import ApiServer
 from aiinfn_hub.local.api.objects import Admission
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `json` is {} for anything but an object."""
+
+    status: int
+    json: dict[str, Any]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -32,9 +43,25 @@ class RunningApi:
         """For clients that do not read the kubeconfig: trusts the server's own certificate."""
         return ssl.create_default_context(cadata=self.server.certificate)
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """One request as it goes over the wire; `body` is text or something to encode."""
+        data = body if isinstance(body, str | None) else json.dumps(body)
+        sent = {"Authorization": f"Bearer {self.token}"} | ({"Content-Type": content_type} if body is not None else {})
+        connector = aiohttp.TCPConnector(ssl=self.tls)
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(30)) as session,
+            session.request(method, self.url + path, data=data, headers=sent | (headers or {})) as response,
+        ):
+            text = await response.text()
+            return Answer(response.status, json.loads(text) if text.startswith("{") else {}, text)
 
 
 def write_kubeconfig(path: Path, server: ApiServer, namespace: str = "default") -> Path:
@@ -65,3 +92,13 @@ async def running_api(
         yield RunningApi(url, token, kubeconfig, logs_root, server)
     finally:
         await server.stop()
+
+
+def pod(name: str, **spec: Any) -> dict[str, Any]:
+    """A small pod; keywords go into its specification."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"containers": [{"name": "main", "image": "busybox:1"}], **spec},
+    }

@@ -18,7 +18,8 @@ server-side apply               a strategic merge (builtin) or merge patch that 
 persistent volumes              nothing binds a claim: it stays Pending, and the node agent gives it a directory
 logs                            no times: `timestamps`, `sinceSeconds`, `sinceTime`, `previous` answer 400
 lists at an older version       answered with the present one; pages of one list do show one moment
-OpenAPI, protobuf               404 and JSON; `kubectl explain` does not work
+OpenAPI schemas                 none; `kubectl explain` does not work
+protobuf bodies                 415: sent by `kubectl create configmap` and `auth can-i`, not by `create -f`
 ==============================  =====================================================================================
 """
 

@@ -70,8 +70,6 @@ def delete(
     if not held:
         return (old if dry_run else objects.store.drop(old.ref)), True
     meta["finalizers"] = finalizers
-    if not finalizers:
-        del meta["finalizers"]
     _mark(objects, new, grace)
     if resource.kind.kind == "Namespace":
         new["status"]["phase"] = "Terminating"

@@ -22,6 +22,8 @@ VERSION = {
     "platform": "",
 }
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+#: What `kubectl get all` means.
+_ALL = frozenset({("", "pods"), ("", "services"), ("batch", "jobs")})
 #: Subresources: of which table, name, kind of the body, its apiVersion, verbs.
 _SUBRESOURCES = (
     (("", "pods"), "binding", "Binding", "", "v1", ["create"]),
@@ -58,10 +60,8 @@ def group(resources: Resources, name: str) -> Object | None:
 
 def resource_list(resources: Resources, name: str, version: str) -> Object | None:
     """`/api/v1`, `/apis/GROUP/VERSION`."""
-    served = sorted(
-        (r for r in resources if (r.kind.group, r.kind.version) == (name, version)), key=lambda r: r.kind.plural
-    )
-    entries = [entry for resource in served for entry in _entries(resource)]
+    served = [r for r in resources if (r.kind.group, r.kind.version) == (name, version)]
+    entries = sorted((entry for resource in served for entry in _entries(resource)), key=lambda entry: entry["name"])
     review = _REVIEWS.get(name)
     if review and review.version == version:
         entries.append(_entry(review.plural, review, ["create"]))
@@ -85,6 +85,8 @@ def _group(resources: Resources, name: str) -> Object:
 def _entries(resource: Resource) -> list[Object]:
     kind = resource.kind
     entry = _entry(kind.plural, kind, _VERBS)
+    if resource.table in _ALL:
+        entry["categories"] = ["all"]
     if resource.short:
         entry["shortNames"] = list(resource.short)
     entries = [entry]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from aiinfn_hub.local.api.store import Store, Stored
 
 #: Snapshots of unfinished lists that are kept; an older one answers 410, as etcd's compaction would.
 MAX_SNAPSHOTS = 64
+_TOKEN = re.compile("[0-9a-f]{16}")
 _TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. "
     "You must start a new list without the continue parameter."
@@ -102,12 +102,10 @@ class Listing:
         return self._cut(Page(items, self._store.revision), limit, counted=counted)
 
     def _resume(self, token: str) -> Page:
-        try:
-            key = base64.urlsafe_b64decode(token).decode()
-        except (binascii.Error, ValueError) as error:
-            raise status.bad_request("continue key is not valid") from error
+        if not _TOKEN.fullmatch(token):
+            raise status.bad_request("continue key is not valid")
         # Kept, so that a page whose answer was lost can be asked for again.
-        page = self._snapshots.get(key)
+        page = self._snapshots.get(token)
         if page is None:
             raise status.expired(_TOO_OLD)
         return page
@@ -116,9 +114,8 @@ class Listing:
         if not limit or len(page.items) <= limit:
             return page
         rest = Page(page.items[limit:], page.revision)
-        key = secrets.token_hex(8)
-        self._snapshots[key] = rest
+        token = secrets.token_hex(8)
+        self._snapshots[token] = rest
         while len(self._snapshots) > MAX_SNAPSHOTS:
             self._snapshots.popitem(last=False)
-        token = base64.urlsafe_b64encode(key.encode()).decode()
         return Page(page.items[:limit], page.revision, token, len(rest.items) if counted else None)

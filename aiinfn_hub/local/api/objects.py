@@ -149,7 +149,7 @@ class Objects:
 
     def replace(self, resource: Resource, old: Stored, new: Object, *, dry_run: bool = False) -> Stored:
         """Store `new` in place of `old` unless nothing changed; delete it if the last finalizer has gone."""
-        meta = new["metadata"]
+        meta = new["metadata"] = _tidy(new["metadata"])
         meta["resourceVersion"] = old.obj["metadata"]["resourceVersion"]
         if new == old.obj:
             return old
@@ -181,6 +181,7 @@ class Objects:
             raise status.bad_request(message)
         for key in ("managedFields", "selfLink"):
             meta.pop(key, None)
+        obj["metadata"] = _tidy(meta)
         return obj
 
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
@@ -267,6 +268,11 @@ def _pruned(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _pruned(item) for key, item in value.items() if item is not None}
     return [_pruned(item) for item in value] if isinstance(value, list) else value
+
+
+def _tidy(meta: Object) -> Object:
+    """Metadata without empty maps and lists, as Go's `omitempty` leaves them out."""
+    return {key: value for key, value in meta.items() if value not in ({}, [])}
 
 
 def _content(resource: Resource, obj: Object) -> Object:

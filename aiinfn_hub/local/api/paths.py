@@ -22,7 +22,10 @@ def parse(path: str) -> Target | None:
 
     `/namespaces/NAME` and its subresources are the namespace itself, `/namespaces/NAME/PLURAL` is a collection in it.
     """
-    match path.strip("/").split("/"):
+    parts = path.strip("/").split("/")
+    if not all(parts):
+        return None
+    match parts:
         case ["api", version, *rest]:
             group = ""
         case ["apis", group, version, *rest]:
@@ -32,6 +35,6 @@ def parse(path: str) -> Target | None:
     namespace = ""
     if len(rest) > 2 and rest[0] == "namespaces" and not (len(rest) == 3 and rest[2] in {"status", "finalize"}):
         namespace, rest = rest[1], rest[2:]
-    if not rest or len(rest) > 3 or not all(rest):
+    if not rest or len(rest) > 3:
         return None
     return Target(group, version, rest[0], namespace, *rest[1:])

@@ -189,8 +189,9 @@ def describe(resources: Resources, path: list[str]) -> Object | None:
             found = discovery.groups(resources)
         case ["openapi", "v3"]:
             found = openapi.index(resources)
-        case ["openapi", "v3", *rest]:
-            group, version = ("", rest[1]) if rest[0] == "api" else (rest[1], rest[-1])
+        case ["openapi", "v3", "api", version]:
+            found = openapi.document(resources, "", version)
+        case ["openapi", "v3", "apis", group, version]:
             found = openapi.document(resources, group, version)
         case ["api", version]:
             found = discovery.resource_list(resources, "", version)

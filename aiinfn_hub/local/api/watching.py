@@ -30,13 +30,17 @@ class Watch:
         view: how objects are encoded.
         namespace: only there; "" for all.
         chosen: only these; None for all.
+        most: how many events may wait for a client that does not read.
     """
 
-    def __init__(self, store: Store, view: View, namespace: str, chosen: Predicate | None) -> None:
+    def __init__(
+        self, store: Store, view: View, namespace: str, chosen: Predicate | None, *, most: int = MAX_WAITING
+    ) -> None:
         self._store = store
         self._view = view
         self._namespace = namespace
         self._chosen = chosen
+        self._most = most
         self._waiting: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._unsubscribe: Callable[[], None] | None = None
@@ -78,7 +82,7 @@ class Watch:
             else:
                 verb = "MODIFIED" if was_in else "ADDED"
         self._waiting.append(self._frame(verb, stored))
-        self.cut = self.cut or len(self._waiting) > MAX_WAITING
+        self.cut = self.cut or len(self._waiting) > self._most
         self._wake.set()
 
     async def next(self, seconds: float) -> bytes:

@@ -1,0 +1,24 @@
+"""A server and a client for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+from support.kubeapi import RunningApi, running_api
+
+from aiinfn_hub.kube.client import KubeClient
+
+
+@pytest_asyncio.fixture
+async def api(tmp_path: Path) -> AsyncIterator[RunningApi]:
+    async with running_api(tmp_path) as api:
+        yield api
+
+
+@pytest_asyncio.fixture
+async def client(api: RunningApi) -> AsyncIterator[KubeClient]:
+    client = await KubeClient.connect(api.kubeconfig)
+    yield client
+    await client.close()
