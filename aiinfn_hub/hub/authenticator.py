@@ -20,9 +20,6 @@ from aiinfn_hub.identity.claims import PROFILES, groups_of
 from aiinfn_hub.identity.person import may_enter
 from aiinfn_hub.identity.provider import Client, IamProvider, Tokens, challenge_of
 
-#: A request that refreshes somebody waits no longer than this for an IAM that hangs.
-PATIENCE_S = 8.0
-
 
 class IamAuthenticator(GenericOAuthenticator):
     """Login with INDIGO IAM; who may enter, and who operates, is in the platform file.
@@ -58,6 +55,10 @@ class IamAuthenticator(GenericOAuthenticator):
         300.0,
         help="Seconds. A token that lives no longer than this, or than auth_refresh_age, is renewed at a refresh: "
         "one that dies between two refreshes would be no use to anybody.",
+    ).tag(config=True)
+    refresh_patience = Float(
+        8.0,
+        help="Seconds that a request waits for the IAM to answer a refresh; then the person stays logged in.",
     ).tag(config=True)
     clock_skew = Float(
         60.0,
@@ -161,7 +162,7 @@ class IamAuthenticator(GenericOAuthenticator):
         if task is None or (task.done() and not isinstance(task.result(), dict)):
             task = self._refreshing[user.name] = asyncio.create_task(self._refreshed(user))
         try:
-            model = await asyncio.wait_for(asyncio.shield(task), PATIENCE_S)
+            model = await asyncio.wait_for(asyncio.shield(task), self.refresh_patience)
         except TimeoutError:
             # The task goes on; new tokens that it gets are saved by the next refresh.
             self.log.warning("The IAM takes long; %s stays logged in.", user.name)
@@ -187,32 +188,14 @@ class IamAuthenticator(GenericOAuthenticator):
         state = await user.get_auth_state() or {}
         if not state.get("sub") or not state.get("access_token"):
             raise NotAuthenticated("There are no tokens to check with.", details={"reason": "no tokens kept"})
-        renewable = bool(state.get("refresh_token"))
-        lives_s = state.get("expires_at", 0.0) - time.time()
-        if not renewable or lives_s > max(self.refresh_leeway, self.auth_refresh_age):
-            try:
-                return await self._current(user, state)
-            except NotAuthenticated:
-                # Somebody else may have refreshed: that ends our access token, not the login.
-                if not renewable:
-                    raise
-        tokens = await self.provider.refresh(state["refresh_token"])
-        state = state | {key: value for key, value in _kept(tokens, time.time()).items() if value}
+        userinfo, state = await self._asked(user.name, state)
+        if userinfo is None:
+            return _unchanged(user.name, state)
         try:
-            return await self._current(user, state)
-        except AiinfnError as error:
-            # The new tokens must be saved whatever happens: the old access token is dead.
-            self.log.warning("%s has new tokens, but could not be checked: %s", user.name, error)
-            return {"name": user.name, "admin": None, "groups": None, "auth_state": state}
-
-    async def _current(self, user: Any, state: dict[str, Any]) -> dict[str, Any]:
-        """The model of a user whose access token works; JupyterHub takes the new groups from it at once.
-
-        Raises:
-            NotAuthenticated: the IAM refuses the token, or the person may no longer enter and has lost all groups.
-        """
-        userinfo = await self.provider.userinfo(state["access_token"])
-        model = self._model(user.name, userinfo, state)
+            model = self._model(user.name, userinfo, state)
+        except InvalidInput as error:
+            self.log.warning("What the IAM says of %s cannot be used: %s", user.name, error)
+            return _unchanged(user.name, state)
         if model["groups"] is None:
             self.log.warning("The IAM sends no groups of %s, who keeps those of before.", user.name)
         elif not await self.check_allowed(user.name, model):
@@ -221,6 +204,31 @@ class IamAuthenticator(GenericOAuthenticator):
                 raise NotAuthenticated("No group that may enter is left.", details={"reason": "no allowed group"})
             self.log.info("%s is no longer in a group that may enter.", user.name)
         return model
+
+    async def _asked(self, name: str, state: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """Userinfo, or None where the IAM does not give it today; and the state, with new tokens where they were due.
+
+        Raises:
+            NotAuthenticated: the login is over.
+            Unavailable: the IAM does not answer, and no token changed.
+        """
+        renewable = bool(state.get("refresh_token"))
+        lives_s = state.get("expires_at", 0.0) - time.time()
+        if not renewable or lives_s > max(self.refresh_leeway, self.auth_refresh_age):
+            try:
+                return await self.provider.userinfo(state["access_token"]), state
+            except NotAuthenticated:
+                # Somebody else may have refreshed: that ends our access token, not the login.
+                if not renewable:
+                    raise
+        tokens = await self.provider.refresh(state["refresh_token"])
+        state = state | {key: value for key, value in _kept(tokens, time.time()).items() if value}
+        try:
+            return await self.provider.userinfo(tokens.access_token), state
+        except AiinfnError as error:
+            # The new tokens must be saved whatever happens: the old access token is dead.
+            self.log.warning("%s has new tokens, but could not be checked: %s", name, error)
+            return None, state
 
     def _model(self, name: str, userinfo: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
         """JupyterHub's model of a user; where the claim of the groups is missing, None leaves things as they are.
@@ -231,14 +239,13 @@ class IamAuthenticator(GenericOAuthenticator):
         """
         if userinfo.get("sub") != state["sub"]:
             raise NotAuthenticated("The login provider speaks of another person than before.")
+        state = state | {"oauth_user": dict(userinfo)}
         profile: Any = self.groups_profile or None  # the trait allows the names of PROFILES only
         groups = groups_of(userinfo, profile)
         if groups is None:
-            admin = None
-        else:
-            admin = name in self.admin_users or not set(groups).isdisjoint(self.platform.access.admin_groups)
-        listed = None if groups is None else sorted(groups)
-        return {"name": name, "admin": admin, "groups": listed, "auth_state": state | {"oauth_user": dict(userinfo)}}
+            return _unchanged(name, state)
+        admin = name in self.admin_users or not set(groups).isdisjoint(self.platform.access.admin_groups)
+        return {"name": name, "admin": admin, "groups": sorted(groups), "auth_state": state}
 
     def _refusal(self, name: str, groups: list[str]) -> Forbidden:
         """Which group is missing, and whom to ask."""
@@ -249,6 +256,11 @@ class IamAuthenticator(GenericOAuthenticator):
             f"and the login provider says that you are {held}.",
             hint=f"Ask for membership at {self.contact or self.issuer}, then log in again.",
         )
+
+
+def _unchanged(name: str, state: dict[str, Any]) -> dict[str, Any]:
+    """JupyterHub's model of a user who stays as they are, but for the tokens."""
+    return {"name": name, "admin": None, "groups": None, "auth_state": state}
 
 
 def _kept(tokens: Tokens, now: float) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from types import TracebackType
 from typing import Any
 
 from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
@@ -17,7 +18,7 @@ class Refused(HTTPError):
     """One of our errors as JupyterHub's error page shows it: `jupyterhub_message` is the text, escaped there."""
 
     def __init__(self, error: AiinfnError) -> None:
-        super().__init__(error.status, HTTPStatus(error.status).phrase)
+        super().__init__(error.status, reason=HTTPStatus(error.status).phrase)
         self.jupyterhub_message = str(error)
 
 
@@ -57,3 +58,12 @@ class IamCallbackHandler(OAuthCallbackHandler):
         """Log in."""
         with _shown():
             await super().get()
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Without the query: tornado would write the authorization code into the log."""
+        if isinstance(value, HTTPError):
+            self.log.warning("%d %s: %s", value.status_code, self.request.path, value.get_message() or value.__cause__)
+        else:
+            self.log.error("%s failed.", self.request.path, exc_info=(typ, value, tb))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,10 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import httpx
 from aiohttp import web
+from joserfc.jwk import RSAKey
 
 from aiinfn_hub.local.iam import IamServer, demo_accounts
+from aiinfn_hub.local.iam.files import write_private
 from aiinfn_hub.local.iam.grants import Lifetimes, challenge_of
 
 CLIENT_ID = "aiinfn-hub"
@@ -46,11 +51,15 @@ class Answer:
 
 
 class BreakableIam(IamServer):
-    """The embedded IAM; `broken[path]` makes an endpoint answer something else, `seen` counts requests by path."""
+    """The embedded IAM; an endpoint can answer something `broken`, or nothing until its `slow` event is set.
+
+    `seen` counts requests by path.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.broken: dict[str, Answer] = {}
+        self.slow: dict[str, asyncio.Event] = {}
         self.seen: dict[str, int] = {}
 
     def _application(self) -> web.Application:
@@ -61,6 +70,8 @@ class BreakableIam(IamServer):
     @web.middleware
     async def _breaks(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.seen[request.path] = self.seen.get(request.path, 0) + 1
+        if request.path in self.slow:
+            await self.slow[request.path].wait()
         answer = self.broken.get(request.path)
         if answer is None or answer.times == 0:
             return await handler(request)
@@ -74,11 +85,20 @@ class BreakableIam(IamServer):
         return web.Response(text=answer.body, status=answer.status)
 
 
+@cache
+def signing_key() -> dict[str, Any]:
+    """One key for all tests: making one takes as long as ten logins."""
+    parameters: Any = {"kid": "test", "use": "sig", "alg": "RS256"}
+    return dict(RSAKey.generate_key(2048, parameters, private=True).as_dict(private=True))
+
+
 def an_iam(state_dir: Path, **changes: Any) -> BreakableIam:
     """An IAM with the demo's accounts and fixed passwords; not started."""
     accounts = demo_accounts(fixed_passwords=True)
+    if not (state_dir / "keys.json").exists():
+        write_private(state_dir / "keys.json", json.dumps({"keys": [signing_key()]}))
     given = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "redirect_uris": [CALLBACK]}
-    return BreakableIam(accounts, **(given | {"state_dir": state_dir} | changes))
+    return BreakableIam(accounts, **(given | {"state_dir": state_dir, "password_cost": 2} | changes))
 
 
 @asynccontextmanager

@@ -62,9 +62,15 @@ def demo_accounts(*, fixed_passwords: bool) -> list[Account]:
 
 
 class Directory:
-    """The accounts, by name and by `sub`; knows hashes, not passwords."""
+    """The accounts, by name and by `sub`; knows hashes, not passwords.
 
-    def __init__(self, accounts: Iterable[Account], clock: Callable[[], float] = time.time) -> None:
+    `cost` is the n of scrypt: a power of two, 2**14 takes about 50 ms.
+    """
+
+    def __init__(
+        self, accounts: Iterable[Account], *, cost: int = 2**14, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._cost = cost
         self._clock = clock
         self._salt = secrets.token_bytes(16)
         self._accounts: dict[str, Account] = {}
@@ -118,4 +124,4 @@ class Directory:
         del self._wrong[entry]
 
     def _hash(self, password: str) -> bytes:
-        return hashlib.scrypt(password.encode(), salt=self._salt, n=2**14, r=8, p=1, dklen=32)
+        return hashlib.scrypt(password.encode(), salt=self._salt, n=self._cost, r=8, p=1, dklen=32)

@@ -30,6 +30,7 @@ class IamServer:
         redirect_uris: where a browser may be sent back to, compared as whole texts.
         state_dir: where signing keys and refresh tokens are kept, so that a restart keeps logins.
         lifetimes: of codes, tokens and sessions.
+        password_cost: of hashing, as scrypt's n.
         clock: Unix seconds.
 
     Raises:
@@ -45,9 +46,10 @@ class IamServer:
         redirect_uris: Sequence[str],
         state_dir: Path,
         lifetimes: Lifetimes | None = None,
+        password_cost: int = 2**14,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.directory = Directory(accounts, clock)
+        self.directory = Directory(accounts, cost=password_cost, clock=clock)
         self.keys = SigningKeys(state_dir / "keys.json")
         self._lifetimes = lifetimes or Lifetimes()
         self._grants = Grants(state_dir / "grants.json", self._lifetimes, clock)

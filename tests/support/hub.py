@@ -1,0 +1,84 @@
+"""A real JupyterHub process with our authenticator and nothing else: no proxy, no sessions."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+CONFIG = """
+import json, pathlib
+from jupyterhub.proxy import Proxy
+
+class NoProxy(Proxy):
+    should_start = False
+    async def add_route(self, routespec, target, data): ...
+    async def delete_route(self, routespec): ...
+    async def get_all_routes(self): return {}
+
+settings = json.loads(pathlib.Path(__file__).with_name("settings.json").read_text())
+c = get_config()
+c.JupyterHub.proxy_class = NoProxy
+c.JupyterHub.bind_url = c.JupyterHub.hub_bind_url = settings["url"]
+c.JupyterHub.db_url = "sqlite:///hub.sqlite"
+c.JupyterHub.authenticator_class = "aiinfn-iam"
+c.JupyterHub.log_level = "DEBUG"
+c.JupyterHub.services = [{"name": "reader", "api_token": settings["token"]}]
+c.JupyterHub.load_roles = [{"name": "reader", "services": ["reader"], "scopes": settings["scopes"]}]
+for name, value in settings["authenticator"].items():
+    c.IamAuthenticator[name] = value
+c.CryptKeeper.keys = [bytes.fromhex(settings["key"])]
+"""
+
+
+@dataclass
+class RunningHub:
+    """A hub that answers."""
+
+    url: str
+    token: str
+    log: Path
+    folder: Path
+
+
+@contextmanager
+def running_hub(folder: Path, port: int, scopes: list[str], **authenticator: Any) -> Iterator[RunningHub]:
+    """Start a hub on this port; `authenticator` are settings of ours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_hex(16)
+    settings = {"url": f"http://127.0.0.1:{port}", "token": token, "scopes": scopes, "key": secrets.token_hex(32)}
+    (folder / "settings.json").write_text(json.dumps(settings | {"authenticator": authenticator}))
+    (folder / "config.py").write_text(CONFIG)
+    hub = RunningHub(f"http://127.0.0.1:{port}/hub", token, folder / "hub.log", folder)
+    with hub.log.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterhub", "-f", "config.py"], cwd=folder, stdout=log, stderr=log
+        )
+    try:
+        _wait(hub, process)
+        yield hub
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait(hub: RunningHub, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            if httpx.get(f"{hub.url}/health", timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        assert process.poll() is None, hub.log.read_text()
+        assert time.monotonic() < deadline, hub.log.read_text()
+        time.sleep(0.1)
