@@ -1,15 +1,17 @@
-"""The reference pages that are made from the code: errors, traits, routes, the platform file, job states, the command."""
+"""The reference pages that are made from the code: errors, settings, routes, platform file, states, command."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from aiinfn_hub import cli, errors
+from aiinfn_hub import errors
 from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.cli import GROUP, build_parser
 from aiinfn_hub.contract.jobs import FINAL, TRANSITIONS
 from aiinfn_hub.hub.authenticator import IamAuthenticator
 from aiinfn_hub.hub.spawner import AiinfnSpawner
@@ -41,7 +43,7 @@ def traits() -> Iterator[str]:
     yield "# Settings of the hub\n\nWhat our two classes add to those of KubeSpawner and GenericOAuthenticator.\n"
     for kind in (AiinfnSpawner, IamAuthenticator):
         yield f"\n## {kind.__name__}\n"
-        own = {name: trait for name, trait in kind.class_own_traits(config=True).items()}
+        own = kind.class_own_traits(config=True)
         rows = [(f"`{name}`", trait.help, f"`{trait.default_value!r}`") for name, trait in sorted(own.items())]
         yield from table(("setting", "meaning", "default"), rows)
 
@@ -67,7 +69,8 @@ def routes() -> Iterator[str]:
 
 
 def platform_file() -> Iterator[str]:
-    yield "# The platform file\n\n`aiinfn platform check FILE` finds every mistake; `aiinfn platform schema` is for editors.\n"
+    yield "# The platform file\n\n`aiinfn platform check FILE` finds every mistake;"
+    yield "`aiinfn platform schema` is for editors.\n"
     schema: dict[str, Any] = Platform.model_json_schema()
     for name, part in ({"Platform": schema} | schema["$defs"]).items():
         if "properties" not in part:
@@ -95,7 +98,7 @@ def _kind(value: dict[str, Any]) -> str:
 
 def command() -> Iterator[str]:
     yield "# The aiinfn command\n"
-    yield from _help(cli.parser(), "##")
+    yield from _help(parser(), "##")
 
 
 def _help(parser: argparse.ArgumentParser, level: str) -> Iterator[str]:
@@ -104,6 +107,10 @@ def _help(parser: argparse.ArgumentParser, level: str) -> Iterator[str]:
         if isinstance(action, argparse._SubParsersAction):
             for child in action.choices.values():
                 yield from _help(child, level)
+
+
+def parser() -> argparse.ArgumentParser:
+    return build_parser(entry_points(group=GROUP))
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aiinfn_hub.capacity.inventory import Stock, inventory
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
-from aiinfn_hub.identity.person import Person
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.slim import Node, Pod
 
@@ -49,20 +48,26 @@ class Reporter:
             return min(failing, default=self.clock())
         return min(failing, default=None)
 
-    def offer(self, person: Person, used: Mapping[str, float]) -> Offer:
-        """What this person may ask for and can have now; `used` is weighted GPU-hours by activity in its window."""
+    def offer(self, person: str, activities: Sequence[str], used: Mapping[str, float]) -> Offer:
+        """What somebody of these activities may ask for and can have now.
+
+        Args:
+            person: the name, which is told back.
+            activities: those that the person may charge.
+            used: weighted GPU-hours by activity, in its window.
+        """
         unknown, stock = self.unknown_since, self.stock()
         flavours = [
             _flavour(stock[flavour.name], unknown)
             for flavour in self.platform.flavours
-            if not flavour.activities or set(flavour.activities) & set(person.activities)
+            if not flavour.activities or set(flavour.activities) & set(activities)
         ]
-        activities = [
+        budgets = [
             ActivityOffer(name, round(used.get(name, 0.0), 3), self.platform.activity(name).gpu_hours)
-            for name in person.activities
+            for name in activities
         ]
         at = min(self.nodes.synced_at, self.pods.synced_at) or self.clock()
-        return Offer(person.name, at, flavours, activities)
+        return Offer(person, at, flavours, budgets)
 
 
 def _flavour(stock: Stock, unknown: float | None) -> FlavourOffer:

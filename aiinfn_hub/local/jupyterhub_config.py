@@ -1,6 +1,6 @@
 """What `jupyterhub -f` reads in the embedded platform: the same classes as in production, with the demo's addresses.
 
-The demo writes `settings.json` (addresses and names of files, nothing secret) into its home and names it in AIINFN_DEMO.
+The demo writes `settings.json` (addresses and names of files, nothing secret) and names it in AIINFN_DEMO.
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from traitlets.config import get_config
 
 from aiinfn_hub.hub.wiring import extra_handlers, roles, template_paths
-
-if TYPE_CHECKING:
-    from traitlets.config import get_config
 
 settings = json.loads(Path(os.environ["AIINFN_DEMO"]).read_text())
 ports, home = settings["ports"], Path(settings["home"])

@@ -104,7 +104,7 @@ def _capacity(nodes: Sequence[NodeSpec], resource: str, selector: Mapping[str, s
 
 
 def _resource_groups(platform: Platform, nodes: Sequence[NodeSpec]) -> list[Object]:
-    """Quotas are what the nodes have: Kueue orders who comes first, the ledger's budgets limit who may have how much."""
+    """Quotas are what the nodes have: Kueue says who comes first, the ledger who may have how much."""
     plain = {
         "cpu": format_cpu(_capacity(nodes, "cpu", {})),
         "memory": format_bytes(_capacity(nodes, "memory", {})),

@@ -26,7 +26,8 @@ class OfferHandler(ApiHandler):
     async def get(self) -> None:
         """One call, answered from memory and one sum of the ledger."""
         person = self.caller.person
-        self.send(self.reporter.offer(person, await self.used(person, time.time())))
+        used = await self.used(person, time.time())
+        self.send(self.reporter.offer(person.name, person.activities, used))
 
 
 class HealthHandler(RequestHandler):

@@ -9,10 +9,9 @@ from support.fakecache import FakeCache
 from support.small_platform import small_platform
 
 from aiinfn_hub.capacity.live import Reporter
-from aiinfn_hub.identity.person import person_of
 
 PLATFORM = small_platform()
-ALICE = person_of(PLATFORM, "alice", ["/aiinfn", "/aiinfn/lhcb"])
+ALICE = ("alice", ("lhcb",))
 
 
 def reporter(nodes: Any, pods: Any) -> Reporter:
@@ -24,7 +23,7 @@ def test_the_offer_follows_the_caches() -> None:
     live = reporter(FakeCache(node()), pods)
 
     def free() -> int:
-        return {f.flavour: f.free for f in live.offer(ALICE, {}).flavours}["t4"]
+        return {f.flavour: f.free for f in live.offer(*ALICE, {}).flavours}["t4"]
 
     assert free() == 8
     session = pod()
@@ -40,17 +39,17 @@ def test_the_arithmetic_runs_only_when_something_changed() -> None:
 
 
 def test_a_flavour_of_other_activities_is_not_offered() -> None:
-    fpga = person_of(PLATFORM, "bob", ["/aiinfn/fpga"])
+    fpga = ("bob", ("fpga",))
     live = reporter(FakeCache(node()), FakeCache())
-    assert "u55c" not in {f.flavour for f in live.offer(ALICE, {}).flavours}
-    assert "u55c" in {f.flavour for f in live.offer(fpga, {}).flavours}
+    assert "u55c" not in {f.flavour for f in live.offer(*ALICE, {}).flavours}
+    assert "u55c" in {f.flavour for f in live.offer(*fpga, {}).flavours}
 
 
 def test_a_watch_that_fails_makes_every_number_unknown_since_then() -> None:
     pods = FakeCache()
     live = reporter(FakeCache(node()), pods)
     pods.failing_since = 77.0
-    offers = live.offer(ALICE, {}).flavours
+    offers = live.offer(*ALICE, {}).flavours
     assert {offer.unknown_since for offer in offers} == {77.0}
     assert {offer.reason for offer in offers} == {"the cluster does not answer"}
 
@@ -59,17 +58,17 @@ def test_before_the_first_list_nothing_is_free_and_everything_unknown() -> None:
     nodes = FakeCache()
     nodes.synced.clear()
     live = reporter(nodes, FakeCache())
-    assert {offer.unknown_since for offer in live.offer(ALICE, {}).flavours} == {100.0}
+    assert {offer.unknown_since for offer in live.offer(*ALICE, {}).flavours} == {100.0}
 
 
 def test_a_silent_node_is_the_reason_beside_the_numbers() -> None:
     live = reporter(FakeCache(node(), node("gpu-2", ready=False)), FakeCache())
-    offer = {f.flavour: f for f in live.offer(ALICE, {}).flavours}["t4"]
+    offer = {f.flavour: f for f in live.offer(*ALICE, {}).flavours}["t4"]
     assert (offer.total, offer.reason) == (8, "gpu-2 does not answer")
 
 
 def test_what_an_activity_used_stands_beside_its_quota() -> None:
     live = reporter(FakeCache(node()), FakeCache())
-    activity = live.offer(ALICE, {"lhcb": 12.3456}).activities[0]
+    activity = live.offer(*ALICE, {"lhcb": 12.3456}).activities[0]
     assert (activity.activity, activity.gpu_hours_used, activity.gpu_hours_quota) == ("lhcb", 12.346, 40)
-    assert live.offer(ALICE, {}).at == 50.0
+    assert live.offer(*ALICE, {}).at == 50.0

@@ -1,4 +1,4 @@
-"""The main job, end to end: log in, see what is free, start a session, offload a cell, find it in panel, metrics and ledger."""
+"""The main job, end to end: log in, see what is free, start a session, offload a cell, find it in the ledger."""
 
 from __future__ import annotations
 

@@ -123,7 +123,8 @@ async def test_children_of_a_supervisor_that_is_killed_end_too(tmp_path: Path) -
 import asyncio, logging, sys
 from pathlib import Path
 from aiinfn_hub.local.supervise import Program, Supervised
-made = Program("child", [sys.executable, "-c", {SLEEPER!r}], {{}}, Path({str(tmp_path / "child.log")!r}), Path({str(tmp_path)!r}))
+folder = Path({str(tmp_path)!r})
+made = Program("child", [sys.executable, "-c", {SLEEPER!r}], {{}}, folder / "child.log", folder)
 asyncio.run(Supervised(made, logging.getLogger()).run())
 """
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
