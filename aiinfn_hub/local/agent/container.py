@@ -71,7 +71,13 @@ class Container:
         """SIGTERM, then SIGKILL after the grace or when `hurry` is set; returns when nothing of it is left."""
         self._stop.set()
         process = self._process
-        if process is None or not process.alive:
+        if process is None and self._attempt >= 0:
+            process = ContainerProcess.find(self._folder / str(self._attempt))  # an earlier agent's
+        if process is None:
+            return
+        if not process.alive:
+            if not isinstance(self.view.state, Terminated):
+                self._ended(await process.wait())
             return
         self._say("Normal", "Killing", f"Stopping container {self.name}")
         self._ended(await self._end(process, grace_s, hurry))
@@ -103,6 +109,7 @@ class Container:
     async def _start(self) -> ContainerProcess | None:
         """Start the next run, trying until what it needs is there; None if it is to stop."""
         pause, longest = self.around.host.retry_s
+        await self.around.volumes.ready.wait()
         while not self._stop.is_set():
             try:
                 self._pull()

@@ -26,7 +26,6 @@ class Host:
     """What this machine gives to every container.
 
     Args:
-        root: `pods/<uid>` and `volumes/<namespace>/<claim>` are below it.
         environment: variables that containers inherit; PATH among them, nothing secret.
         programs: the folder that comes first in every PATH: where `python3` and `jupyterhub-singleuser` are ours.
         absent_images: references that cannot be pulled; all others are ignored.
@@ -35,7 +34,6 @@ class Host:
         back_off_s: first and longest pause before a container that ended is started again.
     """
 
-    root: Path
     environment: Mapping[str, str]
     programs: Path
     absent_images: frozenset[str] = frozenset()
@@ -47,7 +45,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the containers of one pod share."""
+    """What the containers of one pod share; `folder` is the pod's own, `claims` is below the agent's root."""
 
     host: Host
     pod: Object
@@ -56,11 +54,7 @@ class Surroundings:
     facts: Facts
     source: Source
     volumes: Volumes
-
-    @property
-    def claims(self) -> Path:
-        """Where PersistentVolumeClaims are, of all namespaces."""
-        return self.host.root / "volumes"
+    claims: Path
 
 
 async def prepare(container: Object, around: Surroundings) -> Launch:

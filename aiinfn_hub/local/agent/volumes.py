@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,6 +25,9 @@ class Volumes:
     Args:
         folder: the pod's own folder; what is made there ends with the pod.
         claims: the folder of the namespace's PersistentVolumeClaims, one directory each, kept.
+
+    Attributes:
+        ready: set when all are made.
     """
 
     def __init__(self, pod: Object, folder: Path, claims: Path, source: Source, facts: Facts) -> None:
@@ -32,6 +36,7 @@ class Volumes:
         self._claims = claims
         self._source = source
         self._facts = facts
+        self.ready = asyncio.Event()
         self._paths: dict[str, Path] = {}
         self._private: list[Path] = []
         self._makers: dict[str, Callable[[Object], Awaitable[Files]]] = {
@@ -86,6 +91,7 @@ class Volumes:
                     raise NotFound(f'MountVolume.SetUp failed for volume "{name}" : {error.message}') from error
                 _write(path, files)
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.ready.set()
 
     def mounts(self, container: Object) -> list[Mount]:
         """What a container sees where. A `subPath` that is not there yet becomes a directory."""
