@@ -1,1 +1,1 @@
-"""JupyterHub's own proxy, on Node: the Python one buffers whole answers, so that nothing streams through it."""
+"""JupyterHub's proxy on Node, installed when it is first needed. The Python one buffers whole responses."""
