@@ -31,7 +31,10 @@ _MAX_BODY = 256 * 1024
 
 
 class Pace:
-    """Requests that one run may make: so many a second for ever, so many at once."""
+    """Requests that one token may make: so many a second for ever, so many at once.
+
+    By token and not by run, so that nobody who merely knows a run's identifier can use up what it may ask.
+    """
 
     def __init__(
         self, per_second: float = 50.0, at_once: float = 500.0, clock: Callable[[], float] = time.monotonic
@@ -41,18 +44,18 @@ class Pace:
         self.clock = clock
         self._left: dict[str, tuple[float, float]] = {}
 
-    def take(self, run_id: str) -> None:
+    def take(self, token: str) -> None:
         """Count a request.
 
         Raises:
             QuotaExceeded: too many; the runner tries again later.
         """
-        now = self.clock()
-        left, since = self._left.get(run_id, (self.at_once, now))
+        now, key = self.clock(), capability.digest(token)
+        left, since = self._left.get(key, (self.at_once, now))
         left = min(self.at_once, left + (now - since) * self.per_second) - 1
         if left < 0:
             raise QuotaExceeded("Too many requests of this run.", hint="Wait a second.")
-        self._left[run_id] = (left, now)
+        self._left[key] = (left, now)
         if len(self._left) > 10_000:
             self._left = {key: entry for key, entry in self._left.items() if now - entry[1] < 60}
 
@@ -98,7 +101,7 @@ class RunHandler(ApiHandler):
             TooLarge: the body is.
         """
         self.token = bearer(self)
-        self.gate.pace.take(self.path_args[0])
+        self.gate.pace.take(self.token)
         if len(self.request.body or b"") > self.most():
             raise TooLarge(f"At most {self.most() // 1024} KiB at once.")
 
@@ -194,7 +197,7 @@ class RunOutputHandler(ReceivingHandler):
     async def introduce(self) -> None:
         """The token is checked by `admit`, and again with the bytes in hand."""
         self.token = bearer(self)
-        self.gate.pace.take(self.path_args[0])
+        self.gate.pace.take(self.token)
 
     async def admit(self, *path: str) -> tuple[str, str]:
         """A declared name, a codec that we know, an announced hash, a token that still counts."""

@@ -307,7 +307,7 @@ SIGHTS = st.builds(
 @given(st.sampled_from(JobState), st.booleans(), st.lists(SIGHTS, min_size=1, max_size=4))
 def test_every_step_is_legal_and_the_same_evidence_ends_in_rest(
     state: JobState,
-    cancel: bool,  # noqa: FBT001  hypothesis passes by position
+    cancel: bool,
     sights: list[Sight],
 ) -> None:
     current = run(state, cancel_requested=cancel)

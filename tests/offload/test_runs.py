@@ -205,7 +205,7 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: self.tokens)
     @rule(data=st.data(), count=st.integers(1, 4), repeat=st.booleans())
-    def an_attempt_sends_frames(self, data: st.DataObject, count: int, repeat: bool) -> None:  # noqa: FBT001  drawn
+    def an_attempt_sends_frames(self, data: st.DataObject, count: int, repeat: bool) -> None:
         which = data.draw(st.integers(0, len(self.tokens) - 1))
         newest, open_ = which == len(self.tokens) - 1, self.current().state not in FINAL - {S.LOST}
         try:
