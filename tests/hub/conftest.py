@@ -1,4 +1,4 @@
-"""A way to Kubernetes for spawners: KubeSpawner reads its configuration once per process."""
+"""A way to Kubernetes for spawners, which read its configuration once per process; and a whole hub for their pages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from kubernetes_asyncio.config import kube_config
 from kubespawner.clients import load_config
+from support.plainsite import Site, plain_site
 
 NOWHERE = """
 apiVersion: v1
@@ -29,3 +30,10 @@ def fresh_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     load_config.cache_clear()
     yield path
     load_config.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One real JupyterHub for all tests of our pages."""
+    with plain_site(tmp_path_factory.mktemp("hub")) as running:
+        yield running

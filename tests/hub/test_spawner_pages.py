@@ -4,71 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from bs4 import BeautifulSoup
-from support.hubfakes import write_platform
-from support.kubeapi import running_api
-from support.offerservice import KEY, OfferService, offer_service
-from support.plainhub import PlainHub, plain_hub, xsrf
+from support.offerservice import KEY, OfferService
+from support.plainhub import xsrf
+from support.plainsite import Site, eventually
 
-from aiinfn_hub.errors import NotFound
-from aiinfn_hub.kube.client import NAMESPACES, PODS, SECRETS, Kind, KubeClient
+from aiinfn_hub.kube.client import PODS, SECRETS
 
 pytestmark = pytest.mark.asyncio
 
-GROUPS: dict[str, Any] = {
-    "/aiinfn": {"users": ["mrossi", "nobody", "leaver", "both"]},
-    "/aiinfn/lhcb": {"users": ["mrossi", "leaver", "both"]},
-    "/aiinfn/cms": {"users": ["both"]},
-}
 EVIL = "<script>alert(1)</script>"
-
-
-@dataclass
-class Site:
-    """The hub, and what is behind it: the service, and an API server on which no kubelet answers."""
-
-    hub: PlainHub
-    service: OfferService
-    kubeconfig: Path
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One hub for all tests of this file; the service runs in a thread of its own, beside the tests' loops."""
-    folder = tmp_path_factory.mktemp("hub")
-    ready, over = threading.Event(), threading.Event()
-    box: list[OfferService] = []
-
-    async def serve() -> None:
-        async with offer_service() as service, running_api(folder) as api:
-            client = await KubeClient.connect(api.kubeconfig)
-            await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "aiinfn"}})
-            await client.close()
-            box.append(service)
-            ready.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert ready.wait(20)
-        platform_file, kubeconfig = write_platform(folder / "platform.yaml"), folder / "kubeconfig"
-        with plain_hub(
-            folder, platform_file=platform_file, service_url=box[0].url, key=KEY, groups=GROUPS, kubeconfig=kubeconfig
-        ) as hub:
-            yield Site(hub, box[0], kubeconfig)
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -79,11 +30,6 @@ def service(site: Site) -> OfferService:
 
 def soup(page: httpx.Response) -> BeautifulSoup:
     return BeautifulSoup(page.text, "html.parser")
-
-
-def active(site: Site, name: str) -> bool:
-    with site.hub.api as api:
-        return bool(api.get(f"/users/{name}").json()["servers"])
 
 
 async def post(browser: httpx.AsyncClient, path: str, fields: dict[str, Any]) -> httpx.Response:
@@ -153,7 +99,7 @@ async def test_a_mistake_comes_back_at_its_field(
     assert says in mistake.get_text()
     assert EVIL not in page.text
     assert len(found.select(".spawn-error-msg")) == 1, "JupyterHub's own message repeats ours"
-    assert not active(site, "mrossi")
+    assert not site.active("mrossi")
 
 
 async def test_a_mistake_in_a_named_server_comes_back_too(site: Site) -> None:
@@ -183,13 +129,13 @@ async def test_a_link_fills_the_form_in_and_starts_nothing(site: Site) -> None:
     assert found.select_one("select[name=environment-image] option[selected]")["value"] == "root"  # type: ignore[index]
     assert "Nothing is started before you press Start" in found.get_text()
     assert found.select(".spawn-error-msg") == []
-    assert not active(site, "mrossi")
+    assert not site.active("mrossi")
 
 
 async def test_a_link_without_an_accelerator_starts_nothing_either(site: Site) -> None:
     async with site.hub.person("mrossi") as browser:
         assert (await browser.get("/hub/spawn?opt-flavour=cpu")).status_code == 200
-    assert not active(site, "mrossi")
+    assert not site.active("mrossi")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +153,7 @@ async def test_a_link_goes_through_the_same_validation(site: Site, query: str, s
     assert page.status_code == status
     assert says in soup(page).get_text()
     assert EVIL not in page.text
-    assert not active(site, "mrossi")
+    assert not site.active("mrossi")
 
 
 # REST
@@ -231,7 +177,7 @@ async def test_rest_answers_with_a_sentence(
         answer = api.post(f"/users/mrossi/{server}", json={"user_options": options})
     assert answer.status_code == status, answer.text
     assert says in answer.json()["message"]
-    assert not active(site, "mrossi")
+    assert not site.active("mrossi")
 
 
 # The stream
@@ -317,15 +263,6 @@ async def test_somebody_who_is_removed_is_told_nothing_more(site: Site) -> None:
 # The way to a session
 
 
-@asynccontextmanager
-async def kubernetes(site: Site) -> AsyncIterator[KubeClient]:
-    client = await KubeClient.connect(site.kubeconfig)
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
 async def progress(browser: httpx.AsyncClient, pending: httpx.Response, cause: str) -> dict[str, Any]:
     """The first message of the pending page's stream that says this."""
     found = soup(pending).select_one("#aiinfn-pending")
@@ -341,12 +278,12 @@ async def progress(browser: httpx.AsyncClient, pending: httpx.Response, cause: s
 
 
 async def test_a_start_can_be_followed_and_cancelled(site: Site) -> None:
-    async with site.hub.person("both") as browser, kubernetes(site) as client:
+    async with site.hub.person("both") as browser, site.kubernetes() as client:
         pending = await post(browser, "/hub/spawn", {"activity": "cms", "flavour": "t4"})
         assert pending.url.path == "/hub/spawn-pending/both"
         steps = soup(pending).select("#aiinfn-steps li")
         assert [step.get_text() for step in steps] == ["Quota", "Queue", "Node", "Start"]
-        await eventually_there(client, PODS, "jupyter-both")
+        await eventually(client, PODS, "jupyter-both", there=True)
         message = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
         condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
         await client.patch(
@@ -358,14 +295,14 @@ async def test_a_start_can_be_followed_and_cancelled(site: Site) -> None:
         headers = {"X-XSRFToken": xsrf(pending.text), "Sec-Fetch-Mode": "cors"}
         answer = await browser.delete("/hub/api/users/both/server", headers=headers)
         assert answer.status_code in (202, 204), answer.text
-        await eventually_gone(client, PODS, "jupyter-both")
-        await eventually_gone(client, SECRETS, "jupyter-both-token")
+        await eventually(client, PODS, "jupyter-both", there=False)
+        await eventually(client, SECRETS, "jupyter-both-token", there=False)
 
 
 async def test_a_start_that_fails_says_why_on_its_page(site: Site) -> None:
-    async with site.hub.person("mrossi") as browser, kubernetes(site) as client:
+    async with site.hub.person("mrossi") as browser, site.kubernetes() as client:
         pending = await post(browser, "/hub/spawn", {"flavour": "cpu"})
-        await eventually_there(client, PODS, "jupyter-mrossi")
+        await eventually(client, PODS, "jupyter-mrossi", there=True)
         waiting = {"reason": "ErrImagePull", "message": "ghcr.io/infn/pytorch:2.9: not found"}
         status = {"name": "notebook", "ready": False, "image": "x", "imageID": "", "restartCount": 0}
         statuses = [{**status, "state": {"waiting": waiting}}]
@@ -378,26 +315,6 @@ async def test_a_start_that_fails_says_why_on_its_page(site: Site) -> None:
     assert page.status_code == 409
     assert "The registry has no such image. Check its name and tag." in soup(page).get_text()
     assert "Refusal" not in page.text
-
-
-async def eventually_there(client: KubeClient, kind: Kind, name: str) -> None:
-    async with asyncio.timeout(15):
-        while not await exists(client, kind, name):
-            await asyncio.sleep(0.05)
-
-
-async def eventually_gone(client: KubeClient, kind: Kind, name: str) -> None:
-    async with asyncio.timeout(15):
-        while await exists(client, kind, name):
-            await asyncio.sleep(0.05)
-
-
-async def exists(client: KubeClient, kind: Kind, name: str) -> bool:
-    try:
-        await client.get(kind, name, "aiinfn")
-    except NotFound:
-        return False
-    return True
 
 
 # Nothing of all this may leave a trace

@@ -46,7 +46,8 @@ require(["jhapi"], (JHAPI) => {
       source.close();
       const now = steps.find((step) => step.hasAttribute("aria-current"));
       showStep(now ? now.dataset.step : "quota", true);
-      sentence.textContent = event.message;
+      document.querySelector("h1").textContent = "Your session did not start";
+      sentence.textContent = event.message.replace(/^Spawn failed: /, "");
       next.textContent = "";
       cancel.hidden = true;
       document.getElementById("aiinfn-again").hidden = false;
