@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
+from jupyterhub.utils import url_path_join
+from markupsafe import Markup, escape
 from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
 from tornado.web import HTTPError
 
-from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.errors import AiinfnError, Forbidden
 
 
 class Refused(HTTPError):
-    """One of our errors as JupyterHub's error page shows it: `jupyterhub_message` is the text, escaped there."""
+    """One of our errors as JupyterHub's error page shows it.
 
-    def __init__(self, error: AiinfnError) -> None:
+    Args:
+        again: where somebody else can log in: the IAM remembers who did, and would come back with the same person.
+    """
+
+    def __init__(self, error: AiinfnError, again: str) -> None:
         super().__init__(error.status, reason=HTTPStatus(error.status).phrase)
-        self.jupyterhub_message = str(error)
-
-
-@contextmanager
-def _shown() -> Iterator[None]:
-    """Our errors as JupyterHub's error page."""
-    try:
-        yield
-    except AiinfnError as error:
-        raise Refused(error) from error
+        text = Markup("{} <br><a href='{}'>Log in as somebody else</a>")
+        self.jupyterhub_html_message = text.format(error, again) if isinstance(error, Forbidden) else escape(error)
 
 
 class IamLoginHandler(OAuthLoginHandler):
@@ -36,10 +33,12 @@ class IamLoginHandler(OAuthLoginHandler):
 
     async def get(self) -> None:
         """Ask the IAM for its addresses first: the hub starts without it, a login cannot."""
-        with _shown():
+        try:
             endpoints = await self.authenticator.provider.endpoints()
-            self.authenticator.authorize_url = endpoints.authorization_endpoint
-            super().get()
+        except AiinfnError as error:
+            raise Refused(error, "") from error
+        self.authenticator.authorize_url = endpoints.authorization_endpoint
+        super().get()
 
     def authorize_redirect(self, *args: Any, extra_params: Mapping[str, Any], **kwargs: Any) -> None:
         """OAuthenticator's last step, where the parameters of this one login are known.
@@ -48,6 +47,8 @@ class IamLoginHandler(OAuthLoginHandler):
         (OpenID Connect Core, 15.5.2): no second cookie is needed.
         """
         extra = {**extra_params, "nonce": extra_params["code_challenge"]}
+        if self.get_query_argument("prompt", "") == "login":
+            extra["prompt"] = "login"
         super().authorize_redirect(*args, extra_params=extra, **kwargs)
 
 
@@ -56,8 +57,10 @@ class IamCallbackHandler(OAuthCallbackHandler):
 
     async def get(self) -> None:
         """Log in."""
-        with _shown():
+        try:
             await super().get()
+        except AiinfnError as error:
+            raise Refused(error, url_path_join(self.hub.base_url, "oauth_login?prompt=login")) from error
 
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None

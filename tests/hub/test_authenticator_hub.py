@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -96,9 +98,20 @@ async def test_an_outsider_reads_which_group_is_needed_and_whom_to_ask(site: Sit
     for words in ("/aiinfn", "/other", "ops@aiinfn.invalid"):
         assert words in page.text
     assert "Traceback" not in page.text
+    assert "Ask for membership at ops@aiinfn.invalid" in page.text
     with sqlite3.connect(site.hub.folder / "aiinfn-bindings.sqlite") as table:
         names = {row[0] for row in table.execute("SELECT name FROM binding")}
     assert "outsider" not in names, "whom we refuse takes no name"
+
+
+async def test_after_a_refusal_somebody_else_can_log_in(site: Site) -> None:
+    """The IAM remembers the person who was refused, and would send the same one for ever."""
+    browser, refused = await site.login("outsider")
+    assert (await browser.http.get(f"{site.hub.url}/oauth_login")).status_code == 403, "the same person again"
+    link = re.search(r"href='([^']+)'>Log in as somebody else", refused.text)
+    assert link, refused.text
+    page = await browser.http.get(urljoin(site.hub.url, link[1]) + "&next=/hub/token")
+    assert (await browser.submit(page, "scientist", "scientist")).status_code == 200
 
 
 async def test_the_hub_starts_without_the_iam_and_says_so_at_a_login(site: Site) -> None:
