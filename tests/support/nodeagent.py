@@ -175,9 +175,7 @@ async def running_cluster(folder: Path, **options: Any) -> AsyncIterator[Cluster
     async with running_api(folder) as api:
         client = await KubeClient.connect(api.kubeconfig)
         try:
-            await client.create(
-                NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-            )
+            await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
             async with agent_on(client, folder, host=host, **options) as agent:
                 yield Cluster(api, client, agent, folder)
         finally:
