@@ -70,9 +70,9 @@ class ServiceClient:
         """A job by identifier, or the latest of a name."""
         return _decoded(self._call("GET", f"/api/jobs/{reference}"), JobView)
 
-    def frames(self, job: str, after: int, wait_s: float = 0) -> FramePage:
-        """Frames after a sequence number; waits up to `wait_s` seconds for a frame or a change of state."""
-        params = {"after": str(after), "wait": f"{wait_s:g}"}
+    def frames(self, job: str, after: int, wait_s: float = 0, state: str = "") -> FramePage:
+        """Frames after a sequence number; waits up to `wait_s` seconds for a frame or another state than this one."""
+        params = {"after": str(after), "wait": f"{wait_s:g}", **({"state": state} if state else {})}
         return _decoded(self._call("GET", f"/api/jobs/{job}/frames", params=params, read_s=wait_s + 15), FramePage)
 
     def cancel(self, job: str) -> JobView:

@@ -86,13 +86,15 @@ def _get(offload: Offload, args: argparse.Namespace) -> int:
     job = offload.job(args.job)
     values, missing = job.values(), job.missing
     if args.json:
-        _print_json({"values": values, "missing": missing})
-        return 0
+        _print_json({"values": values, "missing": missing, "verdict": job.view.verdict})
+        return int(bool(job.view.verdict))
     for name, value in values.items():
         print(clean_text(f"{name} = {value!r}", colours=False))
     for name, reason in missing.items():
         print(clean_text(f"{name} did not come back: {reason}", colours=False), file=sys.stderr)
-    return 1 if missing else 0
+    if job.view.verdict:
+        print(clean_text(job.view.verdict, colours=False), file=sys.stderr)
+    return int(bool(missing or job.view.verdict))
 
 
 def _cancel(offload: Offload, args: argparse.Namespace) -> int:

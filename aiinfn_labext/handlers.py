@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -35,20 +36,22 @@ RESOURCE = "aiinfn"
 #: Seconds between two looks at the jobs for an open page, and the longest long poll.
 EVERY_S = 2.0
 MAX_WAIT_S = 20.0
+THREADS = 16
 
 
 class _Handler(APIHandler):
-    """Base: JSON out, our errors with their status. The client blocks, so calls run in threads."""
+    """Base: JSON out, our errors with their status."""
 
     auth_resource = RESOURCE
 
-    def initialize(self, offload: Offload) -> None:
+    def initialize(self, offload: Offload, threads: ThreadPoolExecutor) -> None:
         self.offload = offload
+        self.threads = threads
 
     async def answer(self, call: Callable[[], Any]) -> None:
         """Send what the call returns, or the error that it raises."""
         try:
-            value, status = await asyncio.to_thread(call), 200
+            value, status = await asyncio.wrap_future(self.threads.submit(call)), 200
         except AiinfnError as error:
             value, status = error.to_json(), error.status
         self.set_status(status)
@@ -122,9 +125,10 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     auth_resource = RESOURCE
     _task: asyncio.Task[None] | None = None
 
-    def initialize(self, offload: Offload) -> None:
+    def initialize(self, offload: Offload, threads: ThreadPoolExecutor) -> None:
         """Keep what the routes give."""
         self.offload = offload
+        self.threads = threads
 
     @ws_authenticated
     async def get(self, *args: Any, **kwargs: Any) -> None:
@@ -150,7 +154,9 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         with contextlib.suppress(WebSocketClosedError):
             while True:
                 try:
-                    views = {view.id: view for view in await asyncio.to_thread(_views, self.offload)}
+                    views = {
+                        view.id: view for view in await asyncio.wrap_future(self.threads.submit(_views, self.offload))
+                    }
                 except AiinfnError as error:
                     known = None
                     await self.write_message(msgspec.json.encode(error.to_json()))
@@ -174,9 +180,9 @@ def add_handlers(application: web.Application, offload: Offload) -> None:
         ("/events", EventsHandler),
     ]
     base = application.settings["base_url"]
-    application.add_handlers(
-        ".*$", [(url_path_join(base, "aiinfn", path), handler, {"offload": offload}) for path, handler in routes]
-    )
+    # The client blocks; a long poll must not take the threads that the rest of the server shares.
+    given = {"offload": offload, "threads": ThreadPoolExecutor(THREADS, thread_name_prefix="aiinfn")}
+    application.add_handlers(".*$", [(url_path_join(base, "aiinfn", path), handler, given) for path, handler in routes])
 
 
 def _views(offload: Offload, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:

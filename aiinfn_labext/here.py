@@ -93,7 +93,7 @@ class HereJobs:
     def jobs(self, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:
         """These jobs, newest first."""
         views = [self._view(path.parent) for path in self._root.glob(PREFIX + "*/request.json")]
-        chosen = [view for view in views if name in ("", view.name) and state in ("", view.state)]
+        chosen = [view for view in views if name in ("", view.name) and (not state or view.state in state.split(","))]
         return sorted(chosen, key=lambda view: view.submitted_at, reverse=True)[:limit]
 
     def job(self, reference: str) -> JobView:
@@ -105,16 +105,16 @@ class HereJobs:
             raise NotFound(f"No job {reference} ran here.", hint="%offload lists your jobs.")
         return found[0]
 
-    def frames(self, job: str, after: int, wait_s: float = 0) -> FramePage:
-        """Frames after a sequence number; waits up to `wait_s` seconds for a frame or a change of state."""
+    def frames(self, job: str, after: int, wait_s: float = 0, state: str = "") -> FramePage:
+        """Frames after a sequence number; waits up to `wait_s` seconds for a frame or another state than this one."""
         home = self._home(job)
-        first = self._view(home)
+        known = state or self._view(home).state
         deadline = time.monotonic() + wait_s
         while True:
             # The state first: all frames of a job that has ended are there.
             view = self._view(home)
             frames = _frames(home, after)
-            if frames or view.state in FINAL or view.state != first.state or time.monotonic() >= deadline:
+            if frames or view.state in FINAL or view.state != known or time.monotonic() >= deadline:
                 return FramePage(job=msgspec.structs.replace(view, frames=after + len(frames)), frames=frames)
             self._sleep(_POLL_S)
 
@@ -147,7 +147,7 @@ class HereJobs:
         about = _read_json(home / "outputs" / f"{name}.json")
         if about is None:
             missing = (_read_json(home / "result.json") or {}).get("missing", {})
-            raise NotFound(f"{name} did not come back: {missing.get(name, 'the job did not deliver it')}.")
+            raise NotFound(f"{job} has no value {name!r}.", hint=missing.get(name, "It did not deliver it."))
         return str(about["codec"]), (home / "outputs" / name).read_bytes()
 
     def targets(self) -> list[Target]:

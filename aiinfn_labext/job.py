@@ -23,7 +23,7 @@ class Backend(Protocol):
     def submit(self, request: JobRequest, blobs: Mapping[str, bytes]) -> JobView: ...  # noqa: D102
     def jobs(self, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]: ...  # noqa: D102
     def job(self, reference: str) -> JobView: ...  # noqa: D102
-    def frames(self, job: str, after: int, wait_s: float = 0) -> FramePage: ...  # noqa: D102
+    def frames(self, job: str, after: int, wait_s: float = 0, state: str = "") -> FramePage: ...  # noqa: D102
     def cancel(self, job: str) -> JobView: ...  # noqa: D102
     def why(self, job: str) -> Why: ...  # noqa: D102
     def output(self, job: str, name: str) -> tuple[str, bytes]: ...  # noqa: D102
@@ -157,8 +157,8 @@ class Job:
         return self._backend.output(self.id, name)
 
     def page(self, after: int = 0, wait_s: float = 0) -> FramePage:
-        """Frames after a sequence number; waits up to `wait_s` seconds for a frame or a change of state."""
-        return self._backend.frames(self.id, after, wait_s)
+        """Frames after a sequence number; waits up to `wait_s` seconds for a frame or another state than is known."""
+        return self._backend.frames(self.id, after, wait_s, self.view.state)
 
     def frames(self) -> list[dict[str, Any]]:
         """What has come so far."""
@@ -187,7 +187,7 @@ class Job:
         try:
             self.fetch(name)
         except NotFound as error:
-            return error.message.rstrip(".")
+            return (error.hint or error.message).rstrip(".")
         return "it came after the end"
 
     def _patient_page(self, after: int, wait_s: float) -> FramePage:

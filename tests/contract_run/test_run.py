@@ -133,6 +133,14 @@ def test_a_service_that_stays_away_is_73_and_the_log_has_it(service: FakeService
     assert "the results could not be delivered" in run.log
 
 
+def test_a_full_quota_does_not_fail_the_job_or_hold_it_up(service: FakeService, ended: Any) -> None:
+    service.full = True
+    service.spec_extra["patience_s"] = 60
+    run = ended("total = 1", "total")
+    assert run.code == 0
+    assert run.run.result["missing"] == {"total": "the service answered 429: You keep 500 MiB here, of 500 MiB."}
+
+
 def test_a_service_that_is_not_there_at_the_start_is_72(service: FakeService, start: Any) -> None:
     service.spec_extra["patience_s"] = 0.5
     service.down = 10**6
@@ -161,7 +169,7 @@ def test_no_secret_is_in_the_environment_the_log_or_the_frames(service: FakeServ
 
 
 def test_cancel_interrupts_the_code_and_lets_it_clean_up(start: Any) -> None:
-    run = start("import time\nprint('up')\ntry:\n    time.sleep(60)\nfinally:\n    print('cleaned')")
+    run = start("import time\ntry:\n    print('up')\n    time.sleep(60)\nfinally:\n    print('cleaned')")
     until(lambda: run.text() == "up\n")
     run.run.cancel = True
     run.end()
@@ -173,7 +181,7 @@ def test_cancel_interrupts_the_code_and_lets_it_clean_up(start: Any) -> None:
 
 
 def test_sigterm_flushes_and_is_143(start: Any) -> None:
-    run = start("import time\nprint('up')\ntry:\n    time.sleep(60)\nfinally:\n    print('saved')")
+    run = start("import time\ntry:\n    print('up')\n    time.sleep(60)\nfinally:\n    print('saved')")
     until(lambda: run.text() == "up\n")
     run.run.process.send_signal(signal.SIGTERM)
     run.end()
@@ -241,6 +249,12 @@ def test_the_traceback_of_a_coroutine_starts_in_the_cell(ended: Any) -> None:
     run = ended("async def f():\n    1 / 0\nawait f()")
     assert run.code == 70
     assert run.frames[-1]["traceback"][1] == '  File "<offload fit>", line 3, in <module>'
+
+
+def test_somebody_without_a_home_gets_one(service: FakeService, ended: Any) -> None:
+    service.home = "/nonexistent"
+    run = ended("from pathlib import Path\nprint(Path.home())")
+    assert run.text() == f"{run.run.folder}/scratch\n"
 
 
 def test_a_signal_of_the_person_s_own_code_is_theirs(ended: Any) -> None:

@@ -108,7 +108,7 @@ def test_programs_get_json(
 
     assert shown("list")["jobs"][0]["name"] == "fit"
     assert shown("log", "fit")["text"] == "a\n"
-    assert shown("get", "fit") == {"values": {"x": 1, "a": "array([0, 1])"}, "missing": {}}
+    assert shown("get", "fit") == {"values": {"x": 1, "a": "array([0, 1])"}, "missing": {}, "verdict": ""}
     assert shown("why", "fit")["next_step"] == "Ask for less."
 
 

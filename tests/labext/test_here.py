@@ -101,8 +101,9 @@ def test_a_process_that_does_not_start_is_lost(tmp_path: Path) -> None:
 def test_a_missing_output_says_why(jobs: HereJobs) -> None:
     view = ended(jobs, jobs.submit(JobRequest("fit", "bad = {1}", outputs=["bad"]), {}))
     assert view.outputs["bad"].codec == ""
-    with pytest.raises(NotFound, match="bad did not come back: it is set"):
+    with pytest.raises(NotFound) as caught:
         jobs.output(view.id, "bad")
+    assert caught.value.hint == "it is set; send sorted(...) of it"
 
 
 def test_frames_come_as_soon_as_they_are_there(jobs: HereJobs) -> None:

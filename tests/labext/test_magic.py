@@ -89,7 +89,7 @@ def test_what_does_not_come_back_is_said_and_the_rest_is_bound(notebook: Any) ->
     assert "Not bound: b: it is set; send sorted(...) of it." in notebook.err
     assert "Not bound: c: the code did not assign it." in notebook.err
     notebook.run("%offload get fit")
-    assert "Not bound: b: it is set" in notebook.err
+    assert "b does not come back: it is set; send sorted(...) of it; c does not come back" in notebook.err
 
 
 def test_a_name_that_stays_behind_is_noticed_before_it_is_missing(notebook: Any, service: FakeService) -> None:

@@ -1,7 +1,7 @@
 """A small service on loopback: the REST of notebooks and the listener of runners, with a real process for each job.
 
 A job's folder is laid out as a kubelet lays out a ConfigMap (files are links through `..data`), its process gets what a
-pod gets and nothing else. Faults are switched on by attributes: `down`, `refuse_frames`, `wrap_capability`.
+pod gets and nothing else. Faults are switched on by attributes: `down`, `refuse_frames`, `full`, `wrap_capability`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from aiinfn_hub.errors import (
     InvalidInput,
     NotAuthenticated,
     NotFound,
+    QuotaExceeded,
     TooLarge,
     Unavailable,
 )
@@ -75,7 +76,7 @@ class FakeRun:
     def view(self) -> JobView:
         """As its owner sees it."""
         result = self.result or {}
-        found = {name: ValueRef("", "", 0, reason) for name, reason in result.get("missing", {}).items()}
+        found = {}
         for name, (codec, data, summary) in self.outputs.items():
             found[name] = ValueRef(codec, hashlib.sha256(data).hexdigest(), len(data), summary)
         return JobView(
@@ -88,11 +89,15 @@ class FakeRun:
             flavour="cpu",
             resources=self.request.resources,
             submitted_at=self.submitted_at,
-            verdict=result.get("verdict", ""),
+            verdict=result.get("verdict", "") or _absent(result.get("missing", {})),
             exit_code=result.get("exit_code", self.process.poll() if self.process else None),
             outputs=found,
             frames=len(self.frames),
         )
+
+
+def _absent(missing: dict[str, str]) -> str:
+    return "; ".join(f"{name} does not come back: {why}" for name, why in missing.items())
 
 
 class FakeService:
@@ -109,7 +114,9 @@ class FakeService:
         self.down = 0
         self.hold = False
         self.refuse_frames = False
+        self.full = False
         self.wrap_capability = False
+        self.home = str(root)
         self.spec_extra: dict[str, Any] = {}
         self._servers = [_serve(self, USER_ROUTES), _serve(self, RUN_ROUTES)]
 
@@ -179,7 +186,7 @@ class FakeService:
                 stderr=subprocess.STDOUT,
                 env={
                     "PATH": os.environ["PATH"],
-                    "HOME": str(run.folder),
+                    "HOME": self.home,
                     "POD_UID": f"uid-{run.id}",
                     "AIINFN_CREDENTIALS": str(run.folder / "cred"),
                     "AIINFN_SCRATCH": str(run.folder / "scratch"),
@@ -292,10 +299,10 @@ def _list(service: FakeService, request: _Request) -> Any:
 def _frames(service: FakeService, request: _Request, reference: str) -> FramePage:
     run = _find(service, request, reference)
     after, deadline = int(request.query["after"]), time.monotonic() + float(request.query["wait"])
-    first = run.state()
+    known = request.query.get("state") or run.state()
     while True:
         view = run.view()
-        if view.final or len(run.frames) > after or view.state != first or time.monotonic() >= deadline:
+        if view.final or len(run.frames) > after or view.state != known or time.monotonic() >= deadline:
             return FramePage(job=view, frames=[{**frame, "seq": n + 1} for n, frame in enumerate(run.frames)][after:])
         time.sleep(0.02)
 
@@ -310,7 +317,7 @@ def _output(service: FakeService, request: _Request, reference: str, name: str) 
     run = _find(service, request, reference)
     if name not in run.outputs:
         reason = ((run.result or {}).get("missing") or {}).get(name, "the job did not deliver it")
-        raise NotFound(f"{name} did not come back: {reason}.")
+        raise NotFound(f"{run.request.name} has no value {name!r}.", hint=reason)
     codec, data, _ = run.outputs[name]
     return 200, (data, {"X-Aiinfn-Codec": codec})
 
@@ -362,6 +369,8 @@ def _heartbeat(service: FakeService, request: _Request, job: str) -> Any:
 
 def _put_output(service: FakeService, request: _Request, job: str, name: str) -> Any:
     run = _attempt(service, request, job)
+    if service.full:
+        raise QuotaExceeded("You keep 500 MiB here, of 500 MiB.")
     if hashlib.sha256(request.body).hexdigest() != request.headers["X-Aiinfn-Sha256"]:
         raise InvalidInput("Wrong hash.")
     run.outputs[name] = (request.headers["X-Aiinfn-Codec"], request.body, request.headers["X-Aiinfn-Summary"])

@@ -160,13 +160,15 @@ class HttpChannel:
                 content: bytes = answer.read(MAX_ANSWER)
                 return content
         except urllib.error.HTTPError as error:
-            raise _refusal(error.code, error.read(2000).decode("utf-8", "replace")) from error
+            # 429 of a PUT is a full quota, which time does not help; of anything else, too many requests.
+            again = error.code in (408, 425, 429) and not (error.code == 429 and method == "PUT")
+            raise _refusal(error.code, error.read(2000).decode("utf-8", "replace"), again=again) from error
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable("the service does not answer: %s" % error) from error
 
 
-def _refusal(status: int, text: str) -> Exception:
-    if status in (408, 425, 429) or status >= 500:
+def _refusal(status: int, text: str, *, again: bool) -> Exception:
+    if again or status >= 500:
         return Unreachable("the service answered %d" % status)
     try:
         text = json.loads(text)["error"]["message"]

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+import time
 from typing import Any, Dict, Optional, Tuple
 
 from .capture import Capture
@@ -155,15 +156,16 @@ class Run:
     def _outputs(self, names: Dict[str, Any]) -> Dict[str, str]:
         """Deliver what was asked for; by name, why something is missing: it never fails a job that has finished."""
         missing = {}
+        deadline = time.monotonic() + self._patience_s
         for name in self._spec["outputs"]:
             try:
-                self._channel.deliver(name, *_encoded(names, name), self._patience_s)
-            except (NoCodec, MemoryError) as error:
-                missing[name] = str(error) or "there was not enough memory to send it"
+                self._channel.deliver(name, *_encoded(names, name), deadline - time.monotonic())
             except Gone:
                 raise
-            except Refused as error:
+            except (NoCodec, Refused, Unreachable) as error:
                 missing[name] = str(error)
+            except MemoryError:
+                missing[name] = "there was not enough memory to send it"
         for name, reason in missing.items():
             sys.stderr.write("aiinfn: %s does not come back: %s\n" % (name, reason))
         return missing
@@ -195,6 +197,8 @@ def _enter_scratch(spec: Dict[str, Any]) -> None:
     scratch = os.environ.get("AIINFN_SCRATCH") or spec.get("scratch")
     if scratch and os.access(scratch, os.W_OK):
         os.environ["TMPDIR"] = scratch
+        if not os.access(os.path.expanduser("~"), os.W_OK):
+            os.environ["HOME"] = scratch  # the uid may have no home there, and libraries keep caches in it
         os.chdir(scratch)
 
 

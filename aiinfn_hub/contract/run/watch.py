@@ -6,10 +6,13 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from typing import Any, Callable, NamedTuple, Optional
 
 #: Exit codes, as the Job's failure policy knows them.
 RAISED, MISMATCH, NO_INPUTS, NO_DELIVERY, TIME_OVER, TERMINATED = 70, 71, 72, 73, 124, 143
+#: Seconds between two interruptions, as long as none has arrived.
+AGAIN_S = 0.2
 
 
 class Ending(NamedTuple):
@@ -41,6 +44,7 @@ class Watch:
         self._grace_s = grace_s
         self._abandon = abandon
         self._phase = "before"
+        self._interrupted = False
         self._wake = threading.Event()
         self._over = threading.Event()
 
@@ -57,7 +61,7 @@ class Watch:
 
     def begin(self, limit_s: float) -> None:
         """The person's code starts now, in this (the main) thread, and has so many seconds."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self._on_interrupt)
         self._phase = "running"
         main = threading.get_ident()
         threading.Thread(target=self._guard, args=(limit_s, main), name="aiinfn-watch", daemon=True).start()
@@ -86,14 +90,25 @@ class Watch:
     def _guard(self, limit_s: float, main: int) -> None:
         if not self._wake.wait(limit_s):
             self.stop(Ending(TIME_OVER, "failed", "The time limit of %g s was over." % limit_s))
-        ending: Any = self.ending
-        if self._over.is_set() or ending is None:
-            return
-        with contextlib.suppress(OSError):  # the thread has just ended
-            # A signal wakes it from a sleep or a read, which `interrupt_main` does not.
-            signal.pthread_kill(main, signal.SIGINT)
-        if not self._over.wait(self._grace_s):
+        ending = self.ending
+        if ending is not None and not self._interrupt(main):
             self._abandon(ending)
+
+    def _interrupt(self, main: int) -> bool:
+        """Interrupt the main thread, and whether it has come to its end in time."""
+        deadline = time.monotonic() + self._grace_s
+        while not self._over.is_set() and time.monotonic() < deadline:
+            if not self._interrupted:
+                with contextlib.suppress(OSError):  # the thread has just ended
+                    # A signal wakes it from a sleep or a read, which `interrupt_main` does not; but one that comes
+                    # just before the sleep begins is noticed after it only: hence again, until the handler has run.
+                    signal.pthread_kill(main, signal.SIGINT)
+            self._over.wait(AGAIN_S)
+        return self._over.is_set()
+
+    def _on_interrupt(self, _number: int, _frame: Any) -> None:
+        self._interrupted = self.ending is not None
+        raise KeyboardInterrupt
 
 
 def _forget_signals() -> None:
