@@ -267,7 +267,7 @@ def test_the_node_is_named_while_it_works() -> None:
         pytest.param(0, "no answer", "refused", False, id="no answer"),
     ],
 )
-def test_a_refusal_of_the_api_is_explained(status: int, message: str, cause: str, final: bool) -> None:  # noqa: FBT001
+def test_a_refusal_of_the_api_is_explained(status: int, message: str, cause: str, final: bool) -> None:
     found = refused(status, message)
     assert (found.cause, found.final) == (cause, final)
 
