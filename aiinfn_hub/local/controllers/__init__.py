@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from aiinfn_hub.local.controllers.jobs import JobController
+from aiinfn_hub.local.controllers.nodes import NodeController
 from aiinfn_hub.local.controllers.queue import QueueController
 from aiinfn_hub.local.controllers.scheduler import Scheduler
 
-__all__ = ["JobController", "QueueController", "Scheduler"]
+__all__ = ["JobController", "NodeController", "QueueController", "Scheduler"]

@@ -1,4 +1,4 @@
-"""The queue over HTTP, with Job controller, scheduler and a kubelet that plays along: Kueue as it was seen to behave."""
+"""The queue over HTTP, with Job controller, scheduler and a kubelet that plays along; Kueue as it was seen."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from aiinfn_hub.kube.client import (
 from aiinfn_hub.local.controllers import JobController, QueueController, Scheduler
 
 pytestmark = pytest.mark.asyncio
+
+UNASSIGNED = "couldn't assign flavors to pod set main:"
 
 
 async def cluster(
@@ -101,8 +103,7 @@ async def test_a_session_waits_gated_and_starts_when_another_ends(client: KubeCl
         await client.create(PODS, session("second"))
         assert await eventually(lambda: waits(client, "second")) == (
             "Pending",
-            "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor a100,"
-            " 1 more needed",
+            f"{UNASSIGNED} insufficient unused quota for nvidia.com/gpu in flavor a100, 1 more needed",
         )
         pod = await client.get(PODS, "second", "default")
         assert [gate["name"] for gate in pod["spec"]["schedulingGates"]] == [
@@ -200,10 +201,11 @@ async def test_sessions_above_the_nominal_quota_wait_and_evict_nobody(client: Ku
 async def test_asking_for_more_than_there_ever_is_says_so(client: KubeClient) -> None:
     async with await cluster(client, gpus=2):
         await client.create(PODS, session("greedy", gpu=9))
-        assert await eventually(lambda: waits(client, "greedy")) == (
-            "Pending",
-            "couldn't assign flavors to pod set main: insufficient quota for nvidia.com/gpu in flavor a100, previously"
-            " considered podsets requests (0) + current podset request (9) > maximum capacity (2)",
+        reason, message = await eventually(lambda: waits(client, "greedy"))
+        assert reason == "Pending"
+        assert message == (
+            f"{UNASSIGNED} insufficient quota for nvidia.com/gpu in flavor a100, previously considered podsets"
+            " requests (0) + current podset request (9) > maximum capacity (2)"
         )
 
 
