@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -68,24 +69,26 @@ class ServiceClient:
 
     def job(self, reference: str) -> JobView:
         """A job by identifier, or the latest of a name."""
-        return _decoded(self._call("GET", f"/api/jobs/{reference}"), JobView)
+        return _decoded(self._call("GET", f"/api/jobs/{_part(reference)}"), JobView)
 
     def frames(self, job: str, after: int, wait_s: float = 0, state: str = "") -> FramePage:
         """Frames after a sequence number; waits up to `wait_s` seconds for a frame or another state than this one."""
         params = {"after": str(after), "wait": f"{wait_s:g}", **({"state": state} if state else {})}
-        return _decoded(self._call("GET", f"/api/jobs/{job}/frames", params=params, read_s=wait_s + 15), FramePage)
+        return _decoded(
+            self._call("GET", f"/api/jobs/{_part(job)}/frames", params=params, read_s=wait_s + 15), FramePage
+        )
 
     def cancel(self, job: str) -> JobView:
         """Ask the job to end; `Conflict` if it is over."""
-        return _decoded(self._call("POST", f"/api/jobs/{job}/cancel", safe=True), JobView)
+        return _decoded(self._call("POST", f"/api/jobs/{_part(job)}/cancel", safe=True), JobView)
 
     def why(self, job: str) -> Why:
         """Why it waits, or ended as it did."""
-        return _decoded(self._call("GET", f"/api/jobs/{job}/why"), Why)
+        return _decoded(self._call("GET", f"/api/jobs/{_part(job)}/why"), Why)
 
     def output(self, job: str, name: str) -> tuple[str, bytes]:
         """Codec and bytes of an output."""
-        answer = self._call("GET", f"/api/jobs/{job}/outputs/{name}", read_s=120)
+        answer = self._call("GET", f"/api/jobs/{_part(job)}/outputs/{_part(name)}", read_s=120)
         return answer.headers.get("X-Aiinfn-Codec", ""), answer.content
 
     def targets(self) -> list[Target]:
@@ -147,6 +150,11 @@ class ServiceClient:
 def sha256_of(data: bytes) -> str:
     """The name of a blob."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _part(text: str) -> str:
+    """One part of a path, whatever the person typed."""
+    return quote(text, safe="")
 
 
 def _json(response: httpx.Response) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import linecache
 import textwrap
 import types
 from collections.abc import Callable, Mapping
@@ -70,10 +72,24 @@ def _source(thing: types.FunctionType | type) -> str:
     try:
         return textwrap.dedent(inspect.getsource(thing)).rstrip()
     except (OSError, TypeError) as error:
+        found = _class_source(thing) if isinstance(thing, type) else None
+        if found is not None:
+            return found
         raise InvalidInput(
             f"The source of {name} cannot be found, so it cannot travel.",
             hint="Define it in a cell of this notebook or in a file, not with exec().",
         ) from error
+
+
+def _class_source(thing: type) -> str | None:
+    """The source of a class of a notebook, which `inspect` looks for in a file of `__main__`: by way of its methods."""
+    files = {method.__code__.co_filename for method in vars(thing).values() if isinstance(method, types.FunctionType)}
+    for lines in map(linecache.getlines, files):
+        for node in ast.parse("".join(lines)).body:
+            if isinstance(node, ast.ClassDef) and node.name == thing.__name__:
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                return "".join(lines[first - 1 : node.end_lineno]).rstrip()
+    return None
 
 
 def _namespace(thing: types.FunctionType | type) -> Mapping[str, Any]:

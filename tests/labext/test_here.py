@@ -82,7 +82,7 @@ def test_a_cancelled_job_is_cancelled(jobs: HereJobs) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["by this kernel", "by another kernel"])
-def test_a_process_that_was_killed_is_lost(jobs: HereJobs, tmp_path: Path, known: bool) -> None:  # noqa: FBT001
+def test_a_process_that_was_killed_is_lost(jobs: HereJobs, tmp_path: Path, known: bool) -> None:
     source = "import os, time\nprint(os.getpid())\ntime.sleep(60)"
     view = jobs.submit(JobRequest("fit", source), {})
     os.kill(int(until(lambda: text(jobs, view))), 9)

@@ -85,6 +85,10 @@ def test_the_first_taste_word_for_word(kernel: Kernel, service: FakeService) -> 
     kernel.run("import math\ndef half(x):\n    return x / 2")
     kernel.run("def f(x):\n    return half(x) + math.floor(1.5)")
     assert kernel.run("offload(f, 4, cpu=1).result(20)").result() == "3.0"
+    kernel.run("class Shape:\n    def __init__(self, side):\n        self.side = side")
+    assert "A lambda has no name" in kernel.run("offload(lambda: 1)").of("error")[0]["evalue"]
+    kernel.run("def area(side):\n    return Shape(side).side ** 2")
+    assert kernel.run("offload(area, 3, to='here').result(20)").result() == "9"
     # The cell that sent it is known.
     assert service.run_of("f").request.origin == {}
 

@@ -193,6 +193,18 @@ def test_a_job_that_gives_nothing_back_says_so(notebook: Any) -> None:
     assert notebook.out == "fit gave nothing back.\n"
 
 
+def test_names_are_those_of_python(notebook: Any) -> None:
+    notebook.run("größe = 2")
+    notebook.run("%%offload fit --in größe --out fläche --wait\nfläche = größe ** 2")
+    assert notebook["fläche"] == 4
+
+
+def test_a_reference_cannot_lead_elsewhere(notebook: Any, service: FakeService) -> None:
+    notebook.run("%offload get ../targets")
+    assert service.requests[-1] == ("GET", "/services/aiinfn/api/jobs/../targets")
+    assert "There is no /services/aiinfn/api/jobs/../targets." in notebook.err
+
+
 def test_loading_it_twice_is_harmless(notebook: Any, service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook.run("%load_ext aiinfn_labext")
     assert notebook.error is None

@@ -126,7 +126,7 @@ IDENTIFIERS = st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True).filter(str.
 
 
 @given(name=NAMES, wait=st.booleans(), values=st.lists(IDENTIFIERS, unique=True, max_size=4), cpu=st.integers(1, 99))
-def test_options_may_stand_in_any_order(name: str, wait: bool, values: list[str], cpu: int) -> None:  # noqa: FBT001
+def test_options_may_stand_in_any_order(name: str, wait: bool, values: list[str], cpu: int) -> None:
     parts = [
         [name],
         ["--cpu", str(cpu)],

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -212,6 +213,7 @@ class _Request(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         path, _, query = self.path.partition("?")
+        path = unquote(path)
         self.query = dict(pair.split("=", 1) for pair in query.split("&") if pair)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.service.requests.append((self.command, path))

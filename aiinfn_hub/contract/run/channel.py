@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, TypeVar
+from urllib.parse import quote
 
 from .frames import Frame
 
@@ -114,10 +115,11 @@ class HttpChannel:
         headers = {
             "X-Aiinfn-Codec": codec,
             "X-Aiinfn-Sha256": hashlib.sha256(data).hexdigest(),
-            "X-Aiinfn-Summary": summary.encode("ascii", "replace").decode("ascii"),
+            # The name of a field of an array may hold anything.
+            "X-Aiinfn-Summary": " ".join(summary.encode("ascii", "replace").decode("ascii").split())[:200],
             "Content-Type": "application/octet-stream",
         }
-        self._patiently(lambda: self._once("PUT", "/outputs/" + name, data, headers), patience_s)
+        self._patiently(lambda: self._once("PUT", "/outputs/" + quote(name), data, headers), patience_s)
 
     def result(self, report: Dict[str, Any], patience_s: float) -> None:
         """Say how the run ended."""
