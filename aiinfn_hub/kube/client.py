@@ -7,13 +7,14 @@ typed models are bypassed, because decoding them costs ten times the request (em
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import aiohttp
 import msgspec
+import yaml
 from kubernetes_asyncio.client import ApiClient, Configuration
 from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 
@@ -70,6 +71,7 @@ __all__ = [
 Object = dict[str, Any]
 Objects = list[Object]
 Texts = list[bytes]
+T = TypeVar("T")
 
 #: Seconds for one request; writes behind slow webhooks take up to ten.
 REQUEST_S = 30.0
@@ -109,7 +111,8 @@ class KubeClient:
                 await load_kube_config(config_file=file, client_configuration=configuration)
             else:
                 load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # not annotated there
-        except (ConfigException, OSError) as error:
+        # The loader trusts a file's shape: the last two are what a file of another shape raises in it.
+        except (ConfigException, OSError, yaml.YAMLError, TypeError, ValueError) as error:
             raise Unavailable(
                 f"No way to the Kubernetes API: {error}.",
                 hint="Name a kubeconfig file, set KUBECONFIG, or run in a pod with a service account.",
@@ -138,7 +141,7 @@ class KubeClient:
         items: Texts = []
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(limit)}
         while True:
-            page = decode_page(await self._bytes("GET", kind.path(namespace), query=query))
+            page = await self._request("GET", kind.path(namespace), decode_page, query=query)
             items.extend(bytes(item) for item in page.items or ())
             if not page.metadata.continue_:
                 return items, page.metadata.resource_version
@@ -233,23 +236,22 @@ class KubeClient:
     async def _json(
         self, method: str, path: str, *, body: Any = None, content_type: str = "application/json"
     ) -> Object:
-        answer = await self._bytes(method, path, body=body, content_type=content_type)
-        decoded: Object = msgspec.json.decode(answer)
-        return decoded
+        decode: Callable[[bytes], Object] = msgspec.json.decode
+        return await self._request(method, path, decode, body=body, content_type=content_type)
 
-    async def _bytes(
+    async def _request(
         self,
         method: str,
         path: str,
+        decode: Callable[[bytes], T],
         *,
         query: dict[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
-    ) -> bytes:
+    ) -> T:
         patience = aiohttp.ClientTimeout(total=self._request_s)
         async with self._response(method, path, query, body, content_type, patience) as response:
-            content: bytes = await response.read()
-            return content
+            return decode(await response.read())
 
     @asynccontextmanager
     async def _response(
