@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.kubeapi import RunningApi, running_api
+
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.kube.client import EVENTS, NAMESPACES, PODS, KubeClient
 from aiinfn_hub.local.agent import NodeAgent, this_machine
 from aiinfn_hub.local.nodes import NodeSpec
-from support.kubeapi import RunningApi, running_api
 
 Object = dict[str, Any]
 NAMESPACE = "aiinfn"
@@ -53,6 +54,12 @@ def state(found: Object, kind: str = "containerStatuses") -> Object:
     """The state of a pod's first container."""
     states = found["status"].get(kind) or [{"state": {}}]
     return dict(states[0]["state"])
+
+
+def restarts(found: Object) -> int:
+    """How often a pod's first container was started again."""
+    states = found["status"].get("containerStatuses") or [{"restartCount": 0}]
+    return int(states[0]["restartCount"])
 
 
 def waiting_for(reason: str) -> Callable[[Object], bool]:
@@ -111,7 +118,8 @@ class Cluster:
             async with asyncio.timeout(timeout_s):
                 while text not in found:
                     await asyncio.sleep(0.01)
-                    found = self.log_file(await self.get(name)).read_text()
+                    file = self.log_file(await self.get(name))
+                    found = file.read_text() if file.exists() else ""
         except TimeoutError:
             raise AssertionError(f"{name} says {found!r}") from None
         return found

@@ -21,7 +21,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import PODS, KubeClient
 from aiinfn_hub.kube.events import EventRecorder, Involved
 from aiinfn_hub.local.agent import wording
-from aiinfn_hub.local.agent.addresses import Addresses, has_own_addresses
+from aiinfn_hub.local.agent.addresses import Addresses
 from aiinfn_hub.local.agent.launch import Host
 from aiinfn_hub.local.agent.process import ContainerProcess
 from aiinfn_hub.local.agent.registration import RENEW_S, Registration
@@ -94,7 +94,7 @@ class NodeAgent:
         )
         self._recorder = EventRecorder(client, "kubelet", clock=clock, log=self.log)
         self._sentences: asyncio.Queue[tuple[Involved, Kind, str, str]] = asyncio.Queue()
-        addresses = Addresses(own=has_own_addresses())
+        addresses = Addresses(own=self._host.own_addresses)
         self._shared = Shared(client, self._host, self._root, addresses, self._say, self.log, clock)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()

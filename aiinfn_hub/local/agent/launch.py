@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiinfn_hub.contract.quantities import parse_bytes
-from aiinfn_hub.local.agent.addresses import Address
+from aiinfn_hub.local.agent.addresses import Address, has_own_addresses
 from aiinfn_hub.local.agent.environment import Facts, expand, resolve
 from aiinfn_hub.local.agent.paths import Mount, Rewriter, home_mount
 from aiinfn_hub.local.agent.process import Launch
@@ -30,6 +30,7 @@ class Host:
         programs: the folder that comes first in every PATH: where `python3` and `jupyterhub-singleuser` are ours.
         absent_images: references that cannot be pulled; all others are ignored.
         is_root: whether processes run as root.
+        own_addresses: whether each pod can have an address of its own.
         retry_s: first and longest pause before a missing Secret or ConfigMap is looked for again.
         back_off_s: first and longest pause before a container that ended is started again.
     """
@@ -38,6 +39,7 @@ class Host:
     programs: Path
     absent_images: frozenset[str] = frozenset()
     is_root: bool = field(default_factory=lambda: os.geteuid() == 0)
+    own_addresses: bool = field(default_factory=has_own_addresses)
     ip: str = "127.0.0.1"
     retry_s: tuple[float, float] = (0.5, 10.0)
     back_off_s: tuple[float, float] = (10.0, 300.0)

@@ -22,7 +22,7 @@ from support.nodeagent import (
     waiting_for,
 )
 
-from aiinfn_hub.kube.client import PODS, SECRETS
+from aiinfn_hub.kube.client import CONFIGMAPS, PODS, SECRETS
 from aiinfn_hub.kube.slim import decode_pod
 from aiinfn_hub.local.agent import wording
 
@@ -255,8 +255,6 @@ async def test_a_volume_from_a_missing_config_map_is_an_event_until_it_is_there(
         "FailedMount",
         'MountVolume.SetUp failed for volume "code" : configmap "code" not found',
     )
-    from aiinfn_hub.kube.client import CONFIGMAPS
-
     await cluster.client.create(
         CONFIGMAPS, {"metadata": {"name": "code"}, "data": {"run.sh": "echo ran $0"}}, NAMESPACE
     )
