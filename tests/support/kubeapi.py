@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import yaml
 
 from aiinfn_hub.local.api import ApiServer
 from aiinfn_hub.local.api.objects import Admission
@@ -67,7 +66,7 @@ class RunningApi:
 def write_kubeconfig(path: Path, server: ApiServer, namespace: str = "default") -> Path:
     """A kubeconfig that only its owner can read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        yaml.safe_dump(server.kubeconfig(namespace), file)
+        json.dump(server.kubeconfig(namespace), file)  # JSON is YAML, and much faster to write
     return path
 
 

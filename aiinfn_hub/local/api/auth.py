@@ -41,6 +41,8 @@ def errors(log: logging.Logger) -> Middleware:
             return refusal(status.no_such_path())
         except (ConnectionError, TimeoutError):
             raise  # the client has gone
+        except RecursionError:
+            return refusal(status.bad_request("the body is nested too deeply"))
         except Exception as error:  # the boundary of a request
             log.exception("%s %s failed", request.method, request.path)
             return refusal(AiinfnError(f"Internal error occurred: {type(error).__name__}"))

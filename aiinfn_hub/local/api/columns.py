@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from calendar import timegm
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import strptime
+from datetime import datetime
 from typing import Any
 
 from aiinfn_hub.local.api.pod_columns import pod_ready, pod_restarts, pod_status
 
 Object = dict[str, Any]
-_STAMP = "%Y-%m-%dT%H:%M:%S"
 #: Up to how many seconds a span is written in which unit; with the next smaller unit below the last number.
 _SPANS = (
     (120, 1, "s", 1, "", 0),
@@ -22,8 +20,8 @@ _SPANS = (
 
 
 def seconds(stamp: str) -> float:
-    """Unix time of an RFC 3339 time in UTC; fractions are dropped."""
-    return timegm(strptime(stamp[:19], _STAMP))
+    """Unix time of an RFC 3339 time."""
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def duration(elapsed: float) -> str:
@@ -79,8 +77,10 @@ def condition(kind: str) -> Callable[[Object, float], str]:
     """The status of a condition, "" where it is not there."""
 
     def cell(obj: Object, _now: float) -> str:
-        conditions = (obj.get("status") or {}).get("conditions") or ()
-        return next((str(c.get("status", "")) for c in conditions if c.get("type") == kind), "")
+        # Kinds that come from definitions may hold anything there.
+        conditions = at("status.conditions", ())(obj, _now)
+        known = [c for c in conditions if isinstance(c, dict)] if isinstance(conditions, list) else []
+        return next((str(c.get("status", "")) for c in known if c.get("type") == kind), "")
 
     return cell
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from calendar import timegm
-from time import strptime
 from typing import Any
 
 import msgspec
 
 from aiinfn_hub.local.api import status
+from aiinfn_hub.local.api.columns import seconds
 from aiinfn_hub.local.api.kinds import Resource
 from aiinfn_hub.local.api.objects import Objects, timestamp
 from aiinfn_hub.local.api.store import Object, Stored
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+_IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 _FINISHED = frozenset({"Succeeded", "Failed"})
 
 
@@ -59,9 +59,12 @@ def delete(
     Raises:
         NotFound: there is none.
         Conflict: a precondition does not hold.
+        Forbidden: it is a namespace that must stay.
     """
     old = objects.get(resource, namespace, name)
     _check(resource, old, options.preconditions)
+    if resource.kind.kind == "Namespace" and name in _IMMORTAL:
+        raise status.forbidden(resource, name, "this namespace may not be deleted")
     new = old.fresh()
     meta = new["metadata"]
     finalizers = _finalizers(resource, meta, options)
@@ -109,10 +112,10 @@ def _grace(resource: Resource, obj: Object, asked: int | None) -> int:
     if resource.table != ("", "pods"):
         return 0
     spec = obj["spec"]
-    seconds = int(spec.get("terminationGracePeriodSeconds", 30) if asked is None else asked)
+    grace = int(spec.get("terminationGracePeriodSeconds", 30) if asked is None else asked)
     if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in _FINISHED:
         return 0
-    return 1 if seconds < 0 else seconds
+    return 1 if grace < 0 else grace
 
 
 def _mark(objects: Objects, obj: Object, grace: int) -> None:
@@ -122,9 +125,9 @@ def _mark(objects: Objects, obj: Object, grace: int) -> None:
         earlier = meta.get("deletionGracePeriodSeconds") or 0
         if grace >= earlier:
             return
-        begun = timegm(strptime(meta["deletionTimestamp"], "%Y-%m-%dT%H:%M:%SZ")) - earlier
+        begun = seconds(meta["deletionTimestamp"]) - earlier
     else:
-        begun = timegm(strptime(objects.now(), "%Y-%m-%dT%H:%M:%SZ"))
+        begun = seconds(objects.now())
         if "generation" in meta:
             meta["generation"] += 1
     meta["deletionTimestamp"] = timestamp(begun + grace)

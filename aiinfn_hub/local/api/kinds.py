@@ -117,6 +117,12 @@ class Resources:
         for key in [key for key in self._served if (key[0], key[2]) == (group, plural)]:
             del self._served[key]
 
+    def restore(self, group: str, plural: str) -> None:
+        """Serve the builtin kind again that a definition stood in front of, if there is one."""
+        for resource in _builtin():
+            if (resource.kind.group, resource.kind.plural) == (group, plural):
+                self.add(resource)
+
     def __iter__(self) -> Iterator[Resource]:
         return iter(list(self._served.values()))
 

@@ -117,6 +117,7 @@ class Objects:
         new = self._merged(resource, old, obj, subresource)
         rules = _rules(resource)
         if not subresource:
+            rules.carry(new, old.obj)
             rules.default(new)
         problems = [*validation.metadata_problems(resource, meta), *_finalizer_problems(meta, old.obj["metadata"])]
         if not subresource:
@@ -130,7 +131,7 @@ class Objects:
         resource: Resource,
         namespace: str,
         name: str,
-        change: Callable[[Object], Object],
+        change: Callable[[Object], Any],
         *,
         subresource: str = "",
         dry_run: bool = False,
@@ -204,6 +205,7 @@ class Objects:
             meta.pop(key, None)
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = self._generated(resource, namespace, meta["generateName"])
+        meta.setdefault("name", "")  # refused with the other mistakes
         meta.pop("namespace", None)
         if resource.kind.namespaced:
             meta["namespace"] = namespace

@@ -45,7 +45,9 @@ class Journal:
         # SQLite makes its side files with the mode of the main one, which holds Secrets.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         try:
-            self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1)
+            # A second server on the same file would not see the changes of the first.
+            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.executescript(_SCHEMA)

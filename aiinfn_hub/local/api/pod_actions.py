@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from aiinfn_hub.local.api import deletion, status
 from aiinfn_hub.local.api.kinds import Resource
 from aiinfn_hub.local.api.objects import Objects
+from aiinfn_hub.local.api.pod_shape import Metadata
 
 Object = dict[str, Any]
 Action = Callable[[Objects, Resource, str, str, Object], Object]
+
+
+class _Target(msgspec.Struct):
+    kind: str = "Node"
+    name: str = ""
+
+
+class _Binding(msgspec.Struct):
+    target: _Target = msgspec.field(default_factory=_Target)
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
 
 
 def bind(objects: Objects, resource: Resource, namespace: str, name: str, binding: Object) -> Object:
@@ -22,12 +35,11 @@ def bind(objects: Objects, resource: Resource, namespace: str, name: str, bindin
         Conflict: it is bound, gated or being deleted, or it is another pod by now.
     """
     old = objects.get(resource, namespace, name)
-    target = binding.get("target") or {}
-    if target.get("kind", "Node") != "Node" or not target.get("name"):
+    wanted = _binding(binding)
+    if wanted.target.kind != "Node" or not wanted.target.name:
         problem = status.Problem.required("target.name")
         raise status.invalid(resource, name, [problem])
-    meta, spec = old.obj["metadata"], old.obj["spec"]
-    uid = (binding.get("metadata") or {}).get("uid")
+    meta, spec, uid = old.obj["metadata"], old.obj["spec"], wanted.metadata.uid
     why = ""
     if uid and uid != meta["uid"]:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
@@ -40,13 +52,18 @@ def bind(objects: Objects, resource: Resource, namespace: str, name: str, bindin
     if why:
         raise status.conflict(resource, name, why, "binding")
     new = old.fresh()
-    new["spec"]["nodeName"] = target["name"]
-    annotations = (binding.get("metadata") or {}).get("annotations") or {}
-    if annotations:
-        new["metadata"]["annotations"] = (new["metadata"].get("annotations") or {}) | annotations
+    new["spec"]["nodeName"] = wanted.target.name
+    new["metadata"]["annotations"] = (meta.get("annotations") or {}) | (wanted.metadata.annotations or {})
     set_condition(new, {"type": "PodScheduled", "status": "True", "lastTransitionTime": objects.now()})
     objects.replace(resource, old, new)
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+def _binding(body: Object) -> _Binding:
+    try:
+        return msgspec.convert(body, _Binding)
+    except msgspec.ValidationError as error:
+        raise status.bad_request(f'Binding in version "v1" cannot be handled as a Binding: {error}') from error
 
 
 def evict(objects: Objects, resource: Resource, namespace: str, name: str, eviction: Object) -> Object:

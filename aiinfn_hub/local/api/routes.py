@@ -59,25 +59,24 @@ class Api:
             return self._about(request)
         review = reviews.kind_of(target)
         if review and request.method == "POST":
-            return answer(encode(reviews.reply(review, await read(request))), 201)
+            return answer(encode(reviews.reply(review, await read_object(request))), 201)
         resource = self._resources.get(target.group, target.version, target.plural)
         if resource is None:
             return self._about(request)
-        if resource.kind.namespaced and not target.namespace and (target.name or request.method == "POST"):
+        if not _fits(resource, target, request.method):
             raise status.no_such_path()
         if target.subresource and not (target.subresource == "status" and resource.status):
             return await self._act(request, resource, target)
-        verbs = self._on_object() if target.name else self._on_collection()
-        verb = verbs.get(request.method)
+        verb = self._verbs(target).get(request.method)
         if verb is None:
             raise status.not_allowed()
         return await verb(request, resource, target)
 
-    def _on_collection(self) -> dict[str, Verb]:
-        return {"GET": self._list, "POST": self._create, "DELETE": self._delete_collection}
-
-    def _on_object(self) -> dict[str, Verb]:
-        return {"GET": self._get, "PUT": self._update, "PATCH": self._patch, "DELETE": self._delete}
+    def _verbs(self, target: Target) -> dict[str, Verb]:
+        if not target.name:
+            return {"GET": self._list, "POST": self._create, "DELETE": self._delete_collection}
+        verbs: dict[str, Verb] = {"GET": self._get, "PUT": self._update, "PATCH": self._patch}
+        return verbs if target.subresource else verbs | {"DELETE": self._delete}
 
     def _about(self, request: web.Request) -> web.Response:
         """What is said of the server itself."""
@@ -98,7 +97,7 @@ class Api:
                 return await self._logs.serve(request, self._objects.get(resource, target.namespace, target.name))
             action = pod_actions.ACTIONS.get(target.subresource)
             if action is not None and request.method == "POST":
-                body = await read(request)
+                body = await read_object(request)
                 found = action(self._objects, resource, target.namespace, target.name, body)
                 return answer(encode(found), 201)
         raise status.no_such_path()
@@ -130,16 +129,15 @@ class Api:
         accepted = [_JSON_PATCH, _MERGE_PATCH, *([] if resource.custom else [_STRATEGIC_PATCH]), _APPLY_PATCH]
         body = await read(request, accepted)
         kind = request.content_type
-        if kind == _APPLY_PATCH and not self._exists(resource, target):
-            body.setdefault("metadata", {}).setdefault("name", target.name)
+        if kind == _APPLY_PATCH and not target.subresource and not self._exists(resource, target):
             created = self._objects.create(resource, target.namespace, body, dry_run=is_dry_run(request))
             return self._answer(request, resource, created, 201)
 
-        def change(document: Object) -> Object:
+        def change(document: Object) -> Any:
             if kind == _JSON_PATCH:
-                return dict(patches.json_patch(document, body))
-            merge = patches.merge if kind == _MERGE_PATCH else strategic
-            return dict(merge(document, body))
+                return patches.json_patch(document, body)
+            merge = patches.merge if kind == _MERGE_PATCH or resource.custom else strategic
+            return merge(document, body)
 
         stored = self._objects.patch(
             resource, target.namespace, target.name, change, subresource=target.subresource, dry_run=is_dry_run(request)
@@ -205,6 +203,25 @@ def describe(resources: Resources, path: list[str]) -> Object | None:
 def is_dry_run(request: web.Request) -> bool:
     """Whether the request only asks what would happen."""
     return request.query.get("dryRun") == "All"
+
+
+def _fits(resource: Resource, target: Target, method: str) -> bool:
+    """Whether a path has a namespace where its kind needs one; lists may span all of them."""
+    if not resource.kind.namespaced:
+        return not target.namespace
+    return bool(target.namespace) or not (target.name or method == "POST")
+
+
+async def read_object(request: web.Request) -> Object:
+    """The JSON object of a body.
+
+    Raises:
+        InvalidInput: as `read`, and 400 for any other value.
+    """
+    body = await read(request)
+    if not isinstance(body, dict):
+        raise status.bad_request("the body is not an object")
+    return body
 
 
 async def read(request: web.Request, accepted: list[str] | None = None) -> Any:

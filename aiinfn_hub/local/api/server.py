@@ -125,9 +125,11 @@ class ApiServer:
         """Serve what a CustomResourceDefinition says from the moment that it is stored."""
         spec = change.now.obj["spec"]
         self.resources.drop(spec["group"], spec["names"]["plural"])
-        if change.verb != "DELETED":
-            for resource in from_definition(change.now.obj):
-                self.resources.add(resource)
+        if change.verb == "DELETED":
+            self.resources.restore(spec["group"], spec["names"]["plural"])
+            return
+        for resource in from_definition(change.now.obj):
+            self.resources.add(resource)
 
 
 def _tls(path: Path | None) -> tuple[ssl.SSLContext, str]:

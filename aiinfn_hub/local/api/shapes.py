@@ -1,7 +1,4 @@
-"""The types of the fields that our code writes: a number where Kubernetes wants text is refused, as Go's decoder does.
-
-Only fields whose type is easily mistaken are listed; others pass as they are.
-"""
+"""The types of fields that our code writes: a number where Kubernetes wants text is refused, as Go's decoder does."""
 
 from __future__ import annotations
 
@@ -11,143 +8,52 @@ import msgspec
 
 from aiinfn_hub.local.api import status
 from aiinfn_hub.local.api.kinds import Resource
+from aiinfn_hub.local.api.pod_shape import Amounts, Condition, Metadata, Needs, PodSpec, PodStatus, Port, Texts, Time
 
-Quantity = str | int | float
-Texts = dict[str, str] | None
-
-
-class _Owner(msgspec.Struct, rename="camel"):
-    uid: str = ""
-    name: str = ""
-    kind: str = ""
-    api_version: str = ""
-    controller: bool | None = None
-    block_owner_deletion: bool | None = None
-
-
-class _Metadata(msgspec.Struct, rename="camel"):
-    name: str = ""
-    generate_name: str | None = ""
-    namespace: str | None = ""
-    uid: str | None = ""
-    resource_version: str | None = ""
-    labels: Texts = None
-    annotations: Texts = None
-    finalizers: list[str] | None = None
-    owner_references: list[_Owner] | None = None
-
-
-class _KeyRef(msgspec.Struct):
-    key: str = ""
-    name: str = ""
-    optional: bool | None = None
-
-
-class _ValueFrom(msgspec.Struct, rename="camel"):
-    secret_key_ref: _KeyRef | None = None
-    config_map_key_ref: _KeyRef | None = None
-
-
-class _Env(msgspec.Struct, rename="camel"):
-    name: str = ""
-    value: str | None = None
-    value_from: _ValueFrom | None = None
-
-
-class _Port(msgspec.Struct, rename="camel"):
-    container_port: int | None = None
-    port: int | None = None
-    name: str | None = None
-    target_port: int | str | None = None
-
-
-class _Mount(msgspec.Struct, rename="camel"):
-    name: str = ""
-    mount_path: str = ""
-    sub_path: str | None = None
-    read_only: bool | None = None
-
-
-class _Needs(msgspec.Struct):
-    requests: dict[str, Quantity] | None = None
-    limits: dict[str, Quantity] | None = None
-
-
-class _Container(msgspec.Struct, rename="camel"):
-    name: str = ""
-    image: str | None = ""
-    command: list[str] | None = None
-    args: list[str] | None = None
-    working_dir: str | None = None
-    env: list[_Env] | None = None
-    ports: list[_Port] | None = None
-    volume_mounts: list[_Mount] | None = None
-    resources: _Needs | None = None
-
-
-class _Toleration(msgspec.Struct, rename="camel"):
-    key: str | None = None
-    operator: str | None = None
-    value: str | None = None
-    effect: str | None = None
-    toleration_seconds: int | None = None
-
-
-class _Gate(msgspec.Struct):
-    name: str
-
-
-class _Volume(msgspec.Struct, rename="camel"):
-    name: str = ""
-    empty_dir: dict[str, Any] | None = None
-    secret: dict[str, Any] | None = None
-    config_map: dict[str, Any] | None = None
-    persistent_volume_claim: dict[str, Any] | None = None
-
-
-class _PodSpec(msgspec.Struct, rename="camel"):
-    containers: list[_Container] | None = None
-    init_containers: list[_Container] | None = None
-    volumes: list[_Volume] | None = None
-    node_name: str | None = None
-    node_selector: Texts = None
-    tolerations: list[_Toleration] | None = None
-    scheduling_gates: list[_Gate] | None = None
-    restart_policy: str | None = None
-    termination_grace_period_seconds: int | None = None
-    active_deadline_seconds: int | None = None
-    priority: int | None = None
-    priority_class_name: str | None = None
-    affinity: dict[str, Any] | None = None
-    security_context: dict[str, Any] | None = None
+Any_ = dict[str, Any] | None
 
 
 class _Object(msgspec.Struct, rename="camel"):
-    metadata: _Metadata
+    metadata: Metadata
 
 
 class _Pod(_Object):
-    spec: _PodSpec | None = None
+    spec: PodSpec | None = None
+    status: PodStatus | None = None
 
 
 class _Template(msgspec.Struct):
-    metadata: _Metadata | None = None
-    spec: _PodSpec | None = None
+    metadata: Metadata | None = None
+    spec: PodSpec | None = None
 
 
 class _JobSpec(msgspec.Struct, rename="camel"):
     template: _Template | None = None
+    selector: Any_ = None
+    manual_selector: bool | None = None
     parallelism: int | None = None
     completions: int | None = None
     backoff_limit: int | None = None
+    backoff_limit_per_index: int | None = None
     suspend: bool | None = None
     active_deadline_seconds: int | None = None
     ttl_seconds_after_finished: int | None = None
     completion_mode: str | None = None
+    pod_failure_policy: Any_ = None
+
+
+class _JobStatus(msgspec.Struct, rename="camel"):
+    conditions: list[Condition] | None = None
+    active: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+    start_time: Time | None = None
+    completion_time: Time | None = None
 
 
 class _Job(_Object):
     spec: _JobSpec | None = None
+    status: _JobStatus | None = None
 
 
 class _ConfigMap(_Object):
@@ -164,24 +70,145 @@ class _Secret(_Object):
 
 
 class _ServiceSpec(msgspec.Struct, rename="camel"):
-    ports: list[_Port] | None = None
+    ports: list[Port] | None = None
     selector: Texts = None
+    type: str | None = None
+    cluster_ip: str | None = msgspec.field(name="clusterIP", default=None)
 
 
 class _Service(_Object):
     spec: _ServiceSpec | None = None
+    status: Any_ = None
 
 
 class _LeaseSpec(msgspec.Struct, rename="camel"):
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
     lease_transitions: int | None = None
-    renew_time: str | None = None
-    acquire_time: str | None = None
+    renew_time: Time | None = None
+    acquire_time: Time | None = None
 
 
 class _Lease(_Object):
     spec: _LeaseSpec | None = None
+
+
+class _Finalized(msgspec.Struct):
+    finalizers: list[str] | None = None
+
+
+class _Phase(msgspec.Struct, rename="camel"):
+    phase: str | None = None
+    access_modes: list[str] | None = None
+
+
+class _Namespace(_Object):
+    spec: _Finalized | None = None
+    status: _Phase | None = None
+
+
+class _NodeSpec(msgspec.Struct):
+    unschedulable: bool | None = None
+    taints: list[dict[str, Any]] | None = None
+
+
+class _Address(msgspec.Struct):
+    type: str
+    address: str
+
+
+class _NodeStatus(msgspec.Struct, rename="camel"):
+    conditions: list[Condition] | None = None
+    addresses: list[_Address] | None = None
+    allocatable: Amounts = None
+    capacity: Amounts = None
+    node_info: Any_ = None
+
+
+class _Node(_Object):
+    spec: _NodeSpec | None = None
+    status: _NodeStatus | None = None
+
+
+class _ClaimSpec(msgspec.Struct, rename="camel"):
+    access_modes: list[str] | None = None
+    resources: Needs | None = None
+
+
+class _Claim(_Object):
+    spec: _ClaimSpec | None = None
+    status: _Phase | None = None
+
+
+class _Volume(_Object):
+    spec: Any_ = None
+    status: _Phase | None = None
+
+
+class _Reference(msgspec.Struct, rename="camel"):
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    uid: str | None = None
+
+
+class _Series(msgspec.Struct, rename="camel"):
+    count: int | None = None
+    last_observed_time: Time | None = None
+
+
+class _Event(_Object):
+    involved_object: _Reference | None = None
+    type: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    count: int | None = None
+    source: Any_ = None
+    series: _Series | None = None
+    first_timestamp: Time | None = None
+    last_timestamp: Time | None = None
+    event_time: Time | None = None
+
+
+class _PriorityClass(_Object):
+    value: int
+    global_default: bool | None = None
+    preemption_policy: str | None = None
+
+
+class _Names(msgspec.Struct, rename="camel"):
+    kind: str | None = None
+    plural: str | None = None
+    singular: str | None = None
+    short_names: list[str] | None = None
+
+
+class _PrinterColumn(msgspec.Struct, rename="camel"):
+    name: str
+    type: str
+    json_path: str
+    priority: int | None = None
+    format: str | None = None
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    name: str | None = None
+    served: bool | None = None
+    storage: bool | None = None
+    subresources: Any_ = None
+    additional_printer_columns: list[_PrinterColumn] | None = None
+
+
+class _DefinitionSpec(msgspec.Struct):
+    group: str | None = None
+    scope: str | None = None
+    names: _Names | None = None
+    versions: list[_Version] | None = None
+
+
+class _Definition(_Object):
+    spec: _DefinitionSpec | None = None
+    status: Any_ = None
 
 
 _SHAPES: dict[tuple[str, str], type[_Object]] = {
@@ -189,8 +216,15 @@ _SHAPES: dict[tuple[str, str], type[_Object]] = {
     ("", "configmaps"): _ConfigMap,
     ("", "secrets"): _Secret,
     ("", "services"): _Service,
+    ("", "namespaces"): _Namespace,
+    ("", "nodes"): _Node,
+    ("", "persistentvolumeclaims"): _Claim,
+    ("", "persistentvolumes"): _Volume,
+    ("", "events"): _Event,
     ("batch", "jobs"): _Job,
     ("coordination.k8s.io", "leases"): _Lease,
+    ("scheduling.k8s.io", "priorityclasses"): _PriorityClass,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): _Definition,
 }
 
 

@@ -31,6 +31,10 @@ def _no_problems(_obj: Object) -> list[Problem]:
     return []
 
 
+def _carry_nothing(_new: Object, _old: Object) -> None:
+    pass
+
+
 def _no_changes(_new: Object, _old: Object) -> list[Problem]:
     return []
 
@@ -43,12 +47,14 @@ class Strategy:
         default: fills in what was left out, at creations and updates.
         prepare: sets what a new object starts with, its status above all; gets the time as text.
         problems: the mistakes in an object.
+        carry: gives an updated object what an update cannot change, from the old one.
         changes: the mistakes in a change, from the new and the old object.
     """
 
     default: Callable[[Object], None] = _nothing
     prepare: Callable[[Object, str], None] = _no_status
     problems: Callable[[Object], Iterable[Problem]] = _no_problems
+    carry: Callable[[Object, Object], None] = _carry_nothing
     changes: Callable[[Object, Object], Iterable[Problem]] = _no_changes
 
 
@@ -60,6 +66,10 @@ def _prepare_namespace(namespace: Object, _now: str) -> None:
     namespace["spec"] = {"finalizers": ["kubernetes"]}
     namespace["status"] = {"phase": "Active"}
     namespace["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = namespace["metadata"]["name"]
+
+
+def _carry_finalizers(new: Object, old: Object) -> None:
+    new["spec"] = dict(old["spec"])
 
 
 def _prepare_claim(claim: Object, _now: str) -> None:
@@ -97,12 +107,21 @@ def _secret_problems(secret: Object) -> Iterable[Problem]:
         except (binascii.Error, ValueError):
             # The value itself stays out of the message: it is a secret.
             yield Problem(f"data[{key}]", "FieldValueInvalid", "Invalid value: illegal base64 data")
-    yield from _data_problems(secret)
+    yield from _size_problems(_decoded(secret.get("data")))
 
 
-def _data_problems(obj: Object) -> Iterable[Problem]:
-    values = [value for name in ("data", "binaryData") for value in (obj.get(name) or {}).values()]
-    if sum(map(len, values)) > MAX_DATA:
+def _map_problems(config_map: Object) -> Iterable[Problem]:
+    text = sum(len(value.encode()) for value in (config_map.get("data") or {}).values())
+    return _size_problems(text + _decoded(config_map.get("binaryData")))
+
+
+def _decoded(data: Object | None) -> int:
+    """Bytes behind base64 values, within two a value."""
+    return sum(len(value) * 3 // 4 for value in (data or {}).values())
+
+
+def _size_problems(size: int) -> Iterable[Problem]:
+    if size > MAX_DATA:
         yield Problem("data", "FieldValueTooLong", f"Too long: may not be more than {MAX_DATA} bytes")
 
 
@@ -130,24 +149,24 @@ def _class_changes(new: Object, old: Object) -> Iterable[Problem]:
 
 STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("", "pods"): Strategy(
-        pod_defaults.default_pod, pod_defaults.prepare_pod, pod_rules.pod_problems, pod_rules.pod_changes
+        pod_defaults.default_pod, pod_defaults.prepare_pod, pod_rules.pod_problems, changes=pod_rules.pod_changes
     ),
-    ("batch", "jobs"): Strategy(jobs.default_job, _prepare_job, jobs.job_problems, jobs.job_changes),
-    ("", "namespaces"): Strategy(prepare=_prepare_namespace),
+    ("batch", "jobs"): Strategy(jobs.default_job, _prepare_job, jobs.job_problems, changes=jobs.job_changes),
+    ("", "namespaces"): Strategy(prepare=_prepare_namespace, carry=_carry_finalizers),
     # A kubelet registers its node with a status; the real server keeps it, unlike that of other kinds.
     ("", "nodes"): Strategy(prepare=_keep),
     ("", "services"): Strategy(services.default_service, services.prepare_service, services.service_problems),
     ("", "persistentvolumeclaims"): Strategy(_default_claim, _prepare_claim, _claim_problems),
     ("", "persistentvolumes"): Strategy(prepare=_prepare_volume),
     ("", "secrets"): Strategy(_default_secret, problems=_secret_problems, changes=_data_changes),
-    ("", "configmaps"): Strategy(problems=_data_problems, changes=_data_changes),
+    ("", "configmaps"): Strategy(problems=_map_problems, changes=_data_changes),
     ("", "events"): Strategy(_default_event, _keep),
     ("scheduling.k8s.io", "priorityclasses"): Strategy(_default_class, changes=_class_changes),
     ("apiextensions.k8s.io", "customresourcedefinitions"): Strategy(
         definitions.default_definition,
         definitions.prepare_definition,
         definitions.definition_problems,
-        definitions.definition_changes,
+        changes=definitions.definition_changes,
     ),
 }
 _OTHER = Strategy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,8 @@ def _custom(definition: Object) -> Column:
     def cell(obj: Object, now: float) -> Any:
         value = jsonpath.find(obj, path)
         if kind == "date" and isinstance(value, str):
-            return columns.age(value, now)
+            with suppress(ValueError):
+                return columns.age(value, now)
         return value if isinstance(value, str | int | float | bool) or value is None else str(value)
 
     return Column(

@@ -17,8 +17,8 @@ from aiinfn_hub.local.api.selectors import Predicate
 from aiinfn_hub.local.api.store import Change, Store, Stored, Verb, encode
 from aiinfn_hub.local.api.views import View
 
-#: A watcher that lets this many events wait is cut off, and starts again where it was.
-MAX_WAITING = 100_000
+#: A watcher that lets this many events wait is cut off; it starts again from the last one that it read.
+MAX_WAITING = 50_000
 _INITIAL_END = "k8s.io/initial-events-end"
 
 
@@ -82,7 +82,10 @@ class Watch:
             else:
                 verb = "MODIFIED" if was_in else "ADDED"
         self._waiting.append(self._frame(verb, stored))
-        self.cut = self.cut or len(self._waiting) > self._most
+        if len(self._waiting) > self._most:
+            self.cut = True
+            self._waiting.clear()
+            self.close()
         self._wake.set()
 
     async def next(self, seconds: float) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -292,6 +293,7 @@ async def test_secrets_never_come_back_in_an_error(api: RunningApi) -> None:
     [
         ("{not json", "application/json", 400),
         ("[" * 100_000, "application/json", 400),
+        ('{"metadata": {"name": "a"}, "x": ' + "[" * 600 + "]" * 600 + "}", "application/json", 400),
         (b"\xff\xfe".decode("latin1"), "application/json", 400),
         ('{"metadata": {"name": 5}}', "application/json", 400),
         ('{"metadata": []}', "application/json", 400),
@@ -302,6 +304,50 @@ async def test_nonsense_is_refused_in_words(api: RunningApi, body: str, content_
     answer = await api.call("POST", MAPS_PATH, body, content_type=content_type)
     assert answer.status == status
     assert answer.json["kind"] == "Status"
+
+
+MERGE = "application/merge-patch+json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content_type"),
+    [
+        ("POST", f"{PODS_PATH}/a/binding", "application/json"),
+        ("POST", f"{PODS_PATH}/a/eviction", "application/json"),
+        ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "application/json"),
+        ("DELETE", f"{PODS_PATH}/a", "application/json"),
+        ("DELETE", PODS_PATH, "application/json"),
+        ("PUT", f"{PODS_PATH}/a", "application/json"),
+        ("PUT", f"{PODS_PATH}/a/status", "application/json"),
+        ("PATCH", f"{PODS_PATH}/a", MERGE),
+        ("PATCH", f"{PODS_PATH}/a", "application/strategic-merge-patch+json"),
+        ("PATCH", f"{PODS_PATH}/a", "application/json-patch+json"),
+        ("PATCH", f"{PODS_PATH}/b", "application/apply-patch+yaml"),
+    ],
+)
+async def test_no_body_is_too_odd_for_an_answer(api: RunningApi, method: str, path: str, content_type: str) -> None:
+    for body in ([], "x", 5, None, {"target": "n"}, {"target": {"name": 5}}, {"metadata": "x"}, {"deleteOptions": []}):
+        await api.call("POST", PODS_PATH, pod("a"))
+        answer = await api.call(method, path, json.dumps(body), content_type=content_type)
+        assert answer.status < 500, body
+        assert answer.json["kind"]
+
+
+async def test_a_status_is_not_deleted(api: RunningApi, client: KubeClient) -> None:
+    await client.create(PODS, pod("a"), "default")
+    assert (await api.call("DELETE", f"{PODS_PATH}/a/status")).status == 405
+    assert (await client.get(PODS, "a", "default"))["metadata"]["name"] == "a"
+
+
+async def test_cluster_wide_kinds_are_in_no_namespace(api: RunningApi) -> None:
+    assert (await api.call("GET", "/api/v1/namespaces/default/nodes")).status == 404
+    assert (await api.call("GET", "/api/v1/pods/a")).status == 404
+
+
+async def test_a_patch_of_a_namespace_keeps_what_holds_it(api: RunningApi, client: KubeClient) -> None:
+    changed = await client.patch(NAMESPACES, "default", {"spec": None, "metadata": {"labels": {"a": "b"}}})
+    assert changed["spec"] == {"finalizers": ["kubernetes"]}
+    assert changed["metadata"]["labels"]["a"] == "b"
 
 
 async def test_a_body_may_not_be_endless(api: RunningApi) -> None:

@@ -132,6 +132,22 @@ async def test_a_definition_that_cannot_be_served_is_refused(
 
 
 @pytest.mark.asyncio
+async def test_a_definition_may_stand_in_front_of_a_builtin_kind_and_gives_it_back(api: RunningApi) -> None:
+    queues = definition("Cluster")
+    queues["metadata"]["name"] = "cohorts.kueue.x-k8s.io"
+    names = {"kind": "Cohort", "plural": "cohorts"}
+    version = {"name": "v7", "served": True, "storage": True}
+    queues["spec"] |= {"group": "kueue.x-k8s.io", "names": names, "versions": [version]}
+    await api.call("POST", DEFINITIONS, queues)
+    assert (await api.call("GET", "/apis/kueue.x-k8s.io/v7/cohorts")).status == 200
+    assert (await api.call("GET", "/apis/kueue.x-k8s.io/v1beta2/cohorts")).status == 404
+    await api.call("DELETE", f"{DEFINITIONS}/cohorts.kueue.x-k8s.io")
+    async with asyncio.timeout(5):
+        while (await api.call("GET", "/apis/kueue.x-k8s.io/v1beta2/cohorts")).status != 200:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
 async def test_names_and_scope_of_a_definition_are_fixed(api: RunningApi) -> None:
     await api.call("POST", DEFINITIONS, definition())
     patch = {"spec": {"scope": "Cluster"}}

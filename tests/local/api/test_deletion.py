@@ -255,6 +255,12 @@ async def test_an_empty_namespace_goes_at_once(client: KubeClient) -> None:
     await client.create(NAMESPACES, {"metadata": {"name": "team"}})
 
 
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
+async def test_some_namespaces_stay(client: KubeClient, name: str) -> None:
+    with pytest.raises(Forbidden, match=f'namespaces "{name}" is forbidden: this namespace may not be deleted'):
+        await client.delete(NAMESPACES, name)
+
+
 async def test_events_are_forgotten_after_an_hour() -> None:
     now = [1_000_000.0]
     resources = Resources()

@@ -212,6 +212,12 @@ async def test_the_smaller_commands(kubectl: Kubectl, client: KubeClient) -> Non
     await kubectl("patch", "pod", "a", "-p", '{"metadata":{"labels":{"team":null}}}')
     assert "labels" not in (await client.get(PODS, "a", "default"))["metadata"]
     assert "pods" in await kubectl("api-resources", "--api-group=")
+    await client.create(PODS, pod("b", nodeName="n1"), "default")
+    draining = asyncio.create_task(kubectl("drain", "n1", "--force", "--timeout=10s"))
+    while "deletionTimestamp" not in (await client.get(PODS, "b", "default"))["metadata"]:
+        await asyncio.sleep(0.05)
+    await client.delete(PODS, "b", "default", grace_s=0)
+    assert "node/n1 drained" in await draining
     await kubectl("delete", "all", "--all")
     assert (await kubectl("get", "pods")).startswith("No resources found")
 

@@ -43,7 +43,9 @@ while True:
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     """A writer is killed at work, several times over; each time the file holds what it said, or one change more."""
     expected: dict[str, int] = {}
-    revision = Store(Journal(tmp_path)).revision
+    seed = Store(Journal(tmp_path))
+    revision = seed.revision
+    seed.close()
     for _round in range(3):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
@@ -118,6 +120,15 @@ def test_a_change_that_cannot_be_written_did_not_happen(tmp_path: Path) -> None:
     assert found.obj["data"] == {"x": "1"}
     assert told == []
     store.close()
+
+
+def test_one_server_at_a_time(tmp_path: Path) -> None:
+    store = Store(Journal(tmp_path))
+    store.put(Ref(*MAPS, "default", "a"), {"metadata": {"name": "a"}})
+    with pytest.raises(Unavailable, match="locked"):
+        Journal(tmp_path)
+    store.close()
+    Journal(tmp_path).close()
 
 
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
