@@ -24,11 +24,12 @@ from aiinfn_hub.kube.client import KubeClient
 from aiinfn_hub.pods import names
 from aiinfn_hub.sessions.diagnosis import diagnose, refused
 from aiinfn_hub.sessions.form import Attempt, render, salvage, understood
-from aiinfn_hub.sessions.options import check_held
+from aiinfn_hub.sessions.options import SessionSpec, check_held
 from aiinfn_hub.sessions.options import validate as decide
 from aiinfn_hub.sessions.pod import DICTS, LISTS, REPLACED, session_traits
 from aiinfn_hub.sessions.profiles import choices
 from aiinfn_hub.sessions.symptoms import Diagnosis
+from aiinfn_hub.sessions.way_out import WayOut, way_out
 
 _PROGRESS = {"quota": 10, "queue": 30, "node": 50, "start": 75}
 _LINK_NOTICE = "A link filled in this form. Nothing is started before you press Start."
@@ -73,6 +74,7 @@ class AiinfnSpawner(KubeSpawner):
             **{name: list(self._sorted_dict_values(getattr(self, name) or ())) for name in REPLACED},
         }
         self.attempt: Attempt | None = None
+        self._spec: SessionSpec | None = None
         self._start_id = self._pod_uid = ""
         self._patience_ends = float("inf")
         self.offers = OfferSource(
@@ -125,8 +127,6 @@ class AiinfnSpawner(KubeSpawner):
         if not Path(proposal["value"]).is_file():
             raise TraitError(f"AiinfnSpawner.platform_file: there is no file {proposal['value']!r}.")
         return str(proposal["value"])
-
-    # ---- who, and what there is
 
     @property
     def platform(self) -> Platform:
@@ -186,6 +186,7 @@ class AiinfnSpawner(KubeSpawner):
             # JupyterHub has stored the options already: what cannot be used must not come back by itself.
             self.orm_spawner.user_options = salvage(platform, person, self.user_options)[0]
             raise refusal(error) from error
+        self._spec = spec
         traits = session_traits(platform, person, self.name, spec, self._configured)
         traits["extra_annotations"][START] = self._start_id
         if not self.queued:
@@ -243,8 +244,6 @@ class AiinfnSpawner(KubeSpawner):
         except AiinfnError as error:
             self.log.warning("The Secret of pod %s goes when the pod goes: %s", self.pod_name, error)
 
-    # ---- while it starts
-
     def is_pod_running(self, pod: Mapping[str, Any] | None) -> bool:
         """Whether the session answers; a start that cannot succeed, or takes too long, ends here with its reason."""
         if pod is not None and self._pod_uid and pod["metadata"]["uid"] != self._pod_uid:
@@ -261,7 +260,7 @@ class AiinfnSpawner(KubeSpawner):
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What the start waits for, as it changes, and Kubernetes' own events beside it."""
         await self._start_watching_events()
-        told: Diagnosis | None = None
+        told: tuple[Diagnosis, WayOut | None] | None = None
         shown = 0
         while True:
             over = self._start_future is not None and self._start_future.done()
@@ -270,10 +269,12 @@ class AiinfnSpawner(KubeSpawner):
                 yield {"message": f"{event['type']}: {event['message']}", "raw_event": event}
             shown = len(events)
             found = await self._diagnosis()
-            if found != told:
-                told = found
+            instead = await self._way_out(found)
+            if told != (found, instead):
+                told = (found, instead)
                 message = f"{found.sentence} {found.next_step}".strip()
-                yield {"progress": _PROGRESS[found.step], "message": message, "aiinfn": asdict(found)}
+                news = asdict(found) | {"instead": asdict(instead) if instead else None}
+                yield {"progress": _PROGRESS[found.step], "message": message, "aiinfn": news}
             if over:
                 return
             await asyncio.sleep(1)
@@ -288,3 +289,10 @@ class AiinfnSpawner(KubeSpawner):
             except AiinfnError as error:
                 self.log.debug("No Workload of pod %s: %s", self.pod_name, error)
         return diagnose(pod, self.events, workload)
+
+    async def _way_out(self, found: Diagnosis) -> WayOut | None:
+        """What to choose instead, while the session waits for its turn or for a node."""
+        if self._spec is None or found.final or found.step not in ("queue", "node"):
+            return None
+        seen = await self.offers.look(5)
+        return way_out(choices(self.platform, self.person), seen, self._spec, self.user_options)

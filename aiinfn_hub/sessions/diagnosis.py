@@ -129,7 +129,9 @@ def _unscheduled(message: str) -> Diagnosis:
 
 
 def _on_node(node: str, events: Sequence[Mapping[str, Any]]) -> Diagnosis:
-    said = [event for event in events if event.get("reason") not in (None, "FailedScheduling")]
+    # Kueue has an event "Started" too: "Admitted by clusterQueue ...".
+    said = [event for event in events if event.get("reason") and not _message(event).startswith("Admitted by")]
+    said = [event for event in said if event["reason"] != "FailedScheduling"]
     last: Mapping[str, Any] = said[-1] if said else {}
     if last.get("reason") in _MOUNT_REASONS:
         text = _message(last)

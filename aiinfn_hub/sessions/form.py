@@ -51,8 +51,9 @@ class Row:
 
     @property
     def size(self) -> str:
-        """Memory of the device, as its maker writes it."""
-        return f"{self.flavour.device_memory_bytes / _GIB:g} GB" if self.flavour.device_memory_bytes else ""
+        """Memory of the device, as its maker writes it; "" if the title says it already."""
+        size = f"{self.flavour.device_memory_bytes / _GIB:g} GB" if self.flavour.device_memory_bytes else ""
+        return "" if size in self.flavour.title else size
 
     @property
     def weight(self) -> str:

@@ -223,6 +223,20 @@ async def test_the_pending_page_follows_the_start_and_its_failure(tab: Tabs, sit
         assert await page.is_checked("#flavour-t4")
 
 
+async def test_a_wait_offers_what_is_free_instead(tab: Tabs, site: Site) -> None:
+    async with tab("third") as page, site.kubernetes() as client:
+        await page.check("#flavour-t4")
+        await page.click("form#spawn_form button[type=submit]")
+        await page.wait_for_url("**/spawn-pending/third*")
+        await eventually(client, PODS, "jupyter-third", there=True)
+        button = page.locator("#aiinfn-instead")
+        await expect(button).to_have_text("Use NVIDIA A100 slice <1g> & 5 GB instead: 3 of 7 free")
+        await button.click()
+        await page.wait_for_url("**/hub/spawn/third?*")
+        assert await page.is_checked(SLICE)
+        await eventually(client, PODS, "jupyter-third", there=False)
+
+
 async def test_cancelling_takes_one_back_home(tab: Tabs, site: Site) -> None:
     async with tab("third") as page:
         await page.click("form#spawn_form button[type=submit]")

@@ -116,6 +116,14 @@ def workload(*conditions: dict[str, str]) -> dict[str, Any]:
         ),
         pytest.param(
             pod(node="gpu-1", conditions=[PLACED]),
+            [event("Started", "Admitted by clusterQueue interactive")],
+            None,
+            "placed",
+            "start",
+            id="Kueue's own event named Started is not the container's",
+        ),
+        pytest.param(
+            pod(node="gpu-1", conditions=[PLACED]),
             [event("FailedMount", "the moon"), event("Pulled")],
             None,
             "creating",

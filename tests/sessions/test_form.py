@@ -85,6 +85,12 @@ def test_each_accelerator_says_what_is_free_and_what_it_costs() -> None:
     assert text(soup, "#weight-cpu") == ""
 
 
+def test_the_memory_of_a_device_is_said_once() -> None:
+    soup = page()
+    assert text(soup, 'label[for="flavour-t4"]') == "NVIDIA T4 16 GB"
+    assert text(soup, 'label[for="flavour-a100-1g.5gb"]') == "NVIDIA A100 slice <1g> & 5 GB"
+
+
 def test_a_closed_accelerator_is_listed_with_the_group_that_opens_it() -> None:
     soup = page()
     assert one(soup, "#flavour-u55c").has_attr("disabled")

@@ -7,6 +7,8 @@ require(["jhapi"], (JHAPI) => {
   const log = document.getElementById("progress-log");
   const cancel = document.getElementById("stop-server-btn");
   const said = document.getElementById("stop-server-status");
+  const instead = document.getElementById("aiinfn-instead");
+  let query = "";
   const steps = [...document.querySelectorAll("#aiinfn-steps li")];
 
   function showStep(name, failed) {
@@ -35,6 +37,12 @@ require(["jhapi"], (JHAPI) => {
       showStep(event.aiinfn.step, event.aiinfn.final);
       sentence.textContent = event.aiinfn.sentence;
       next.textContent = event.aiinfn.next_step;
+      const other = event.aiinfn.instead;
+      instead.hidden = !other;
+      if (other) {
+        instead.textContent = `Use ${other.title} instead: ${other.free}`;
+        query = other.query;
+      }
     } else if (event.message) {
       write(event.message);
     }
@@ -49,31 +57,46 @@ require(["jhapi"], (JHAPI) => {
       document.querySelector("h1").textContent = "Your session did not start";
       sentence.textContent = event.message.replace(/^Spawn failed: /, "");
       next.textContent = "";
-      cancel.hidden = true;
+      cancel.hidden = instead.hidden = true;
       document.getElementById("aiinfn-again").hidden = false;
     }
   };
 
-  cancel.addEventListener("click", () => {
-    cancel.disabled = true;
+  function cancelThenGo(address) {
+    cancel.disabled = instead.disabled = true;
     said.textContent = "Cancelling...";
     const api = new JHAPI(window.jhdata.base_url);
+    const user = page.dataset.user;
+    // A hub that is still stopping the session would send the next page back here.
+    const goWhenStopped = () =>
+      api.get_user(user, {
+        success: (model) => {
+          if (model.servers && page.dataset.server in model.servers) {
+            setTimeout(goWhenStopped, 500);
+          } else {
+            window.location.assign(address());
+          }
+        },
+      });
     const answers = {
       success: () => {
         source.close();
-        window.location.assign(`${window.jhdata.base_url}home`);
+        goWhenStopped();
       },
       error: (answer) => {
-        cancel.disabled = false;
+        cancel.disabled = instead.disabled = false;
         said.textContent = `Not cancelled: ${answer.responseJSON?.message ?? answer.statusText}`;
       },
     };
     if (page.dataset.server) {
-      api.stop_named_server(page.dataset.user, page.dataset.server, answers);
+      api.stop_named_server(user, page.dataset.server, answers);
     } else {
-      api.stop_server(page.dataset.user, answers);
+      api.stop_server(user, answers);
     }
-  });
+  }
+
+  cancel.addEventListener("click", () => cancelThenGo(() => `${window.jhdata.base_url}home`));
+  instead.addEventListener("click", () => cancelThenGo(() => `${page.dataset.spawn}?${query}`));
 
   // signal that page has finished loading (mostly for tests), as JupyterHub's own page does
   window._jupyterhub_page_loaded = true;
