@@ -15,7 +15,7 @@ import msgspec
 from support.kubeapi import running_api
 from support.offload import person, platform
 from tornado.httpserver import HTTPServer
-from tornado.testing import bind_unused_port
+from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, ValueRef
@@ -211,15 +211,17 @@ async def soon(condition: Callable[[], Awaitable[bool]], seconds: float = 5) -> 
             await asyncio.sleep(0.02)
 
 
-def listen(application: Application) -> tuple[HTTPServer, int]:
-    sock, port = bind_unused_port()
+def listen(application: Application, port: int = 0) -> tuple[HTTPServer, int]:
+    (sock,) = bind_sockets(port, "127.0.0.1")
     server = HTTPServer(application)
     server.add_sockets([sock])
-    return server, port
+    return server, sock.getsockname()[1]
 
 
 @asynccontextmanager
-async def room(folder: Path, database: Database, client: KubeClient, **options: Any) -> AsyncIterator[World]:
+async def room(
+    folder: Path, database: Database, client: KubeClient, *, run_port: int = 0, **options: Any
+) -> AsyncIterator[World]:
     """The room over a cluster: what the service process wires together. `options` are of the `Follower`."""
     bell, store = Bell(), BlobStore(folder / "blobs")
     follow: list[Follower] = []
@@ -228,7 +230,7 @@ async def room(folder: Path, database: Database, client: KubeClient, **options: 
         return await follow[0].belongs(run, pod_uid)
 
     gate = Gate(database=database, blobs=store, bell=bell, belongs=belongs)
-    run_server, run_port = listen(Application(run_routes.routes(gate=gate)))
+    run_server, run_port = listen(Application(run_routes.routes(gate=gate)), run_port)
     runs_url = f"http://127.0.0.1:{run_port}"
     submitter = Submitter(platform(), database, client, Shipment(runner_files(), runs_url), bell)
     label = f"{names.KIND}={names.JOB}"
