@@ -132,6 +132,20 @@ async def test_stopping_takes_pod_and_secret_away(tmp_path: Path) -> None:
         assert await gone(client, SECRETS, "jupyter-mrossi-token")
 
 
+async def test_a_hub_that_was_restarted_stops_what_it_finds(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as client:
+        before = make_spawner(tmp_path)
+        start = before.start()
+        await play_kubelet(client, RUNNING)
+        await asyncio.wait_for(start, 10)
+        after = make_spawner(tmp_path)
+        after.load_state(before.get_state())
+        assert await after.poll() is None
+        await asyncio.wait_for(after.stop(now=True), 10)
+        assert await gone(client, SECRETS, "jupyter-mrossi-token")
+        assert await after.poll() == 1
+
+
 async def test_stopping_what_is_gone_already_is_fine(tmp_path: Path) -> None:
     async with cluster(tmp_path):
         await asyncio.wait_for(make_spawner(tmp_path).stop(now=True), 10)

@@ -8,6 +8,7 @@ from bs4 import BeautifulSoup, Tag
 from support.people import member_of, scientist
 from support.small_platform import IMAGES, small_platform
 
+from aiinfn_hub.catalogue import example_path, load_platform
 from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.sessions.availability import Seen
@@ -132,6 +133,13 @@ def test_ways_that_the_policy_closes_are_not_shown() -> None:
 
 def test_a_notice_stands_above_the_form() -> None:
     assert text(page(notice="A link filled this in."), "#aiinfn-notice") == "A link filled this in."
+
+
+def test_the_example_that_we_ship_gives_a_form() -> None:
+    platform = load_platform(example_path())
+    soup = page(platform=platform, activities=("lhcb-flashsim", "fpga"))
+    assert len(soup.select(".aiinfn-row")) == len(platform.flavours)
+    assert soup.select("input[name=flavour][disabled]") == []
 
 
 # What is filled in
