@@ -93,8 +93,8 @@ def test_the_first_taste_word_for_word(kernel: Kernel, service: FakeService) -> 
     assert service.run_of("f").request.origin == {}
 
 
-def test_without_a_hub_nothing_is_loaded(tmp_path: Path) -> None:
+def test_without_a_hub_nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     from traitlets.config.loader import PyFileConfigLoader  # noqa: PLC0415
 
-    assert "AIINFN_SERVICE_URL" not in os.environ
+    monkeypatch.delenv("AIINFN_SERVICE_URL", raising=False)
     assert PyFileConfigLoader(CONFIG.name, str(CONFIG.parent)).load_config() == {}
