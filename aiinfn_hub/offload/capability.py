@@ -97,6 +97,8 @@ def exchange(connection: sa.Connection, run_id: str, capability: str, pod_uid: s
     row = {"run_id": run_id, "number": number, "pod_uid": pod_uid, "token_hash": digest(token)}
     connection.execute(_T.insert().values(**row, started_at=now, last_seen=now))
     if last:
+        # What an earlier attempt delivered may not fit what this one will.
+        connection.execute(tables.result.delete().where(tables.result.c.run_id == run_id))
         frames.announce(connection, run, number, f"attempt {number} starts here", now=now)
     # A pod of ours proves that everything is in place, whatever we managed to write down.
     if run.state is JobState.STAGING:

@@ -85,7 +85,7 @@ class Follower:
     def on_pod(self, event: str, pod: Pod, _before: Pod | None = None) -> None:
         """A change of a pod; those of sessions and of others are none of ours."""
         run_id = pod.labels.get(names.RUN)
-        if run_id is None:
+        if run_id is None or pod.namespace != self.platform.namespace:
             return
         if event == "DELETED":
             self._pods[run_id].pop(pod.uid, None)
@@ -113,7 +113,9 @@ class Follower:
             remote = site_named(self.platform, run.target).kind != "local"
         except InvalidInput:
             remote = False  # the place has left the catalogue since
-        return Sight(job, list(self._pods.get(run.id, {}).values()), workload, remote=remote)
+        # Anybody may write our label on a pod of theirs; only the Job controller writes this owner.
+        pods = [pod for pod in self._pods.get(run.id, {}).values() if pod.owner_uid == run.job_uid]
+        return Sight(job, pods, workload, remote=remote)
 
     async def belongs(self, run: Run, pod_uid: str) -> bool:
         """Whether a living pod of this uid was made by the run's Job; asks the API where the cache does not know.

@@ -29,6 +29,7 @@ class ReceivingHandler(ApiHandler):
 
     async def prepare(self) -> None:
         """Check everything that is known before the body."""
+        allow(self, 2 * self.blobs.limit)
         length = self.request.headers.get("Content-Length", "")
         if length.isdigit() and int(length) > 2 * self.blobs.limit:
             raise TooLarge(f"A value may have at most {self.blobs.limit // 1024**2} MiB.")  # not even worth draining
@@ -76,6 +77,53 @@ class ReceivingHandler(ApiHandler):
         """The client left in the middle."""
         super().on_connection_close()
         self.on_finish()
+
+
+@stream_request_body
+class CollectingHandler(ApiHandler):
+    """Takes a body that may be larger than the server usually allows, and is answered properly when it is too large.
+
+    A server that cuts the connection would make the other side try the same again for ever.
+    """
+
+    most: int
+    body: bytes = b""
+    refusal: AiinfnError | None = None
+
+    async def prepare(self) -> None:
+        """Check everything that is known before the body."""
+        self._pieces: list[bytes] = []
+        self._size = 0
+        allow(self, 2 * self.most)
+        try:
+            await super().prepare()
+        except AiinfnError as error:
+            self.refusal = error
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep a piece, as long as all of it may be kept."""
+        self._size += len(chunk)
+        if self._size <= self.most and self.refusal is None:
+            self._pieces.append(chunk)
+
+    def collected(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            TooLarge: it is.
+            AiinfnError: what spoke against it before it came.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        if self._size > self.most:
+            raise TooLarge(f"At most {self.most // 1024**2} MiB at once.")
+        return b"".join(self._pieces)
+
+
+def allow(handler: ApiHandler, size: int) -> None:
+    """Let this request's body be of this size, whatever limit the server has for others."""
+    connection: Any = handler.request.connection  # HTTP/1: the interface does not know of limits
+    connection.set_max_body_size(size)
 
 
 async def send_file(handler: ApiHandler, path: Any, name: str) -> None:

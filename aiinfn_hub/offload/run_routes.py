@@ -20,7 +20,7 @@ from aiinfn_hub.offload import blobs, capability, frames, results
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.blobs import BlobStore
 from aiinfn_hub.offload.capability import HEARTBEAT_S
-from aiinfn_hub.offload.receive import ReceivingHandler, send_file
+from aiinfn_hub.offload.receive import CollectingHandler, ReceivingHandler, send_file
 from aiinfn_hub.offload.results import Report
 from aiinfn_hub.offload.runs import Run
 from aiinfn_hub.store.engine import Database
@@ -102,12 +102,8 @@ class RunHandler(ApiHandler):
         """
         self.token = bearer(self)
         self.gate.pace.take(self.token)
-        if len(self.request.body or b"") > self.most():
-            raise TooLarge(f"At most {self.most() // 1024} KiB at once.")
-
-    def most(self) -> int:
-        """Bytes that the body may have."""
-        return _MAX_BODY
+        if len(self.request.body) > _MAX_BODY:
+            raise TooLarge(f"At most {_MAX_BODY // 1024} KiB at once.")
 
     def check_xsrf_cookie(self) -> None:
         """No cookie is ever read here."""
@@ -148,16 +144,14 @@ class InputHandler(RunHandler):
         await send_file(self, self.gate.blobs.existing(run.owner, sha256), sha256)
 
 
-class RunFramesHandler(RunHandler):
-    """POST: frames of the attempt."""
+class RunFramesHandler(CollectingHandler, RunHandler):
+    """POST: frames of the attempt; pictures are larger than words."""
 
-    def most(self) -> int:
-        """Pictures are larger than words."""
-        return MAX_FRAMES_BODY
+    most = MAX_FRAMES_BODY
 
     async def post(self, run_id: str) -> None:
         """{"frames": [...]} -> {"next", "cancel"}."""
-        batch = await asyncio.to_thread(read_frames, self.request.body)
+        batch = await asyncio.to_thread(read_frames, self.collected())
         following, cancel = await self.gate.database.write(_append, run_id, self.token, batch, now=self.gate.clock())
         self.gate.bell.ring(run_id)
         self.send({"next": following, "cancel": cancel})

@@ -18,7 +18,7 @@ class Heritage:
     """What the session says of a job.
 
     Args:
-        server: name of the JupyterHub server, "" for the default one.
+        server: name of the JupyterHub server, "" for the default one or none.
         activity: who pays.
         activity_reason: how that was chosen; accounting shows it when somebody asks.
         environment: `image:NAME`, `registry:REF` or `apptainer:PATH`; "" when the session does not say.
@@ -55,6 +55,7 @@ def inherit(person: Person, server: str, options: Mapping[str, Any] | None) -> H
         Forbidden: the person works in no activity.
         InvalidInput: the person works in several, and no session says which one pays.
     """
+    server = server if options is not None else ""
     if not person.activities:
         raise Forbidden(
             "You are in no activity, so nobody could be charged.", hint="Ask the leader of yours to add you."

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from aiinfn_hub.catalogue import Platform
@@ -81,6 +82,8 @@ class Submitter:
             Conflict: inputs that were not sent (`details["missing"]`), or a key that was used for another request.
             QuotaExceeded: too many jobs that are not over.
         """
+        # The name of a session ends in an annotation: the one that was found, not the one that was typed.
+        request = msgspec.structs.replace(request, server=heritage.server)
         plan = make_plan(self.platform, person, request, heritage)
         plan.check()
         check_values(request)

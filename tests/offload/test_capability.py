@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.offload import NOW, new_run, request
 
-from aiinfn_hub.contract.jobs import JobState
+from aiinfn_hub.contract.jobs import JobState, ValueRef
 from aiinfn_hub.errors import AiinfnError, Conflict, Expired, Forbidden, NotFound
-from aiinfn_hub.offload import capability, frames, runs
+from aiinfn_hub.offload import capability, frames, results, runs
 from aiinfn_hub.offload.capability import CAPABILITY_S, TOKEN_SLACK_S, Grant
 from aiinfn_hub.store import tables
 from aiinfn_hub.store.engine import Database
@@ -148,6 +148,13 @@ def test_the_output_says_where_another_attempt_starts(life: Life) -> None:
     life.exchange("pod-2")
     shown = life.database.run(frames.after, life.run_id, 0)
     assert [frame["text"] for frame in shown] == ["[aiinfn: attempt 2 starts here]\n"]
+
+
+def test_another_attempt_starts_without_the_values_of_the_first(life: Life) -> None:
+    life.exchange("pod-1")
+    life.database.run(results.put, life.run_id, "total", ValueRef("json", "0" * 64, 1))
+    life.exchange("pod-2")
+    assert life.database.run(results.of_run, life.run_id) == {}
 
 
 @pytest.mark.parametrize("end", [S.SUCCEEDED, S.FAILED, S.CANCELLED])

@@ -14,7 +14,7 @@ from support.offload_service import NAMESPACE, World, cluster_api, room, soon, s
 
 from aiinfn_hub.contract.jobs import JobState, Why
 from aiinfn_hub.errors import Unavailable
-from aiinfn_hub.kube.client import JOBS, WORKLOADS
+from aiinfn_hub.kube.client import JOBS, PODS, WORKLOADS
 from aiinfn_hub.offload import runs
 from aiinfn_hub.store.engine import Database
 
@@ -217,6 +217,26 @@ async def test_a_runner_goes_on_with_its_token_after_a_restart(tmp_path: Path, d
             view, token = await before.running(request())
         async with room(tmp_path, database, client) as after:
             assert (await after.runner("POST", view.id, "heartbeat", token, json={})).json() == {"cancel": False}
+
+
+async def test_a_pod_that_only_wears_our_label_is_not_believed(service: World) -> None:
+    view = await service.submit(request())
+    await service.cluster.suspend(view.id, suspended=False)
+    await service.until(view.id, S.STARTING)
+    job = await service.cluster.job(view.id)
+    template = job["spec"]["template"]
+    for namespace in (NAMESPACE, "default"):
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "impostor", "namespace": namespace, "labels": template["metadata"]["labels"]},
+            "spec": {**template["spec"], "nodeName": "node-1"},
+        }
+        await service.client.create(PODS, pod)
+        status = {"status": {"phase": "Running"}}
+        await service.client.patch(PODS, "impostor", status, namespace, subresource="status")
+    await asyncio.sleep(0.3)
+    assert (await service.job(view.id)).state is S.STARTING
 
 
 async def test_jobs_of_others_in_the_namespace_are_left_alone(

@@ -18,7 +18,7 @@ from support.offload_service import World, soon, sqlite, world
 from aiinfn_hub.contract.jobs import JobState, JobView
 from aiinfn_hub.contract.run.channel import Gone, HttpChannel, Refused
 from aiinfn_hub.errors import InvalidInput, QuotaExceeded, TooLarge
-from aiinfn_hub.offload.run_routes import MAX_FRAMES, Pace, read_frames
+from aiinfn_hub.offload.run_routes import MAX_FRAMES, MAX_FRAMES_BODY, Pace, read_frames
 
 S = JobState
 REPORT = {"state": "succeeded", "exit_code": 0, "verdict": "", "missing": {}}
@@ -283,6 +283,36 @@ async def test_hostile_output_is_cleaned_on_the_way_in(service: World) -> None:
     assert first["data"] == {"text/plain": "p"}
     assert second["data"] == {"text/html": "<b>x</b>"}
     assert third["output_type"] == "stream"
+
+
+@pytest.mark.asyncio
+async def test_a_large_picture_passes_whatever_the_server_allows_others(service: World) -> None:
+    view, token = await service.running(request())
+    picture = {"seq": 1, "output_type": "display_data", "data": {"image/png": "A" * 7_000_000}}
+    answer = await service.runner("POST", view.id, "frames", token, json={"frames": [picture]})
+    assert answer.json()["next"] == 2
+    assert len((await service.frames(view.id)).frames[0]["data"]["image/png"]) == 7_000_000
+
+
+@pytest.mark.asyncio
+async def test_too_much_at_once_is_answered_so_that_the_runner_does_not_try_for_ever(service: World) -> None:
+    view, token = await service.running(request())
+
+    def send() -> None:
+        channel = HttpChannel(service.runs_url, view.id)
+        channel._token = token
+        channel.frames([frame(1, "x" * (MAX_FRAMES_BODY + 1))])
+
+    with pytest.raises(Refused, match="At most 32 MiB"):
+        await asyncio.to_thread(send)
+
+
+@pytest.mark.asyncio
+async def test_a_large_value_passes_whatever_the_server_allows_others(service: World) -> None:
+    view, token = await service.running(request(outputs=["total"]))
+    data = b"x" * 9_000_000
+    assert (await put(service, view, token, "total", data)).status_code == 201
+    assert (await service.call("GET", f"/jobs/{view.id}/outputs/total")).content == data
 
 
 @pytest.mark.asyncio

@@ -47,6 +47,13 @@ def test_nobody_is_charged_by_guessing(
         inherit(person(*activities), "", options)
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"), [({"activity": "cms-ml"}, "gpu"), (None, "")], ids=["a session", "none of that name"]
+)
+def test_only_a_session_that_was_found_is_named(options: dict[str, str] | None, expected: str) -> None:
+    assert inherit(person("cms-ml"), "gpu", options).server == expected
+
+
 def test_an_image_of_the_list_is_its_reference() -> None:
     first = platform().images[0]
     assert environment(platform(), heritage(environment=f"image:{first.name}"), "") == (first.ref, "")

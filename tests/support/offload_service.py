@@ -213,7 +213,7 @@ async def soon(condition: Callable[[], Awaitable[bool]], seconds: float = 5) -> 
 
 def listen(application: Application, port: int = 0) -> tuple[HTTPServer, int]:
     (sock,) = bind_sockets(port, "127.0.0.1")
-    server = HTTPServer(application)
+    server = HTTPServer(application, max_body_size=4 * 1024**2)  # as the service has it
     server.add_sockets([sock])
     return server, sock.getsockname()[1]
 
