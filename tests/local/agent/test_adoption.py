@@ -33,7 +33,12 @@ from aiinfn_hub.kube.client import NAMESPACES, PODS, KubeClient
 from aiinfn_hub.local.agent import NodeAgent
 
 #: Says its number and ends with 5 as soon as the file is there.
-UNTIL_FILE = "import os, time; print(os.getpid(), flush=True)\nwhile not os.path.exists('/data/end'): time.sleep(0.01)\nos._exit(5)"
+UNTIL_FILE = """import os, time
+print(os.getpid(), flush=True)
+while not os.path.exists('/data/end'):
+    time.sleep(0.01)
+os._exit(5)
+"""
 DATA = {
     "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
     "container": {"volumeMounts": [{"name": "data", "mountPath": "/data"}]},

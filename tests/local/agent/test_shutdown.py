@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from support.nodeagent import (
@@ -20,7 +21,7 @@ from support.nodeagent import (
 )
 
 from aiinfn_hub.kube.client import NODES
-from aiinfn_hub.local.agent import wording
+from aiinfn_hub.local.agent import NodeAgent, wording
 
 STUBBORN = (
     "import os, signal, subprocess, time\n"
@@ -112,7 +113,7 @@ async def test_without_an_api_the_processes_end_all_the_same(cluster: Cluster) -
 
 
 @pytest.mark.asyncio
-async def test_many_pods_end_together(tmp_path) -> None:
+async def test_many_pods_end_together(tmp_path: Path) -> None:
     async with running_cluster(tmp_path, nodes=(NODE,)) as cluster:
         for number in range(12):
             await cluster.create(pod(f"p{number}", "sleep", "600", terminationGracePeriodSeconds=30))
@@ -124,9 +125,7 @@ async def test_many_pods_end_together(tmp_path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_stop_twice_or_before_the_start_does_nothing(cluster: Cluster, tmp_path) -> None:
-    from aiinfn_hub.local.agent import NodeAgent
-
+async def test_stop_twice_or_before_the_start_does_nothing(cluster: Cluster, tmp_path: Path) -> None:
     await NodeAgent(cluster.client, [NODE], tmp_path).stop()
     await cluster.agent.stop()
     await cluster.agent.stop()
