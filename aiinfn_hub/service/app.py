@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -46,6 +46,8 @@ class Service:
         self.hub = HubApi(config.hub_api_url, token)
         self.auth = hub_oauth(config, token)
         self.identify = Identify(self.auth, self.hub, self.platform, read_secret(config.hub_key_file))
+        # Derived, so that a restart (or a second replica) knows the browsers that the first one knew.
+        self._cookies = hmac.digest(token.encode(), b"cookies of the panel", "sha256")
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
@@ -129,9 +131,7 @@ class Service:
             *ledger_routes.routes(prefix, database=self.database),
             *pages.routes(prefix, pages=shared),
         ]
-        # For the state of a login that is under way; the login itself is JupyterHub's.
-        cookies = secrets.token_bytes(32)
-        self._serve(Application(routes, identify=self.identify, cookie_secret=cookies), self.config.port)
+        self._serve(Application(routes, identify=self.identify, cookie_secret=self._cookies), self.config.port)
         self._serve(Application(self.offloading.run_routes()), self.config.runs_port)
         metrics = Application([(r"/metrics", MetricsHandler, {"snapshot": self.snapshot})])
         self._serve(metrics, self.config.metrics_port)

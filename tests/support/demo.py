@@ -114,7 +114,10 @@ class Visitor:
         action = ACTION.search(page.text)
         assert action, page.text
         form |= {"username": self.name, "password": self.demo.account(self.name)["password"]}
-        return await self.http.post(urljoin(str(page.url), action["action"].replace("&amp;", "&")), data=form)
+        answer = await self.http.post(urljoin(str(page.url), action["action"].replace("&amp;", "&")), data=form)
+        if answer.status_code == 200:
+            await self.http.get(self.demo.info["panel_url"])  # its cookie is one of its own, as the panel's pages need
+        return answer
 
     async def spawn(self, options: Mapping[str, str], server: str = "") -> httpx.Response:
         """Post the spawn form."""
@@ -163,6 +166,11 @@ class Reply:
     text: str
     outputs: list[dict[str, Any]]
     error: str
+
+    @property
+    def shown(self) -> str:
+        """Streams and plain texts of outputs, as somebody reads them."""
+        return "\n".join([self.text, *(output.get("text/plain", "") for output in self.outputs)])
 
 
 class Kernel:
