@@ -10,7 +10,6 @@ import logging
 from collections import defaultdict
 from contextlib import suppress
 
-from aiinfn_hub.errors import NotFound
 from aiinfn_hub.local.api.columns import seconds
 from aiinfn_hub.local.api.definitions import CLEANUP
 from aiinfn_hub.local.api.deletion import FOREGROUND, ORPHAN, DeleteOptions, Preconditions, delete
@@ -85,25 +84,28 @@ class GarbageCollector:
                 async with asyncio.timeout(_SWEEP_S):
                     await self._wake.wait()
             self._wake.clear()
-            try:
-                await self._work()
-                if loop.time() - swept >= _SWEEP_S:
-                    swept = loop.time()
-                    self.forget_events()
-            except Exception:  # noqa: BLE001  the boundary of a background loop
-                self._log.exception("garbage collection failed; it goes on with the next change")
+            await self._work()
+            if loop.time() - swept >= _SWEEP_S:
+                swept = loop.time()
+                self.forget_events()
 
     async def _work(self) -> None:
+        failed: dict[Ref, None] = {}
         while self._waiting:
             ref = next(iter(self._waiting))
             del self._waiting[ref]
             stored = self._store.get(ref)
             resource = self._resources.stored((ref.group, ref.plural))
-            if stored is not None and resource is not None:
-                # Somebody was faster: the next change brings it up again.
-                with suppress(NotFound):
+            try:
+                if stored is not None and resource is not None:
                     self._settle(resource, stored)
+            except Exception:  # noqa: BLE001  the boundary of a background loop: a full disk, above all
+                kind = resource.kind.kind if resource else ref.plural
+                self._log.exception("garbage collection of %s %s/%s failed", kind, ref.namespace, ref.name)
+                failed[ref] = None
             await asyncio.sleep(0)
+        # Tried again with the next change or sweep, whichever comes first.
+        self._waiting |= failed
 
     def _settle(self, resource: Resource, stored: Stored) -> None:
         """Do what one object needs."""
@@ -122,15 +124,19 @@ class GarbageCollector:
             self._check_owners(resource, stored)
 
     def _check_owners(self, resource: Resource, stored: Stored) -> None:
-        """Delete an object none of whose owners is left; otherwise drop the references to those that are gone."""
+        """Delete an object none of whose owners stays; otherwise drop the references to those that do not.
+
+        The references to owners that wait for their dependents go too, or those would wait for ever.
+        """
         owners: list[Object] = stored.obj["metadata"]["ownerReferences"]
         solid = [owner for owner in owners if self._is_solid(owner)]
-        if solid and len(solid) < len(owners):
+        if len(solid) == len(owners):
+            return
+        if solid:
             new = stored.fresh()
-            new["metadata"]["ownerReferences"] = [owner for owner in owners if owner["uid"] in self._living]
-            if new["metadata"]["ownerReferences"] != owners:
-                self._objects.replace(resource, stored, new)
-        elif not solid and "deletionTimestamp" not in stored.obj["metadata"]:
+            new["metadata"]["ownerReferences"] = solid
+            self._objects.replace(resource, stored, new)
+        elif "deletionTimestamp" not in stored.obj["metadata"]:
             waited_for = any(owner["uid"] in self._living for owner in owners)
             self._delete(
                 resource, stored, "Foreground" if waited_for and self._has_dependents(stored) else "Background"
