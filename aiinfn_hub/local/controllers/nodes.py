@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -76,6 +77,7 @@ class NodeController:
             client, LEASES, decode_lease, namespace=LEASE_NAMESPACE, on_event=self._beat, log=self.log
         )
         self._heard: dict[str, float] = {}
+        self._wake = asyncio.Event()
 
     async def run(self) -> None:
         """Look after nodes until cancelled."""
@@ -87,7 +89,11 @@ class NodeController:
                 await cache.synced.wait()
             while True:
                 await self._look()
-                await asyncio.sleep(self.interval_s)
+                # Not wait_for: on Python 3.11 it loses a cancellation that comes together with what it waits for.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.interval_s):
+                        await self._wake.wait()
+                self._wake.clear()
         finally:
             for cache in caches:
                 await cache.close()
@@ -100,7 +106,10 @@ class NodeController:
     def _node_seen(self, event: str, node: Node, before: Node | None) -> None:
         if event == "DELETED":
             self._heard.pop(node.name, None)
-        elif before is None or (not before.ready and node.ready):
+            return
+        if taints_for(node) != node.taints:
+            self._wake.set()  # a node that is back takes pods at once
+        if before is None or (not before.ready and node.ready):
             self._heard[node.name] = self.monotonic()
 
     async def _look(self) -> None:
