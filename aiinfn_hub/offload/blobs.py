@@ -191,6 +191,17 @@ def note(connection: sa.Connection, owner: str, sha256: str, size: int, *, now: 
         )
 
 
+def touch(connection: sa.Connection, owner: str, sha256: str, *, now: float) -> None:
+    """Keep a person's blob for longer.
+
+    Raises:
+        NotFound: it was never sent, or has expired, whether its file is still there or not.
+    """
+    mine = (_T.c.owner == owner) & (_T.c.sha256 == sha256)
+    if connection.execute(_T.update().where(mine).values(last_used=now)).rowcount == 0:
+        raise NotFound("You have no such blob.", hint="It may have expired: send it again.")
+
+
 def check_room(connection: sa.Connection, owner: str, size: int, *, most: int = MAX_PER_PERSON) -> None:
     """Raise `QuotaExceeded` if the person would keep more than `most` bytes."""
     held = connection.execute(sa.select(sa.func.sum(_T.c.size)).where(_T.c.owner == owner)).scalar() or 0

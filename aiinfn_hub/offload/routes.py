@@ -227,7 +227,10 @@ class BlobHandler(ReceivingHandler):
         """-> bytes; 404 if it must be sent (again)."""
         if self.refusal is not None:
             raise self.refusal
-        path = self.room.blobs.existing(self.caller.person.name, sha256)
+        owner = self.caller.person.name
+        path = self.room.blobs.existing(owner, sha256)
+        # Whoever asks is about to use it; what has expired must be sent again, even if its file is still there.
+        await self.room.database.write(blobs.touch, owner, sha256, now=self.room.clock())
         await send_file(self, path, sha256)
 
     head = get

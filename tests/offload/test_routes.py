@@ -14,7 +14,9 @@ from support.offload_service import World, sqlite, world
 
 from aiinfn_hub.contract.jobs import JobState, Target, Why
 from aiinfn_hub.kube.client import CONFIGMAPS
+from aiinfn_hub.offload import blobs
 from aiinfn_hub.offload.plan import Plan
+from aiinfn_hub.store import tables
 
 S = JobState
 pytestmark = pytest.mark.asyncio
@@ -339,6 +341,17 @@ class TestBlobs:
     async def test_those_of_others_do_not_exist(self, service: World, method: str) -> None:
         value = await service.send(b"data")
         assert (await service.call(method, f"/blobs/{value.sha256}", who="bob")).status_code == 404
+
+    async def test_what_has_expired_must_be_sent_again_while_its_file_is_still_there(self, service: World) -> None:
+        value = await service.send(b"data")
+        with service.database.engine.begin() as connection:
+            connection.execute(tables.blob.update().values(last_used=0.0))
+        assert (await service.call("HEAD", f"/blobs/{value.sha256}")).status_code == 200
+        assert service.database.run(blobs.expire, set(), now=time.time()) == 0, "asking for it keeps it"
+        assert service.database.run(blobs.expire, set(), now=time.time() + blobs.KEEP_S + 60) == 1
+        assert (await service.call("HEAD", f"/blobs/{value.sha256}")).status_code == 404
+        assert await service.send(b"data") == value
+        assert (await service.call("HEAD", f"/blobs/{value.sha256}")).status_code == 200
 
     async def test_empty_bytes_are_bytes(self, service: World) -> None:
         assert (await service.send(b"")).size == 0

@@ -20,7 +20,7 @@ from tornado.web import Application, RequestHandler
 
 from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, ValueRef
 from aiinfn_hub.errors import NotAuthenticated
-from aiinfn_hub.identity.person import Caller, Person
+from aiinfn_hub.identity.person import Caller
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, NAMESPACES, PODS, SECRETS, WORKLOADS, KubeClient
 from aiinfn_hub.kube.slim import decode_pod, decode_workload
@@ -289,7 +289,3 @@ def sqlite(folder: Path) -> Database:
     database = Database(f"sqlite:///{folder}/offload.sqlite")
     tables.metadata.create_all(database.engine)
     return database
-
-
-def somebody(name: str) -> Person:
-    return PEOPLE[name]
