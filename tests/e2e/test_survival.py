@@ -112,6 +112,9 @@ async def test_a_jobs_process_that_is_killed_ends_with_a_verdict_and_one_closed_
     kernel = await visitor.kernel()
     await kernel.run(LONG)
     await job(visitor, "long", "running")
+    deadline = time.monotonic() + 20
+    while "on it" not in (await kernel.run("%offload log long")).text:
+        assert time.monotonic() < deadline
     kill(demo, "boot.py")
     ended = await job(visitor, "long", "failed")
     assert "killed from outside (exit code 137)" in ended["verdict"]
@@ -139,7 +142,8 @@ async def test_the_whole_demo_is_killed_and_session_and_job_are_found_again(tmp_
         after = await job(visitor, "long", "running")
         assert (after["id"], after["attempt"]) == (before["id"], before["attempt"])
         assert (await visitor.ready())["ready"]
-        assert (await kernel.run("print(answer)")).text == "42\n", "the kernel has not noticed"
+        again = await visitor.kernel(identity=kernel.identity)
+        assert (await again.run("print(answer)")).text == "42\n", "the kernel has not noticed"
         found = await records(visitor)
         assert {record["pod_uid"] for record in found} == old
         assert len(found) == 2

@@ -141,21 +141,23 @@ class Visitor:
             assert time.monotonic() < deadline, model
             await asyncio.sleep(0.1)
 
-    async def kernel(self, server: str = "") -> Kernel:
-        """A new kernel of the running server."""
+    async def kernel(self, server: str = "", identity: str = "") -> Kernel:
+        """A new kernel of the running server, or the one of that identity."""
         base = f"{self.hub}/user/{self.name}" + (f"/{server}" if server else "")
         await self.http.get(f"{base}/api/status")  # through OAuth to this server's cookie
         lab = await self.http.get(f"{base}/lab")
         assert lab.status_code == 200, lab.text[:500]
         headers = {"X-XSRFToken": self.xsrf(f"/user/{self.name}/")}
-        made = await self.http.post(f"{base}/api/kernels", json={}, headers=headers)
-        assert made.status_code == 201, made.text
-        url = f"{base.replace('http', 'ws', 1)}/api/kernels/{made.json()['id']}/channels"
+        if not identity:
+            made = await self.http.post(f"{base}/api/kernels", json={}, headers=headers)
+            assert made.status_code == 201, made.text
+            identity = made.json()["id"]
+        url = f"{base.replace('http', 'ws', 1)}/api/kernels/{identity}/channels"
         cookies = "; ".join(
             f"{c.name}={c.value}" for c in self.http.cookies.jar if f"/user/{self.name}/".startswith(c.path)
         )
         socket = await websocket_connect(HTTPRequest(url, headers={"Cookie": cookies, "Origin": self.hub}))
-        return Kernel(socket)
+        return Kernel(socket, identity)
 
 
 @dataclass
@@ -176,8 +178,9 @@ class Reply:
 class Kernel:
     """A kernel over the websocket of the Jupyter server."""
 
-    def __init__(self, socket: Any) -> None:
+    def __init__(self, socket: Any, identity: str) -> None:
         self.socket = socket
+        self.identity = identity
 
     async def run(self, code: str, timeout_s: float = 90) -> Reply:
         """Execute a cell and gather what it shows until the kernel is idle again."""
