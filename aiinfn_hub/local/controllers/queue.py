@@ -18,6 +18,7 @@ from aiinfn_hub.kube.client import (
     PODS,
     RESOURCE_FLAVORS,
     WORKLOADS,
+    Kind,
     KubeClient,
 )
 from aiinfn_hub.kube.events import EventRecorder, Involved
@@ -29,6 +30,7 @@ from aiinfn_hub.local.controllers.job_shapes import decode_job
 from aiinfn_hub.local.controllers.owners import JobOwner, PodOwner
 from aiinfn_hub.local.controllers.queue_pods import decode_queued_pod
 from aiinfn_hub.local.controllers.queue_snapshot import Snapshot, snapshot
+from aiinfn_hub.local.controllers.queue_status import cluster_queue_statuses, local_queue_statuses, same
 from aiinfn_hub.local.controllers.workload_store import WorkloadStore
 from aiinfn_hub.local.controllers.workloads import Workload, preempted_by
 from aiinfn_hub.local.controllers.workqueue import WorkQueue
@@ -70,6 +72,7 @@ class QueueController:
         self._pod_owner = PodOwner(client, self.store, self.pods, self.events, clock)
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._published: dict[str, dict[str, Any]] = {}
 
     async def run(self) -> None:
         """Look after the queues until cancelled."""
@@ -100,7 +103,8 @@ class QueueController:
         self.owners.add(owner.uid)
 
     def _setting_changed(self, event: str, record: Any, before: Any) -> None:
-        del event, record, before
+        if event == "MODIFIED" and _settings(record) == _settings(before):
+            return  # only its status, which we write ourselves
         self._wake.set()
 
     def _workload_changed(self, owner_uid: str) -> None:
@@ -131,8 +135,10 @@ class QueueController:
                 self._places(),
                 self.namespaces.items.values(),
             )
+            statuses = self._statuses(seen)
             decided = cycle(seen.queues, seen.flavors, seen.admitted, seen.pending)
             await self._carry_out(seen, decided)
+            await self._publish(statuses)
 
     async def _carry_out(self, seen: Snapshot, decided: Decisions) -> None:
         now, by_key = self.clock(), seen.workloads
@@ -149,6 +155,29 @@ class QueueController:
                 raise failed
             self.log.info("A decision could not be written and is made again: %s", failed)
             asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
+
+    def _statuses(self, seen: Snapshot) -> list[tuple[Kind, queue_shapes.Named, dict[str, Any]]]:
+        """What the queues have to say that they have not said yet."""
+        now, queues, lines = self.clock(), self.cluster_queues.items, self.local_queues.items
+        by_name = {queue.name: queue for queue in queues.values()}
+        found: list[tuple[Kind, queue_shapes.Named, dict[str, Any]]] = [
+            (CLUSTER_QUEUES, queues[uid], status)
+            for uid, status in cluster_queue_statuses(seen, queues.values(), now).items()
+        ]
+        found += [
+            (LOCAL_QUEUES, lines[uid], status)
+            for uid, status in local_queue_statuses(seen, lines.values(), by_name, now).items()
+        ]
+        return [one for one in found if not same(self._published.get(one[1].uid), one[2])]
+
+    async def _publish(self, statuses: list[tuple[Kind, queue_shapes.Named, dict[str, Any]]]) -> None:
+        for kind, queue, status in statuses:
+            meta = queue.metadata
+            try:
+                await self.client.patch(kind, meta.name, {"status": status}, meta.namespace, subresource="status")
+                self._published[queue.uid] = status
+            except AiinfnError as error:
+                self.log.info("The status of %s %s is not written: %s", kind.kind, meta.name, error)
 
     async def _admit(self, workload: Workload, queue: str, flavors: dict[str, str], now: float) -> None:
         await self._write(workload, workloads.admitted(workload, queue, flavors, now))
@@ -183,3 +212,8 @@ class QueueController:
 def _said(workload: Workload) -> tuple[str, str]:
     found = next((c for c in workload.status.conditions if c.type == "QuotaReserved"), None)
     return (found.reason, found.message) if found is not None else ("", "")
+
+
+def _settings(record: Any) -> tuple[Any, ...]:
+    """What of a queue, flavor or namespace decides anything."""
+    return record.metadata.labels, getattr(record, "spec", None)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from aiinfn_hub.contract.quantities import format_cpu
 from aiinfn_hub.kube import shapes
 from aiinfn_hub.kube.amounts import amounts, pod_requests
 from aiinfn_hub.kube.client import WORKLOADS, Kind
@@ -195,7 +196,7 @@ def waiting(workload: Workload, reason: str, message: str, now: float) -> Object
 def admitted(workload: Workload, queue: str, flavors: Mapping[str, str], now: float) -> Object:
     """Quota is reserved; without admission checks that is the admission."""
     count = sum(podset.count for podset in workload.spec.pod_sets)
-    usage = {resource: _written(resource, used) for resource, used in workload.requests().items()}
+    usage = {resource: quantity(resource, used) for resource, used in workload.requests().items()}
     podset = {"name": "main", "flavors": dict(flavors), "resourceUsage": usage, "count": count}
     changes = [
         ("QuotaReserved", "True", "QuotaReserved", f"Quota reserved in ClusterQueue {queue}"),
@@ -249,5 +250,6 @@ def preempted_by(uid: str, job_uid: str, path: str, victim_path: str) -> str:
     )
 
 
-def _written(resource: str, used: int) -> str:
-    return f"{used}m" if resource == "cpu" and used % 1000 else str(used // 1000 if resource == "cpu" else used)
+def quantity(resource: str, used: int) -> str:
+    """An amount as statuses write it."""
+    return format_cpu(used) if resource == "cpu" else str(used)

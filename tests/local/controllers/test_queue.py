@@ -315,3 +315,28 @@ async def test_everything_goes_on_after_the_controllers_were_away(client: KubeCl
         assert await waits(client, "s2")
         await client.delete(PODS, "s1", "default")
         await eventually(lambda: is_running(client, "s2"))
+
+
+async def test_queues_say_what_they_hold_and_who_waits(client: KubeClient) -> None:
+    async with await cluster(client, gpus=1):
+        await client.create(PODS, session("s1"))
+        await eventually(lambda: is_running(client, "s1"))
+        await client.create(PODS, session("s2"))
+
+        async def settled() -> dict[str, Any]:
+            status = (await client.get(CLUSTER_QUEUES, "interactive")).get("status", {})
+            return status if (status.get("pendingWorkloads"), status.get("admittedWorkloads")) == (1, 1) else {}
+
+        status = await eventually(settled)
+        assert (status["conditions"][0]["status"], status["conditions"][0]["reason"]) == ("True", "Ready")
+        used = {one["name"]: one["total"] for one in status["flavorsUsage"][0]["resources"]}
+        assert used == {"cpu": "1", "memory": str(2**30), "nvidia.com/gpu": "1"}
+        line = (await client.get(LOCAL_QUEUES, "sessions", "default"))["status"]
+        assert (line["pendingWorkloads"], line["admittedWorkloads"]) == (1, 1)
+        await client.patch(CLUSTER_QUEUES, "interactive", {"spec": {"stopPolicy": "Hold"}})
+        await eventually(lambda: _inactive(client))
+
+
+async def _inactive(client: KubeClient) -> bool:
+    line = (await client.get(LOCAL_QUEUES, "sessions", "default"))["status"]
+    return line["conditions"][0]["reason"] == "ClusterQueueIsInactive"
