@@ -35,5 +35,7 @@ class Bell:
 async def woken(event: asyncio.Event, seconds: float) -> None:
     """Return when the event is set (and clear it), or after so many seconds."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), max(0.0, seconds))
+        # Not `wait_for`: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
     event.clear()

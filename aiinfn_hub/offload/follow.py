@@ -7,7 +7,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -18,6 +17,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import PODS
 from aiinfn_hub.kube.slim import Pod, Workload, decode_pod
 from aiinfn_hub.offload import capability, runs
+from aiinfn_hub.offload.bell import woken
 from aiinfn_hub.offload.kubejob import KubeJob
 from aiinfn_hub.offload.observe import Sight, observe
 from aiinfn_hub.offload.plan import site_named
@@ -191,9 +191,7 @@ class Follower:
         self._wake.set()
 
     async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.0, seconds))
-        self._wake.clear()
+        await woken(self._wake, seconds)
 
 
 def advance(connection: sa.Connection, run_id: str, sight: Sight, *, now: float) -> bool:

@@ -30,6 +30,26 @@ async def test_nobody_waits_for_ever() -> None:
         await asyncio.wait_for(woken(event, 0.01), 1)
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_cancel_in_the_moment_of_a_ring_is_not_lost(turns: int) -> None:
+    bell = Bell()
+
+    async def wait_for_ever() -> None:
+        with bell.listen("a") as event:
+            while True:
+                await woken(event, 60)
+
+    task = asyncio.create_task(wait_for_ever())
+    await asyncio.sleep(0.01)
+    bell.ring("a")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=1)
+    assert done, "it went on"
+
+
 def test_whoever_left_is_forgotten() -> None:
     bell = Bell()
     with bell.listen("a"), bell.listen("a"):
