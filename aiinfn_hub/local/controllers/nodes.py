@@ -123,6 +123,8 @@ class NodeController:
             self.log.debug("Something changed meanwhile: %s", error)
         except AiinfnError as error:
             self.log.warning("Nodes cannot be looked after: %s", error)
+        except Exception:  # the loop outlives a mistake over one node
+            self.log.exception("A look at the nodes failed.")
 
     async def _check(self, node: Node) -> None:
         silent = self.monotonic() - self._heard.get(node.name, 0.0) > self.grace_s

@@ -128,17 +128,24 @@ class QueueController:
             await self._wake.wait()
             await asyncio.sleep(GATHER_S)
             self._wake.clear()
-            seen = snapshot(
-                self.store.cache.items.values(),
-                self.cluster_queues.items.values(),
-                self.local_queues.items.values(),
-                self._places(),
-                self.namespaces.items.values(),
-            )
-            statuses = self._statuses(seen)
-            decided = cycle(seen.queues, seen.flavors, seen.admitted, seen.pending)
-            await self._carry_out(seen, decided)
-            await self._publish(statuses)
+            try:
+                await self._cycle()
+            except Exception:  # the loop outlives a mistake over one state of the queues
+                self.log.exception("A cycle failed.")
+                asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
+
+    async def _cycle(self) -> None:
+        seen = snapshot(
+            self.store.cache.items.values(),
+            self.cluster_queues.items.values(),
+            self.local_queues.items.values(),
+            self._places(),
+            self.namespaces.items.values(),
+        )
+        statuses = self._statuses(seen)
+        decided = cycle(seen.queues, seen.flavors, seen.admitted, seen.pending)
+        await self._carry_out(seen, decided)
+        await self._publish(statuses)
 
     async def _carry_out(self, seen: Snapshot, decided: Decisions) -> None:
         now, by_key = self.clock(), seen.workloads

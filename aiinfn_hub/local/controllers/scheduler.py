@@ -54,7 +54,11 @@ class Scheduler:
                 await self._wake.wait()
                 await asyncio.sleep(GATHER_S)
                 self._wake.clear()
-                await self._pass()
+                try:
+                    await self._pass()
+                except Exception:  # the loop outlives a mistake over one state of the cluster
+                    self.log.exception("A pass failed.")
+                    asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
         finally:
             await self._pods.close()
             await self._nodes.close()

@@ -295,3 +295,17 @@ def test_a_thousand_waiting_jobs_are_decided_in_one_quick_cycle() -> None:
     found = decide([interactive(20), batch()], [], [wants(f"j{n}", queue="batch", since=n) for n in range(1000)])
     assert len(found.admit) == 20
     assert len(found.wait) == 980
+
+
+def test_two_small_victims_go_where_both_are_needed() -> None:
+    held = [holds("a", 1, since=1), holds("b", 1, since=2), holds("c", 2, since=3)]
+    found = decide([interactive(4), batch()], held, [wants("s", 3)])
+    assert found.evict == {"c": "s", "b": "s"}
+
+
+def test_of_several_queues_only_those_that_still_borrow_give_way() -> None:
+    owner = interactive(2)
+    half = queue("half", ("a100", Quota(1)))
+    held = [holds("x", 1, "half", since=9), holds("y", 1, "half", since=8), holds("z", 1, since=1)]
+    found = decide([owner, half, batch()], held, [wants("s", 2)])
+    assert found.evict == {"x": "s", "z": "s"}, "y runs in its queue's own quota once x has gone"

@@ -340,3 +340,21 @@ async def test_queues_say_what_they_hold_and_who_waits(client: KubeClient) -> No
 async def _inactive(client: KubeClient) -> bool:
     line = (await client.get(LOCAL_QUEUES, "sessions", "default"))["status"]
     return line["conditions"][0]["reason"] == "ClusterQueueIsInactive"
+
+
+async def test_a_pod_that_borrowed_is_told_why_and_deleted_for_good(client: KubeClient) -> None:
+    kubelet = FakeKubelet(client, grace_s=0.5)
+    async with await cluster(client, gpus=1, kubelet=kubelet):
+        await client.create(PODS, session("guest", queue="jobs"))
+        await eventually(lambda: is_running(client, "guest"))
+        await client.create(PODS, session("owner"))
+
+        async def told() -> dict[str, Any]:
+            found = (await client.get(PODS, "guest", "default"))["status"]["conditions"]
+            return next((c for c in found if c["type"] == "TerminationTarget"), {})
+
+        target = await eventually(told)
+        assert (target["status"], target["reason"]) == ("True", "WorkloadEvictedDueToPreempted")
+        assert target["message"].endswith("preemptor path: /aiinfn/interactive; preemptee path: /aiinfn/batch")
+        await eventually(lambda: is_gone(client, PODS, "guest"))
+        await eventually(lambda: is_running(client, "owner"))
