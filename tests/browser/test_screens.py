@@ -28,8 +28,8 @@ async def login(page: Page, demo: RunningDemo, name: str, camera: Any = None) ->
         await camera.shoot(page, "login")
     await page.fill("[name=username]", name)
     await page.fill("[name=password]", demo.account(name)["password"])
-    await page.click("button[type=submit]")
-    await page.wait_for_url(re.compile(r"/hub/spawn"))
+    await page.click("form button")
+    await page.wait_for_url(re.compile(r"/hub/spawn|/user/"))
 
 
 async def person(browser: Browser, **options: Any) -> Page:
@@ -46,8 +46,8 @@ async def test_a_scientist_walks_from_the_login_to_a_plot_from_elsewhere(
 ) -> None:
     page = await person(browser)
     await login(page, demo, "scientist", camera)
-    await expect(page.get_by_text("7 of 7 free")).to_be_visible()
-    await page.get_by_label("A100 40 GB slice", exact=False).first.check()
+    await expect(page.locator("[data-flavour='a100-40-1g.5gb'] .aiinfn-free")).to_have_text("7 of 7 free")
+    await page.get_by_label("NVIDIA A100 slice 1g.5gb").check()
     await camera.shoot(page, "form", whole=True)
     await page.get_by_role("button", name=re.compile("start", re.IGNORECASE)).click()
     await page.wait_for_url(re.compile(r"/hub/spawn-pending|/user/"))
@@ -56,7 +56,8 @@ async def test_a_scientist_walks_from_the_login_to_a_plot_from_elsewhere(
     await page.goto(f"{demo.info['hub_url']}user/scientist/lab?reset")
     await page.get_by_text("Python 3 (ipykernel)").first.click(timeout=WAIT)
     await expect(page.locator(".jp-Notebook")).to_be_visible(timeout=WAIT)
-    await expect(page.get_by_text("Idle").first).to_be_visible(timeout=WAIT)
+    await expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=WAIT)
+    await page.get_by_role("button", name="No", exact=True).click(timeout=WAIT)  # JupyterLab's question about news
     for number, cell in enumerate(CELLS):
         editor = page.locator(".jp-Notebook .jp-Cell .cm-content").nth(number)
         await editor.click()
@@ -88,6 +89,7 @@ async def test_the_panel_shows_my_usage_and_the_operator_the_map(
 ) -> None:
     page = await person(browser)
     await login(page, demo, "operator")
+    await page.goto(f"{demo.info['hub_url']}hub/home")
     await page.get_by_role("link", name="Usage").first.click()
     await expect(page.get_by_role("heading", name="My usage")).to_be_visible()
     await camera.shoot(page, "panel-me", whole=True)
@@ -128,6 +130,6 @@ async def test_an_outsider_reads_which_group_is_needed(browser: Browser, demo: R
     await page.goto(f"{demo.info['hub_url']}hub/oauth_login")
     await page.fill("[name=username]", "outsider")
     await page.fill("[name=password]", demo.account("outsider")["password"])
-    await page.click("button[type=submit]")
+    await page.click("form button")
     await expect(page.get_by_text("/aiinfn").first).to_be_visible()
     await camera.shoot(page, "refused")
