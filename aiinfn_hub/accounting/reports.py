@@ -102,6 +102,17 @@ def weighted_hours(connection: sa.Connection, windows: Mapping[str, float], *, n
     }
 
 
+def held_now(connection: sa.Connection, *, activity: str | None = None) -> dict[str, int]:
+    """Units of accelerators that open records hold, by flavour."""
+    query = (
+        sa.select(record.c.flavour, sa.func.sum(record.c.units))
+        .where(*_scope(person=None, activity=activity), record.c.held_to.is_(None), record.c.held_from.is_not(None))
+        .where(record.c.units > 0)
+        .group_by(record.c.flavour)
+    )
+    return {flavour: int(units) for flavour, units in connection.execute(query)}
+
+
 def occupation(
     connection: sa.Connection, *, since: float, until: float, steps: int = 96, activity: str | None = None
 ) -> dict[str, list[float]]:

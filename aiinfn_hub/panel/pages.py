@@ -51,9 +51,10 @@ class Pages:
         """The plot of the last 24 hours."""
         since = now - DAY
         series = await self.database.read(reports.occupation, since=since, until=now, steps=96, activity=activity)
+        held = await self.database.read(reports.held_now, activity=activity)
         title = "Accelerator units held over the last 24 hours, by flavour"
         figure = plot.stacked(series, since=since, until=now, title=title)
-        return {"figure": figure, "legend": plot.legend(series), "title": title}
+        return {"figure": figure, "legend": plot.legend(series, held), "title": title}
 
 
 class PageHandler(HubOAuthenticated, RequestHandler):

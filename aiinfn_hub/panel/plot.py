@@ -33,12 +33,9 @@ def stacked(series: Mapping[str, Sequence[float]], *, since: float, until: float
     ).format(WIDTH, HEIGHT, title, _grid(top), Markup("").join(layers), _hours(since, until))
 
 
-def legend(series: Mapping[str, Sequence[float]]) -> list[tuple[str, str, float]]:
-    """(name, colour, value at the end) in the order of the layers, from below."""
-    return [
-        (name, COLOURS[number % len(COLOURS)], values[-1] if values else 0.0)
-        for number, (name, values) in enumerate(sorted(series.items()))
-    ]
+def legend(series: Mapping[str, Sequence[float]], now: Mapping[str, int]) -> list[tuple[str, str, int]]:
+    """(name, colour, units held now) in the order of the layers, from below."""
+    return [(name, COLOURS[number % len(COLOURS)], now.get(name, 0)) for number, name in enumerate(sorted(series))]
 
 
 def _round_up(value: float) -> float:

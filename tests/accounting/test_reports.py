@@ -78,6 +78,11 @@ def test_occupation_is_the_mean_of_units_held(month: Database) -> None:
     assert halves["a100-40"] == pytest.approx([1.0])
 
 
+def test_what_is_held_now_are_the_units_of_open_records(month: Database) -> None:
+    assert month.run(reports.held_now) == {"a100-40-1g.5gb": 1}
+    assert month.run(reports.held_now, activity="cms-ml") == {}
+
+
 def test_an_open_record_reaches_to_the_end_of_the_window(month: Database) -> None:
     series = month.run(reports.occupation, since=T0 + 9 * H, until=T0 + 12 * H, steps=3)
     assert series["a100-40-1g.5gb"] == pytest.approx([0, 1, 1])

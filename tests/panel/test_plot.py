@@ -50,5 +50,5 @@ def test_the_axis_holds_every_value(value: float) -> None:
     assert _round_up(value) >= value
 
 
-def test_the_legend_has_the_order_of_the_layers_and_the_newest_value() -> None:
-    assert [(name, value) for name, _, value in legend({"b": [1, 2], "a": [3, 4]})] == [("a", 4), ("b", 2)]
+def test_the_legend_has_the_order_of_the_layers_and_what_is_held_now() -> None:
+    assert [(name, value) for name, _, value in legend({"b": [1, 2], "a": [3, 4]}, {"a": 4})] == [("a", 4), ("b", 0)]
