@@ -63,6 +63,8 @@ class NodeAgent:
     Everything that runs survives the agent if it is killed or cancelled, and the next agent with the same `root` takes
     it over; only `stop` ends it.
 
+    Nothing is isolated: every container is a process of whoever runs the agent, whatever `runAsUser` says.
+
     Args:
         client: the Kubernetes API; the embedded one or a real one.
         nodes: what to play.

@@ -145,8 +145,8 @@ class Container:
         if launch.log.exists():
             launch.log.replace(launch.log.with_suffix(".previous.log"))
         launch.log.touch(0o600)
+        process = ContainerProcess.start(self._folder / str(self._attempt + 1), launch)
         self._attempt += 1
-        process = ContainerProcess.start(self._folder / str(self._attempt), launch)
         self._say("Normal", "Pulled", wording.pulled(self.view.image))
         self._say("Normal", "Created", wording.CREATED)
         self._say("Normal", "Started", wording.STARTED)

@@ -15,6 +15,7 @@ from aiinfn_hub.errors import InvalidInput
 
 _ANY_ADDRESS = re.compile(r"(?<![\w.])0\.0\.0\.0(?![\w.])(?::(?P<port>\d{1,5})(?!\d))?")
 _NO_HOST = re.compile(r"\b(?P<scheme>https?|tcp|ws|wss)://:(?P<port>\d{1,5})(?!\d)")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _HOME = re.compile(r"/(home/[^/]+|home|root)")
 
 
@@ -50,6 +51,17 @@ def below(folder: Path, text: str, what: str) -> Path:
     if ".." in path.parts:
         raise InvalidInput(f"{what} {text!r}: must not contain '..'")
     return folder / path
+
+
+def one_name(text: str, what: str) -> str:
+    """The name of an object or a part of one, which becomes the name of a folder.
+
+    Raises:
+        InvalidInput: it is none; ".." and "/" above all.
+    """
+    if _NAME.fullmatch(text) is None:
+        raise InvalidInput(f"{what} {text!r} is not a name as Kubernetes allows it")
+    return text
 
 
 class Rewriter:

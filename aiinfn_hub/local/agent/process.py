@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,7 @@ class ContainerProcess:
                 )
         except (OSError, ValueError) as error:
             os.close(reading)
+            shutil.rmtree(folder)
             raise Unavailable(f"{launch.argv[0]!r} cannot be started: {error}.") from error
         finally:
             os.close(writing)
@@ -138,7 +140,7 @@ class ContainerProcess:
             code = state.status if state.status >= 0 else 128 - state.status
             reason = "OOMKilled" if state.oom else "Completed" if code == 0 else "Error"
             return Ended(code, reason, state.started, state.finished)
-        return self._lost(state)
+        return await self._lost(state)
 
     def terminate(self) -> None:
         """Ask it to end: SIGTERM."""
@@ -194,10 +196,12 @@ class ContainerProcess:
         except FileNotFoundError:
             return None
 
-    def _lost(self, state: _State | None) -> Ended:
-        """The shim was killed from outside, and on Linux its container with it."""
-        if state is not None and state.child_identity and identity(state.child) == state.child_identity:
+    async def _lost(self, state: _State | None) -> Ended:
+        """The shim was killed from outside, and on Linux its container is killed with it by the kernel."""
+        # Its numbers count only as long as they are the same process: after a reboot they are somebody else's.
+        while state is not None and state.child_identity and identity(state.child) == state.child_identity:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(state.child, signal.SIGKILL)
+            await asyncio.sleep(0.01)
         finished = self.folder.stat().st_mtime
         return Ended(137, "ContainerStatusUnknown", state.started if state else finished, finished, VANISHED)

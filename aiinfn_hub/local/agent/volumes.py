@@ -11,7 +11,7 @@ from typing import Any
 
 from aiinfn_hub.errors import InvalidInput, NotFound
 from aiinfn_hub.local.agent.environment import Facts
-from aiinfn_hub.local.agent.paths import Mount, below, container_path
+from aiinfn_hub.local.agent.paths import Mount, below, container_path, one_name
 from aiinfn_hub.local.agent.references import Data, Source
 
 Object = Mapping[str, Any]
@@ -54,6 +54,7 @@ class Volumes:
         """
         kinds = {volume["name"]: self._kind(volume) for volume in self._pod["spec"].get("volumes") or ()}
         for container in [*(self._pod["spec"].get("initContainers") or ()), *self._pod["spec"]["containers"]]:
+            one_name(container["name"], "container")
             for mount in container.get("volumeMounts") or ():
                 container_path(mount["mountPath"], "mountPath")
                 below(self._folder, mount.get("subPath") or "", "subPath")
@@ -64,9 +65,9 @@ class Volumes:
         kind = next((key for key in volume if key != "name"), "emptyDir")
         if kind not in {"emptyDir", "persistentVolumeClaim", *self._makers}:
             raise InvalidInput(f"volume {volume['name']!r}: this node does not carry volumes of the kind {kind}")
-        below(self._folder, volume["name"], "volume")
+        one_name(volume["name"], "volume")
         if kind == "persistentVolumeClaim":
-            below(self._claims, volume[kind]["claimName"], "claimName")
+            one_name(volume[kind]["claimName"], "claimName")
         return kind
 
     async def make(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.local.agent.addresses import Address, Addresses, has_own_addresses
-from aiinfn_hub.local.agent.paths import Mount, Rewriter, below, container_path, home_mount
+from aiinfn_hub.local.agent.paths import Mount, Rewriter, below, container_path, home_mount, one_name
 
 MOUNTS = [
     Mount("/home/jovyan", Path("/state/homes/mock")),
@@ -163,3 +163,13 @@ def test_where_pods_share_an_address_each_port_has_a_free_one() -> None:
 def test_this_machine_says_whether_it_has_them() -> None:
     assert isinstance(has_own_addresses(), bool)
     assert Address("127.77.0.1").ports == {}
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "A", "a_b", "-a", "a\n"])
+def test_such_a_name_becomes_no_folder(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        one_name(name, "claimName")
+
+
+def test_a_proper_name_does() -> None:
+    assert one_name("claim-ada.example", "claimName") == "claim-ada.example"

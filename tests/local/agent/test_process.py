@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.nodeagent import alive, until_dead
 
-from aiinfn_hub.errors import InvalidInput
+from aiinfn_hub.errors import InvalidInput, Unavailable
 from aiinfn_hub.local.agent.process import ContainerProcess, Launch
 from aiinfn_hub.local.agent.shim import descendants, identity, memory
 
@@ -196,3 +196,10 @@ def test_descendants_and_their_memory() -> None:
         subprocess.run(["kill", str(grandchild)], check=False)
         child.wait()
     assert not alive(grandchild)
+
+
+@pytest.mark.asyncio
+async def test_what_the_machine_cannot_start_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="cannot be started"):
+        ContainerProcess.start(tmp_path / "run", launch(tmp_path, "echo", "x" * 200_000))
+    assert not (tmp_path / "run").exists()
