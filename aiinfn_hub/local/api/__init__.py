@@ -17,6 +17,8 @@ unknown fields                  kept, where the real one drops them for builtin 
 server-side apply               a strategic merge (builtin) or merge patch that creates; no managedFields, no ownership
 persistent volumes              nothing binds a claim: it stays Pending, and the node agent gives it a directory
 logs                            no times: `timestamps`, `sinceSeconds`, `sinceTime`, `previous` answer 400
+owners in a circle              deleted in the foreground, they wait for each other for ever
+pods of a node that is gone     stay; there is no pod garbage collector
 lists at an older version       answered with the present one; pages of one list do show one moment
 OpenAPI schemas                 none; `kubectl explain` does not work
 protobuf bodies                 415: sent by `kubectl create configmap` and `auth can-i`, not by `create -f`

@@ -95,6 +95,10 @@ class Watch:
                 await self._wake.wait()
         except TimeoutError:
             return b""
+        return self.take()
+
+    def take(self) -> bytes:
+        """Every event that waits, without waiting for more."""
         self._wake.clear()
         events = b"".join(self._waiting)
         self._waiting.clear()

@@ -10,7 +10,15 @@ import pytest
 import pytest_asyncio
 from kubernetes_asyncio import client as models
 from kubernetes_asyncio import watch
-from kubernetes_asyncio.client import ApiClient, ApiException, Configuration, CoreV1Api
+from kubernetes_asyncio.client import (
+    ApiClient,
+    ApiException,
+    BatchV1Api,
+    Configuration,
+    CoordinationV1Api,
+    CoreV1Api,
+    CustomObjectsApi,
+)
 from kubernetes_asyncio.config import load_kube_config
 from support.kubeapi import RunningApi
 
@@ -190,3 +198,85 @@ async def test_a_pod_with_everything_that_the_client_can_say_survives_the_trip(c
     assert made.status.conditions[0].reason == "SchedulingGated"
     deleted = await core.delete_namespaced_pod("jupyter-ann", "default")
     assert deleted.metadata.name == "jupyter-ann"
+
+
+async def test_jobs_leases_and_custom_objects_through_their_own_apis(core: CoreV1Api) -> None:
+    batch, coordination, custom = (
+        BatchV1Api(core.api_client),
+        CoordinationV1Api(core.api_client),
+        CustomObjectsApi(core.api_client),
+    )
+    template = models.V1PodTemplateSpec(
+        spec=models.V1PodSpec(restart_policy="Never", containers=[models.V1Container(name="main", image="i:1")])
+    )
+    meta = models.V1ObjectMeta(name="j", labels={"kueue.x-k8s.io/queue-name": "q"})
+    job = await batch.create_namespaced_job(
+        "default", models.V1Job(metadata=meta, spec=models.V1JobSpec(template=template, suspend=True, backoff_limit=0))
+    )
+    assert (job.spec.backoff_limit, job.spec.completions, job.spec.suspend) == (0, 1, True)
+    started = await batch.patch_namespaced_job("j", "default", {"spec": {"suspend": False}})
+    assert started.metadata.generation == 2
+    condition = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    done = await batch.patch_namespaced_job_status(
+        "j", "default", {"status": {"conditions": [condition], "succeeded": 1}}
+    )
+    assert (done.status.succeeded, done.status.conditions[0].type) == (1, "Complete")
+    assert [item.metadata.name for item in (await batch.list_job_for_all_namespaces()).items] == ["j"]
+    lease = models.V1Lease(metadata=models.V1ObjectMeta(name="l"), spec=models.V1LeaseSpec(holder_identity="me"))
+    held = await coordination.create_namespaced_lease("default", lease)
+    held.spec.holder_identity = "you"
+    assert (await coordination.replace_namespaced_lease("l", "default", held)).spec.holder_identity == "you"
+    with pytest.raises(ApiException) as caught:
+        await coordination.replace_namespaced_lease("l", "default", held)
+    assert caught.value.status == 409
+    queue = {
+        "apiVersion": "kueue.x-k8s.io/v1beta2",
+        "kind": "LocalQueue",
+        "metadata": {"name": "q"},
+        "spec": {"clusterQueue": "c"},
+    }
+    path = ("kueue.x-k8s.io", "v1beta2", "default", "localqueues")
+    await custom.create_namespaced_custom_object(*path, queue)
+    status = {"status": {"pendingWorkloads": 2}}
+    await custom.patch_namespaced_custom_object_status(*path, "q", status, _content_type="application/merge-patch+json")
+    found = await custom.get_namespaced_custom_object(*path, "q")
+    assert (found["spec"], found["status"]) == ({"clusterQueue": "c"}, {"pendingWorkloads": 2})
+    await custom.delete_namespaced_custom_object(*path, "q")
+    assert (await custom.list_namespaced_custom_object(*path))["items"] == []
+
+
+async def test_the_log_of_a_pod(api: RunningApi, core: CoreV1Api) -> None:
+    made = await core.create_namespaced_pod("default", session_pod(node_name="n1"))
+    folder = api.logs_root / made.metadata.uid / "logs"
+    folder.mkdir(parents=True)
+    (folder / "notebook.log").write_text("one\ntwo\n")
+    assert await core.read_namespaced_pod_log("jupyter-ann", "default", tail_lines=1) == "two\n"
+
+
+async def test_a_collection_is_deleted_by_label(core: CoreV1Api) -> None:
+    for name in ("one", "two"):
+        body = session_pod(name)
+        body.metadata.labels["run"] = name
+        await core.create_namespaced_pod("default", body)
+    await core.delete_collection_namespaced_pod("default", label_selector="run=one")
+    assert [pod.metadata.name for pod in (await core.list_namespaced_pod("default")).items] == ["two"]
+
+
+async def test_the_scheduler_binds_and_the_kubelet_reports(core: CoreV1Api) -> None:
+    await core.create_namespaced_pod("default", session_pod())
+    target = models.V1ObjectReference(api_version="v1", kind="Node", name="n1")
+    binding = models.V1Binding(metadata=models.V1ObjectMeta(name="jupyter-ann"), target=target)
+    await core.create_namespaced_pod_binding("jupyter-ann", "default", binding, _preload_content=False)
+    running = models.V1ContainerState(running=models.V1ContainerStateRunning())
+    status = models.V1ContainerStatus(
+        name="notebook", image="i", image_id="", ready=True, restart_count=0, started=True, state=running
+    )
+    patch = {
+        "status": {"phase": "Running", "podIP": "127.77.0.1", "containerStatuses": [status.to_dict(serialize=True)]}
+    }
+    await core.patch_namespaced_pod_status("jupyter-ann", "default", patch)
+    found = await core.read_namespaced_pod("jupyter-ann", "default")
+    assert (found.spec.node_name, found.status.pod_ip) == ("n1", "127.77.0.1")
+    assert found.status.container_statuses[0].ready
+    by_node = await core.list_pod_for_all_namespaces(field_selector="spec.nodeName=n1,status.phase=Running")
+    assert [pod.metadata.name for pod in by_node.items] == ["jupyter-ann"]
