@@ -199,6 +199,25 @@ def test_a_finished_workload_holds_nothing() -> None:
     assert (seen.admitted, seen.pending, seen.blocked) == ([], [], {})
 
 
+def test_an_evicted_workload_holds_its_quota_until_it_has_gone() -> None:
+    held = after(workload(), workloads.admitted(workload(), "interactive", {"nvidia.com/gpu": "a100"}, NOW))
+    going = after(held, workloads.preempted(held, "make room", NOW))
+    for found, evicted in ((held, False), (going, True)):
+        seen = snapshot([found], [cluster("interactive")], [local("sessions", "interactive")], FLAVORS, namespaces())
+        (one,) = seen.admitted
+        assert (one.evicted, one.usage[("a100", "nvidia.com/gpu")], one.since) == (evicted, 1, NOW)
+        assert seen.queues[0].usage[("a100", "nvidia.com/gpu")] == 1
+        assert seen.pending == []
+
+
+def test_a_running_workload_that_is_deactivated_is_to_go_once() -> None:
+    held = after(workload(spec={"active": False}), workloads.admitted(workload(), "interactive", {"cpu": "a100"}, NOW))
+    queues, lines = [cluster("interactive")], [local("sessions", "interactive")]
+    assert snapshot([held], queues, lines, FLAVORS, namespaces()).deactivated == [held.key]
+    going = after(held, workloads.deactivated(held, NOW))
+    assert snapshot([going], queues, lines, FLAVORS, namespaces()).deactivated == []
+
+
 @pytest.mark.parametrize(
     ("selector", "answer"),
     [

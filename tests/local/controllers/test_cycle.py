@@ -309,3 +309,11 @@ def test_of_several_queues_only_those_that_still_borrow_give_way() -> None:
     held = [holds("x", 1, "half", since=9), holds("y", 1, "half", since=8), holds("z", 1, since=1)]
     found = decide([owner, half, batch()], held, [wants("s", 2)])
     assert found.evict == {"x": "s", "z": "s"}, "y runs in its queue's own quota once x has gone"
+
+
+def test_a_flavor_that_could_be_taken_back_is_preferred_to_one_that_is_too_small() -> None:
+    owner = queue("interactive", ("a100", Quota(1)), ("t4", Quota(2)), reclaims="Any")
+    lender = queue("lender", ("a100", Quota(1)), ("t4", Quota(0)))
+    held = [holds("x", 1, "interactive"), holds("job", 2, "lender", flavor="t4")]
+    found = decide([owner, lender], held, [wants("s", 2)])
+    assert found.evict == {"job": "s"}

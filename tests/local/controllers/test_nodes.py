@@ -121,6 +121,31 @@ async def test_a_node_that_stops_renewing_is_marked_and_comes_back(client: KubeC
 
 
 @pytest.mark.asyncio
+async def test_while_we_hear_nothing_ourselves_no_node_is_called_silent(client: KubeClient) -> None:
+    await add_nodes(client, a_node("n1"))
+    deaf = NodeController(client, grace_s=0.0)
+    found = decode_node(raw(await client.get(NODES, "n1")))
+    deaf.leases.failing_since = 1.0
+    await deaf._check(found)
+    assert await taints(client, "n1") == set()
+    deaf.leases.failing_since = None
+    await deaf._check(found)
+    assert await taints(client, "n1") == {"node.kubernetes.io/unreachable"}
+
+
+@pytest.mark.asyncio
+async def test_a_node_that_says_it_is_well_loses_its_taint_at_once(client: KubeClient) -> None:
+    node = a_node("n1", taints=[{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}])
+    async with running(NodeController(client, interval_s=3600.0).run()):
+        await add_nodes(client, node)
+
+        async def clean() -> bool:
+            return not await taints(client, "n1")
+
+        await eventually(clean, 3)
+
+
+@pytest.mark.asyncio
 async def test_a_pod_of_a_node_that_never_was_is_removed(client: KubeClient) -> None:
     late = NodeController(client, interval_s=0.05, clock=lambda: 4e9)
     await client.create(PODS, a_pod("orphan", nodeName="gone"))

@@ -86,6 +86,11 @@ class QueueLife(RuleBasedStateMachine):
         fresh = decode_workload(raw(found))
         self.workloads[fresh.key] = fresh
 
+    @rule(queue=st.sampled_from(["sessions", "jobs"]), gpus=st.integers(1, 4))
+    def somebody_comes_and_the_queue_decides(self, queue: str, gpus: int) -> None:
+        self.somebody_comes(queue, gpus)
+        self.the_queue_decides()
+
     @rule()
     def the_queue_decides(self) -> None:
         seen, decided = self._decide()
@@ -161,5 +166,5 @@ class QueueLife(RuleBasedStateMachine):
         assert all(one.condition("Finished") for one in self.workloads.values())
 
 
-QueueLife.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+QueueLife.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestQueueLife = QueueLife.TestCase

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from support.kubefake import a_node, a_pod, add_nodes, eventually, reasons, running
+import asyncio
+import time
 
-from aiinfn_hub.kube.client import NODES, PODS, KubeClient
+import pytest
+from support.kubefake import a_node, a_pod, add_nodes, eventually, raw, reasons, running
+
+from aiinfn_hub.kube.client import NODES, PODS, PRIORITY_CLASSES, KubeClient
+from aiinfn_hub.kube.slim import decode_node
+from aiinfn_hub.local.controllers.bookings import Bookings
+from aiinfn_hub.local.controllers.constraints import decode_claimant
 from aiinfn_hub.local.controllers.scheduler import Scheduler
 
 pytestmark = pytest.mark.asyncio
@@ -44,13 +50,84 @@ async def test_a_pod_that_fits_nowhere_is_told_why_and_placed_once_there_is_room
         assert await eventually(lambda: node_of(client, "second")) == "gpu"
 
 
-async def test_a_finished_pod_gives_its_room_back(client: KubeClient) -> None:
+async def test_a_finished_pod_gives_its_room_to_one_that_waits(client: KubeClient) -> None:
     await add_nodes(client, a_node("gpu", gpu=1))
     async with running(Scheduler(client).run()):
-        for name in ("first", "second"):
-            await client.create(PODS, a_pod(name, gpu=1))
-            await eventually(lambda: node_of(client, name))  # noqa: B023  # asked within the round
-            await client.patch(PODS, name, {"status": {"phase": "Succeeded"}}, "default", subresource="status")
+        await client.create(PODS, a_pod("first", gpu=1))
+        await eventually(lambda: node_of(client, "first"))
+        await client.create(PODS, a_pod("second", gpu=1))
+        await eventually(lambda: scheduled(client, "second"))
+        await client.patch(PODS, "first", {"status": {"phase": "Succeeded"}}, "default", subresource="status")
+        await eventually(lambda: node_of(client, "second"))
+
+
+async def test_the_more_important_pod_goes_first(client: KubeClient) -> None:
+    async with running(Scheduler(client).run()):
+        for name, value in (("low", 1), ("high", 1000)):
+            klass = {"metadata": {"name": name}, "value": value}
+            await client.create(PRIORITY_CLASSES, klass)
+            await client.create(PODS, a_pod(name, gpu=1, priorityClassName=name))
+        await eventually(lambda: scheduled(client, "high"))
+        await add_nodes(client, a_node("gpu", gpu=1))
+        await eventually(lambda: node_of(client, "high"))
+        assert not await node_of(client, "low")
+
+
+async def test_heartbeats_of_nodes_make_no_work(client: KubeClient) -> None:
+    await add_nodes(client, a_node("n1"))
+    scheduler = Scheduler(client)
+    async with running(scheduler.run()):
+        await client.create(PODS, a_pod("p", gpu=1))
+        await eventually(lambda: scheduled(client, "p"))
+        passes, one_pass = 0, scheduler._pass
+
+        async def counted() -> None:
+            nonlocal passes
+            passes += 1
+            await one_pass()
+
+        scheduler._pass = counted  # type: ignore[method-assign]
+        for minute in range(5):
+            beat = {"type": "Ready", "status": "True", "lastHeartbeatTime": f"2026-01-01T00:0{minute}:00Z"}
+            await client.patch(
+                NODES, "n1", {"status": {"conditions": [beat]}}, strategy="strategic", subresource="status"
+            )
+        await asyncio.sleep(0.1)
+        assert passes == 0
+        await client.patch(NODES, "n1", {"metadata": {"labels": {"new": "label"}}})
+        await eventually(lambda: passes == 1)
+
+
+async def test_a_restarted_scheduler_says_nothing_twice_and_knows_what_is_taken(client: KubeClient) -> None:
+    await add_nodes(client, a_node("gpu", gpu=1))
+    async with running(Scheduler(client).run()):
+        await client.create(PODS, a_pod("first", gpu=1))
+        await eventually(lambda: node_of(client, "first"))
+        await client.create(PODS, a_pod("second", gpu=1))
+        await eventually(lambda: scheduled(client, "second"))
+    before = (await client.get(PODS, "second", "default"))["metadata"]["resourceVersion"]
+    async with running(Scheduler(client).run()):
+        await client.create(PODS, a_pod("third", gpu=1))
+        await eventually(lambda: scheduled(client, "third"))
+        assert (await client.get(PODS, "second", "default"))["metadata"]["resourceVersion"] == before
+
+
+async def test_a_thousand_pods_for_twenty_places_are_decided_quickly(client: KubeClient) -> None:
+    bookings = Bookings()
+    for number in range(10):
+        bookings.set_node(decode_node(raw(a_node(f"n{number}", gpu=2))))
+    scheduler, bound = Scheduler(client), []
+    scheduler.bookings = bookings
+    scheduler._write = lambda coroutine: (bound.append(coroutine.__name__), coroutine.close())  # type: ignore[assignment]
+    for number in range(1000):
+        pod = a_pod(f"p{number}", gpu=1)
+        pod["metadata"]["uid"] = f"u{number}"
+        claimant = decode_claimant(raw(pod))
+        scheduler._pending[claimant.uid] = claimant
+    spent = time.process_time()
+    await scheduler._pass()
+    assert time.process_time() - spent < 1.0
+    assert (bound.count("_bind"), bound.count("_refuse")) == (20, 980)
 
 
 async def test_a_gated_pod_waits_until_its_gate_goes(client: KubeClient) -> None:

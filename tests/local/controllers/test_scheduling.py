@@ -250,3 +250,55 @@ def test_a_node_that_comes_back_still_holds_its_pods() -> None:
     assert bookings.views == {}
     bookings.set_node(node)
     assert bookings.views["a"].free("nvidia.com/gpu") == 1
+
+
+def test_a_pod_that_is_booked_again_holds_one_place_only() -> None:
+    bookings = Bookings()
+    for name in ("a", "b"):
+        bookings.set_node(decode_node(raw(a_node(name, gpu=1))))
+    pod = claimant(gpu=1).pod
+    bookings.book(pod, "a")
+    bookings.book(pod, "b")
+    assert [bookings.views[name].free("nvidia.com/gpu") for name in ("a", "b")] == [1, 0]
+    assert bookings.where(pod.uid) == "b"
+
+
+@pytest.mark.parametrize(
+    ("spec", "used", "hope"),
+    [
+        pytest.param({"cpu": "2"}, {"cpu": 7000}, VICTIMS, id="room that others hold may come back"),
+        pytest.param({"cpu": "9"}, {}, HOPELESS, id="room that never was does not come"),
+        pytest.param(
+            {"cpu": "9", "memory": "2Gi"},
+            {"memory": 15 * 2**30},
+            HOPELESS,
+            id="one resource that never comes is enough",
+        ),
+    ],
+)
+def test_whether_waiting_helps(spec: dict[str, Any], used: dict[str, int], hope: str) -> None:
+    found = place(claimant(**spec).constraints, [view(used=used)])
+    assert isinstance(found, Unschedulable)
+    assert found.message.endswith(f"preemption: 0/1 nodes are available: 1 {hope}.")
+
+
+def test_names_of_nodes_can_be_asked_for_as_fields() -> None:
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b"]}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+    assert choice(claimant(affinity=affinity), view("a"), view("b"), view("c")) == "b"
+
+
+def test_terms_are_alternatives() -> None:
+    terms = [{"matchExpressions": [{"key": "gpu", "operator": "In", "values": [name]}]} for name in ("t4", "a30")]
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+    assert choice(claimant(affinity=affinity), view("a"), view("b", labels={"gpu": "a30"})) == "b"
+
+
+def test_the_weights_of_preferences_add_up() -> None:
+    def wish(weight: int, label: str) -> dict[str, Any]:
+        return {"weight": weight, "preference": {"matchExpressions": [{"key": label, "operator": "Exists"}]}}
+
+    wishes = [wish(1, "x"), wish(1, "y"), wish(3, "z")]
+    pod = claimant(affinity={"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": wishes}})
+    assert choice(pod, view("a", labels={"x": "", "y": ""}), view("b", labels={"z": ""})) == "b"
+    assert choice(pod, view("a", labels={"x": "", "y": "", "z": ""}), view("b", labels={"z": ""})) == "a"
