@@ -16,7 +16,7 @@ demo: $(STAMP)
 	@$(BIN)/aiinfn demo $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m 'not browser and not cluster' $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not browser and not cluster' $(ARGS)
 
 test-browser: $(STAMP)
 	$(BIN)/python -m pytest -q -m browser $(ARGS)

@@ -145,7 +145,9 @@ class Observer:
     async def _pause(self, until: float) -> None:
         """Sleep until there is something to do, and a little longer so that a burst becomes one transaction."""
         try:
-            await asyncio.wait_for(self._wake.wait(), max(0.0, until - self.clock()))
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
+            async with asyncio.timeout(max(0.0, until - self.clock())):
+                await self._wake.wait()
         except TimeoutError:
             return
         self._wake.clear()

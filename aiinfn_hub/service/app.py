@@ -76,6 +76,7 @@ class Service:
         self.reporter = Reporter(self.platform, self.nodes, self.pods)
         self._background("ledger", self.observer.run)
         self._background("runs", self.offloading.follower.run)
+        self._background("house", self.offloading.keep_house)
         self._listen()
         self.log.info("listening on %s:%d", self.config.bind, self.config.port)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.hubapi import HubApi
-from aiinfn_hub.identity.person import Caller
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import JOBS, WORKLOADS, KubeClient
 from aiinfn_hub.kube.slim import Pod, Workload, decode_workload
@@ -15,9 +14,10 @@ from aiinfn_hub.offload import routes, run_routes
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.blobs import BlobStore
 from aiinfn_hub.offload.follow import Follower
+from aiinfn_hub.offload.housekeeping import keep_house
 from aiinfn_hub.offload.kubejob import KubeJob, decode_job
 from aiinfn_hub.offload.manifest import runner_files
-from aiinfn_hub.offload.session import Heritage, inherit
+from aiinfn_hub.offload.session import HubSessions
 from aiinfn_hub.offload.submit import Shipment, Submitter
 from aiinfn_hub.service.config import ServiceConfig
 from aiinfn_hub.store.engine import Database
@@ -61,11 +61,9 @@ class Offloading:
     def _workload_changed(self, event: str, workload: Workload, before: Workload | None) -> None:
         self.follower.on_workload(event, workload, before)
 
-    async def heritage(self, caller: Caller, server: str) -> Heritage:
-        """What the session that a request names gives to a job; the hub says whether that session is there."""
-        user = await self.hub.user(caller.person.name)
-        session = user.servers.get(server)
-        return inherit(caller.person, server, session.user_options if session is not None else None)
+    async def keep_house(self) -> None:
+        """Let go of blobs that nobody needs any more, for ever."""
+        await keep_house(self.database, self.blobs)
 
     def routes(self, prefix: str) -> list[Any]:
         """For people and their notebooks."""
@@ -76,7 +74,7 @@ class Offloading:
             submitter=self.submitter,
             follower=self.follower,
             bell=self.bell,
-            heritage=self.heritage,
+            heritage=HubSessions(self.hub),
         )
         return routes.routes(prefix, room=room)
 
