@@ -136,6 +136,8 @@ def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
     status = workloads.waiting(first, "Pending", "1 more needed", NOW + 60)
     assert status["conditions"][0]["lastTransitionTime"] == "2027-01-15T08:00:00Z"
     assert status["conditions"][0]["message"] == "1 more needed"
+    (reserved, _) = workloads.admitted(first, "interactive", {"cpu": "a100"}, NOW + 60)["conditions"]
+    assert (reserved["status"], reserved["lastTransitionTime"]) == ("True", "2027-01-15T08:01:00Z")
 
 
 FLAVORS = {"a100": Flavor("a100")}

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-from support.kubefake import FakeKubelet, a_job, a_node, a_pod, add_nodes, eventually, reasons, running
+from support.kubefake import FakeKubelet, a_job, a_node, a_pod, add_nodes, eventually, raw, reasons, running
 from support.queues import PRIORITY, QUEUE, condition, local_queue, priority_class, two_queues, workload_of
 
 from aiinfn_hub.errors import NotFound
@@ -21,6 +21,7 @@ from aiinfn_hub.kube.client import (
     KubeClient,
 )
 from aiinfn_hub.local.controllers import JobController, QueueController, Scheduler
+from aiinfn_hub.local.controllers.queue_shapes import decode_cluster_queue
 
 pytestmark = pytest.mark.asyncio
 
@@ -358,3 +359,18 @@ async def test_a_pod_that_borrowed_is_told_why_and_deleted_for_good(client: Kube
         assert target["message"].endswith("preemptor path: /aiinfn/interactive; preemptee path: /aiinfn/batch")
         await eventually(lambda: is_gone(client, PODS, "guest"))
         await eventually(lambda: is_running(client, "owner"))
+
+
+async def test_what_queues_say_of_themselves_makes_no_work(client: KubeClient) -> None:
+    async with await cluster(client):
+        await client.create(PODS, session("s"))
+        await eventually(lambda: is_running(client, "s"))
+        found = await client.get(CLUSTER_QUEUES, "interactive")
+        quiet = QueueController(client)
+        before = decode_cluster_queue(raw(found))
+        after = decode_cluster_queue(raw(found | {"status": {"pendingWorkloads": 7}}))
+        quiet._setting_changed("MODIFIED", after, before)
+        assert not quiet._wake.is_set()
+        after.spec.stop_policy = "Hold"
+        quiet._setting_changed("MODIFIED", after, before)
+        assert quiet._wake.is_set()
