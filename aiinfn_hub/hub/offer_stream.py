@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 from jupyterhub.handlers.base import BaseHandler
@@ -93,10 +94,10 @@ class OfferStream(BaseHandler):
         return live(seen, [c.flavour.name for c in offered.flavours if c.open], [a.name for a in offered.activities])
 
     async def _pause(self) -> None:
-        try:
-            await asyncio.wait_for(self._closed.wait(), self.interval_s)
-        except TimeoutError:
-            return
+        # Not `wait_for`: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.interval_s):
+                await self._closed.wait()
 
 
 def extra_handlers(interval_s: float = 5.0, authorise_s: float = 60.0) -> list[tuple[Any, ...]]:

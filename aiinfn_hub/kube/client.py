@@ -41,7 +41,7 @@ from aiinfn_hub.kube.kinds import (
     WORKLOADS,
     Kind,
 )
-from aiinfn_hub.kube.wire import decode_event, decode_page
+from aiinfn_hub.kube.wire import decode_event, decode_page, lines
 
 __all__ = [
     "CLUSTER_QUEUES",
@@ -211,9 +211,7 @@ class KubeClient:
         }
         patience = aiohttp.ClientTimeout(sock_connect=self._request_s, sock_read=WATCH_SILENCE_S)
         async with self._response("GET", kind.path(namespace), query=query, patience=patience) as response:
-            async for line in response.content:
-                if not line.strip():
-                    continue
+            async for line in lines(response.content):
                 event = decode_event(line)
                 if event.type == "ERROR":
                     status = msgspec.json.decode(event.object)

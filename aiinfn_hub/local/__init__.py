@@ -1,1 +1,1 @@
-"""The embedded platform for one machine: an IAM, a Kubernetes API, a node agent, a queue; stand-ins at the API boundary."""
+"""The platform for one machine: an IAM, a Kubernetes API, a node agent, a queue, and `aiinfn demo` over them."""
