@@ -41,7 +41,7 @@ from aiinfn_hub.kube.kinds import (
     WORKLOADS,
     Kind,
 )
-from aiinfn_hub.kube.wire import decode_event, decode_page, lines
+from aiinfn_hub.kube.wire import decode_event, decode_page
 
 __all__ = [
     "CLUSTER_QUEUES",
@@ -211,7 +211,10 @@ class KubeClient:
         }
         patience = aiohttp.ClientTimeout(sock_connect=self._request_s, sock_read=WATCH_SILENCE_S)
         async with self._response("GET", kind.path(namespace), query=query, patience=patience) as response:
-            async for line in lines(response.content):
+            # kubernetes_asyncio gives its session a buffer of 2 MiB: larger than any object can be.
+            async for line in response.content:
+                if not line.strip():
+                    continue
                 event = decode_event(line)
                 if event.type == "ERROR":
                     status = msgspec.json.decode(event.object)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import aiohttp
 import msgspec
 
 
@@ -31,15 +28,3 @@ class Event(msgspec.Struct):
 
 decode_page = msgspec.json.Decoder(Page).decode
 decode_event = msgspec.json.Decoder(Event).decode
-
-
-async def lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The lines of a stream that are not blank, however long: aiohttp's own iteration gives up at 128 KiB."""
-    rest = b""
-    async for chunk in stream.iter_any():
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            if line.strip():
-                yield line
-    if rest.strip():
-        yield rest
