@@ -89,8 +89,10 @@ class Scheduler:
             self._forget(pod.uid)
             self._say_gated(pod)
         elif not self.bookings.where(pod.uid):
+            known = self._pending.get(pod.uid)
             self._pending[pod.uid] = claimant
-            self._wake.set()
+            if known is None or known.constraints != claimant.constraints:  # not when only our own sentence is new
+                self._wake.set()
 
     def _forget(self, uid: str) -> None:
         self._pending.pop(uid, None)
@@ -182,6 +184,7 @@ class Scheduler:
                 self.log.debug("%s/%s is gone: %s", pod.namespace, pod.name, error)
             except AiinfnError as error:
                 self._told.pop(pod.uid, None)
+                asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
                 self.log.warning("Telling why %s/%s waits: %s", pod.namespace, pod.name, error)
 
 
