@@ -10,7 +10,7 @@ import yaml
 from aiinfn_hub.kube.client import KubeClient
 from aiinfn_hub.local.agent import NodeAgent
 from aiinfn_hub.local.api import ApiServer
-from aiinfn_hub.local.controllers import JobController, QueueController, Scheduler
+from aiinfn_hub.local.controllers import JobController, NodeController, QueueController, Scheduler
 from aiinfn_hub.local.controllers.admission import admit
 from aiinfn_hub.local.home import Home
 from aiinfn_hub.local.nodes import load_nodes
@@ -41,8 +41,8 @@ class Embedded:
 
     async def run_cluster(self) -> None:
         """The controllers and the nodes."""
-        for controller in (Scheduler(self.client), JobController(self.client), QueueController(self.client)):
-            self._tasks.append(asyncio.create_task(controller.run(), name=type(controller).__name__))
+        for kind in (Scheduler, JobController, QueueController, NodeController):
+            self._tasks.append(asyncio.create_task(kind(self.client).run(), name=kind.__name__))
         self._agent = NodeAgent(self.client, self.nodes, self.root)
         self._tasks.append(asyncio.create_task(self._agent.run(), name="NodeAgent"))
 

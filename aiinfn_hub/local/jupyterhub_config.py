@@ -57,6 +57,9 @@ c.IamAuthenticator.client_id = "aiinfn-hub"
 c.IamAuthenticator.client_secret = secret("iam-client-secret")
 c.IamAuthenticator.oauth_callback_url = f"{settings['public_url']}/hub/oauth_callback"
 c.IamAuthenticator.binding_file = str(home / "hub" / "bindings.sqlite")
+# Out of the IAM too, so that the next one to log in on this browser is asked who it is.
+c.IamAuthenticator.logout_redirect_url = f"{settings['iam_issuer']}authorize/logout"
+c.IamAuthenticator.contact = "whoever started this demo"
 c.CryptKeeper.keys = [bytes.fromhex(secret("auth-state-key"))]
 
 c.JupyterHub.spawner_class = "aiinfn"

@@ -22,6 +22,8 @@ from aiinfn_hub.errors import Conflict, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
+#: Execution option of transactions that write.
+WRITES = "aiinfn_writes"
 
 
 class Database:
@@ -36,6 +38,7 @@ class Database:
         self.sqlite = self.engine.dialect.name == "sqlite"
         # SQLite has one writer: waiting here, in order, beats SQLITE_BUSY after a time-out.
         self._writer = asyncio.Lock() if self.sqlite else None
+        self._writing = self.engine.execution_options(**{WRITES: True})
         if self.sqlite:
             _prepare_sqlite(self.engine)
 
@@ -53,12 +56,17 @@ class Database:
 
     async def read(self, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `write`, for functions that change nothing; readers do not wait for the writer."""
-        return await asyncio.to_thread(lambda: self.run(fn, *args, **kwargs))
+        return await asyncio.to_thread(lambda: self._run(self.engine, fn, *args, **kwargs))
 
     def run(self, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same in this thread, for commands and tests."""
+        """`write` in this thread, for commands and tests."""
+        return self._run(self._writing, fn, *args, **kwargs)
+
+    def _run(
+        self, engine: sa.Engine, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         try:
-            with self.engine.begin() as connection:
+            with engine.begin() as connection:
                 return fn(connection, *args, **kwargs)
         except exc.IntegrityError as error:
             raise Conflict("The database refused a change that contradicts what it holds.") from error
@@ -102,4 +110,7 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
+        # A writer takes its place at once: one that read first and writes then is refused without waiting, if somebody
+        # else has written in between.
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -81,3 +82,28 @@ def test_a_table_that_is_missing_is_no_silent_zero(tmp_path: object) -> None:
     with pytest.raises(Unavailable):
         database.run(count)
     database.close()
+
+
+@pytest.mark.asyncio
+async def test_writers_of_two_processes_that_read_first_wait_for_each_other(database_url: str) -> None:
+    """On SQLite a transaction that has read cannot become a writer after somebody else wrote; so it begins as one."""
+    first, second = Database(database_url), Database(database_url)
+    first.migrate()
+
+    def read_then_put(connection: sa.Connection, sha256: str) -> None:
+        count(connection)
+        time.sleep(0.02)
+        put(connection, sha256=sha256)
+
+    try:
+        await asyncio.gather(
+            *(
+                one.write(read_then_put, f"{name}{n:063d}")
+                for n in range(10)
+                for name, one in (("a", first), ("b", second))
+            )
+        )
+        assert await first.read(count) == 20
+    finally:
+        first.close()
+        second.close()
