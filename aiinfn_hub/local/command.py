@@ -40,7 +40,12 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--port", type=int, default=8000, help="where the hub listens on 127.0.0.1 (default: %(default)s)"
     )
-    parser.add_argument("--home", type=Path, default=default_home(), help="folder of its state (default: %(default)s)")
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=default_home(),
+        help="folder of its state (default: aiinfn/demo in the XDG state directory)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write addresses and accounts, once it is ready")
     parser.add_argument("--platform", type=Path, default=example_path(), metavar="FILE", help="platform file to offer")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
