@@ -132,7 +132,8 @@ class Service:
             *ledger_routes.routes(prefix, database=self.database),
             *pages.routes(prefix, pages=shared),
         ]
-        self._serve(Application(routes, identify=self.identify, cookie_secret=self._cookies), self.config.port)
+        self.application = Application(routes, identify=self.identify, cookie_secret=self._cookies)
+        self._serve(self.application, self.config.port)
         self._serve(Application(self.offloading.run_routes()), self.config.runs_port)
         metrics = Application([(r"/metrics", MetricsHandler, {"snapshot": self.snapshot})])
         self._serve(metrics, self.config.metrics_port)

@@ -15,7 +15,8 @@ Operation = dict[str, Any]
 
 def document() -> dict[str, Any]:
     """The whole document, for version 3.1."""
-    (offer,), components = msgspec.json.schema_components([Offer], ref_template="#/components/schemas/{name}")
+    (offer,), schemas = msgspec.json.schema_components([Offer], ref_template="#/components/schemas/{name}")
+    components = offload.components()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -24,19 +25,9 @@ def document() -> dict[str, Any]:
             "description": "Jobs, offer and accounting. Errors have a body with code, message and hint.",
         },
         "servers": [{"url": "/services/aiinfn"}],
-        "security": [{"token": []}],
+        "security": [{"hubToken": []}],
         "paths": offload.paths("") | _own(offer),
-        "components": {
-            "schemas": components | offload.components(),
-            "securitySchemes": {
-                "token": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "Authorization",
-                    "description": "`token TOKEN`, a token of JupyterHub with the scope access:services!service=aiinfn",
-                }
-            },
-        },
+        "components": components | {"schemas": schemas | components["schemas"]},
     }
 
 
