@@ -196,7 +196,8 @@ class HereJobs:
         if (home / "cancel").exists():
             return JobState.CANCELLED, "cancelled", code
         young = time.time() - (_changed(home / "request.json") or 0) < _START_S
-        if not (home / "alive").exists() and code is None and (process is not None or young):
+        # One of ours that has not ended is starting, even if its file is there and not locked yet.
+        if code is None and (process is not None or (young and not (home / "alive").exists())):
             return JobState.STARTING, "its process starts", None
         suffix = "" if code is None else f" (exit code {code})"
         return JobState.LOST, f"Its process ended without a result{suffix}.", code

@@ -67,6 +67,9 @@ def parse_reference(text: str) -> Reference:
         raise InvalidInput(f"{text[:80]!r} is not an image reference.", hint=_EXAMPLE)
     host, path = match["host"] or "", match["path"]
     if host and not _is_registry(host):
+        if host != host.lower():
+            # A host by the grammar's letter; in lower case it would read as the first part of a repository.
+            raise InvalidInput(f"{text[:80]!r} is not an image reference: {host} is no host.", hint=_EXAMPLE)
         host, path = "", f"{host}/{path}"
     elif not host and "/" in path and _is_registry(path.partition("/")[0]):
         host, _, path = path.partition("/")
@@ -77,7 +80,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def _is_registry(component: str) -> bool:
-    return "." in component or ":" in component or component == "localhost" or component != component.lower()
+    return "." in component or ":" in component or component == "localhost"
 
 
 def is_pattern(text: str) -> bool:

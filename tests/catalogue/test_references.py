@@ -117,6 +117,12 @@ def test_what_is_written_out_is_read_back(host: str, path: str, tag: str, digest
 
 
 @given(st.text(alphabet="aA0.-_:/@[]", max_size=24) | st.text(max_size=12))
+def test_capitals_without_a_dot_are_no_host() -> None:
+    """Found by the test below: in lower case it would be another reference."""
+    with pytest.raises(InvalidInput, match="A is no host"):
+        parse_reference("A/0")
+
+
 def test_any_text_is_a_reference_that_reads_back_or_is_refused(text: str) -> None:
     try:
         reference = parse_reference(text)
