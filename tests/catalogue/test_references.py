@@ -22,7 +22,6 @@ GOOD = {
     "localhost": ("localhost/a", Reference("localhost", "a")),
     "localhost with a port": ("localhost:5000/a:b", Reference("localhost:5000", "a", "b")),
     "a host in capitals": ("Reg.Example.ORG/a", Reference("reg.example.org", "a")),
-    "a host of one word in capitals": ("REG/a", Reference("reg", "a")),
     "an IPv4 address": ("192.0.2.1:5000/a", Reference("192.0.2.1:5000", "a")),
     "an IPv6 address": ("[2001:db8::1]:5000/a", Reference("[2001:db8::1]:5000", "a")),
     "a digest": (f"ghcr.io/a/b@{SHA}", Reference("ghcr.io", "a/b", "", SHA)),
@@ -116,13 +115,13 @@ def test_what_is_written_out_is_read_back(host: str, path: str, tag: str, digest
     assert parse_reference(str(reference)) == reference
 
 
-@given(st.text(alphabet="aA0.-_:/@[]", max_size=24) | st.text(max_size=12))
 def test_capitals_without_a_dot_are_no_host() -> None:
     """Found by the test below: in lower case it would be another reference."""
     with pytest.raises(InvalidInput, match="A is no host"):
         parse_reference("A/0")
 
 
+@given(st.text(alphabet="aA0.-_:/@[]", max_size=24) | st.text(max_size=12))
 def test_any_text_is_a_reference_that_reads_back_or_is_refused(text: str) -> None:
     try:
         reference = parse_reference(text)
