@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
+import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,8 +94,8 @@ async def _serve(options: Options, console: Console) -> int:
         if stop.is_set():
             return 130
         _show(console, starting.result(), demo)
-        if options.browser:
-            webbrowser.open(starting.result()["hub_url"])
+        if options.browser and _has_display():
+            await asyncio.to_thread(webbrowser.open, starting.result()["hub_url"])
         await stop.wait()
         console.print("Stopping ...")
     finally:
@@ -103,6 +105,11 @@ async def _serve(options: Options, console: Console) -> int:
         await asyncio.gather(starting, return_exceptions=True)
         await demo.stop()
     return 0
+
+
+def _has_display() -> bool:
+    """Whether a browser would open in a window; one in this terminal would take it from us."""
+    return sys.platform in ("darwin", "win32") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
 async def _first(starting: asyncio.Task[dict[str, Any]], stop: asyncio.Event) -> None:
