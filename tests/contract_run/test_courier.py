@@ -98,7 +98,7 @@ def test_the_last_words_are_tried_until_the_patience_is_over(setting: Setting) -
     setting.log.write("stdout", "a")
     started = time.monotonic()
     assert not setting.courier.finish(0.5)
-    assert 0.4 < time.monotonic() - started < 3
+    assert 0.4 < time.monotonic() - started < 20
 
 
 def test_the_last_words_arrive_when_the_service_comes_back(setting: Setting) -> None:

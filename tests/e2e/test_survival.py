@@ -134,7 +134,10 @@ async def test_the_whole_demo_is_killed_and_session_and_job_are_found_again(tmp_
         await kernel.run("answer = 42")
         await kernel.run(LONG)
         before = await job(visitor, "long", "running")
-        old = {record["pod_uid"] for record in await records(visitor)}
+        deadline = time.monotonic() + 20
+        while len(old := {record["pod_uid"] for record in await records(visitor)}) < 2:
+            assert time.monotonic() < deadline, "session and job reach the ledger"
+            await asyncio.sleep(0.1)
         first.process.kill()
         first.process.wait()
     with running_demo(tmp_path / "home", port=port) as second:

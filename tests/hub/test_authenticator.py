@@ -392,7 +392,7 @@ async def test_an_iam_that_hangs_holds_up_no_request_for_long(settings: dict[str
     iam.slow["/userinfo"] = asyncio.Event()
     started = time.monotonic()
     assert await authenticator.refresh_user(user) is True
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     iam.slow.pop("/userinfo").set()
 
 

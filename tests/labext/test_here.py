@@ -116,7 +116,7 @@ def test_frames_come_as_soon_as_they_are_there(jobs: HereJobs) -> None:
     assert [frame["text"] for frame in page.frames] == ["b\n"]
     started = time.monotonic()
     assert jobs.frames(view.id, 2, wait_s=0.2).frames == []
-    assert 0.2 <= time.monotonic() - started < 2
+    assert 0.2 <= time.monotonic() - started < 15
     jobs.cancel(view.id)
 
 

@@ -227,5 +227,5 @@ def test_an_argument_that_cannot_travel_is_named(alone: Offload) -> None:
 def test_a_cell_s_own_clock_is_not_needed(offload: Offload) -> None:
     started = time.monotonic()
     sent = offload(add, 1, 1)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
     assert sent.view.name == "add"
