@@ -36,6 +36,7 @@ c.JupyterHub.authenticator_class = "dummy"
 c.DummyAuthenticator.password = "bench"
 c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = "simple"
+c.Spawner.args = ["--allow-root"]
 c.ConfigurableHTTPProxy.command = {proxy!r}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
 """
@@ -93,11 +94,21 @@ async def bare_hub(home: Path, figures: Figures) -> None:
             form = {"username": "bench", "password": "bench", "_xsrf": token[1]}
             started = time.monotonic()
             await http.post(f"http://127.0.0.1:{port}/hub/login?next=/hub/spawn", data=form)
-            await _until(http, f"http://127.0.0.1:{port}/user/bench/api/status")
+            await _ready(http, f"http://127.0.0.1:{port}/hub")
             figures.session.append(time.monotonic() - started)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
+
+
+async def _ready(http: httpx.AsyncClient, hub: str) -> None:
+    """As `Visitor.ready` asks for a session of the demo."""
+    for _ in range(600):
+        model = (await http.get(f"{hub}/api/users/bench", headers={"Referer": f"{hub}/home"})).json()
+        if model.get("servers", {}).get("", {}).get("ready"):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"no session: {model}")
 
 
 async def _until(http: httpx.AsyncClient, url: str) -> None:
