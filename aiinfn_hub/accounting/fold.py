@@ -7,9 +7,6 @@ from typing import Any
 
 from aiinfn_hub.accounting.sighting import Sighting
 
-#: How the end of a record is known, from the best evidence to the weakest.
-END_SOURCES = ("container", "deleted", "last-seen")
-
 
 def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:
     """The row of table `record` for one pod; None while nothing says whose pod it was."""

@@ -1,7 +1,7 @@
 """The one writer of the ledger: turns what the pod cache sees into observations.
 
-Several service processes may run; the one that holds the Lease observes. A second one for a moment would do no harm,
-because observations are unique by their natural key, so the Lease saves work and nothing else depends on it.
+Two service processes that both observe do no harm, because observations are unique by their natural key: they do the
+same work twice. One process is what we run today.
 """
 
 from __future__ import annotations

@@ -35,8 +35,6 @@ from aiinfn_hub.catalogue.policy import ImagePolicy
 from aiinfn_hub.catalogue.references import parse_reference
 from aiinfn_hub.errors import InvalidInput
 
-SCHEMA_VERSION = 1
-
 
 def _image_reference(value: str) -> str:
     try:
