@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from aiinfn_hub.accounting.reports import usage
-from aiinfn_hub.store.tables import record, run
+from aiinfn_hub.offload import runs
+from aiinfn_hub.store.tables import record
 
 Hours = dict[tuple[str, str, str], float]
 
@@ -15,10 +16,7 @@ def sums(connection: sa.Connection, now: float) -> tuple[Hours, dict[tuple[str, 
     by = ("activity", "flavour", "kind")
     rows = usage(connection, since=0.0, until=now, by=by)
     hours = {(row["activity"], row["flavour"], row["kind"]): float(row["weighted_gpu_hours"]) for row in rows}
-    jobs = connection.execute(
-        sa.select(run.c.activity, run.c.state, sa.func.count()).group_by(run.c.activity, run.c.state)
-    )
     closed = record.c.held_to.is_not(None)
     counted = connection.execute(sa.select(closed, sa.func.count()).group_by(closed))
     records = {"open": 0, "closed": 0} | {"closed" if is_closed else "open": count for is_closed, count in counted}
-    return hours, {(activity, state): count for activity, state, count in jobs}, records
+    return hours, runs.counts(connection), records
