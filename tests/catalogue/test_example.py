@@ -10,7 +10,7 @@ import yaml
 from support.platform_files import HOME, SLURM, SMALLEST, T4, platform_data
 
 from aiinfn_hub.catalogue import Platform, example_path, load_platform
-from aiinfn_hub.catalogue.command import json_schema
+from aiinfn_hub.install.command import json_schema
 
 PLATFORM = load_platform(example_path())
 SCHEMA = json_schema()

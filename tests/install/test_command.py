@@ -10,7 +10,7 @@ import yaml
 from support.platform_files import CPU, platform_data
 
 from aiinfn_hub.catalogue import example_path, parse_platform
-from aiinfn_hub.catalogue.command import json_schema
+from aiinfn_hub.install.command import json_schema
 from aiinfn_hub.cli import main
 
 LONG = platform_data(
