@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from aiinfn_hub.catalogue.document import Finding, Location
-from aiinfn_hub.catalogue.models import Flavour, Image, Site, Steps, Toleration, Volume
+from aiinfn_hub.catalogue.models import LOCAL, Flavour, Image, Platform, Site, Steps, Toleration, Volume
 from aiinfn_hub.catalogue.policy import ImagePolicy
 from aiinfn_hub.catalogue.references import parse_reference
 
@@ -31,6 +31,8 @@ def check(data: Any) -> Iterator[Finding]:
     yield from _redirects_end(data)
     yield from _images(data)
     yield from _one_of_a_kind(data)
+    yield from _namespaces(data)
+    yield from _site_units(data)
     for index, flavour in _parsed(data, "flavours", Flavour):
         yield from _flavour(("flavours", index), flavour)
     for index, volume in _parsed(data, "volumes", Volume):
@@ -132,6 +134,31 @@ def _one_of_a_kind(data: Any) -> Iterator[Finding]:
             yield Finding((section, index, "kind"), message)
 
 
+def _namespaces(data: Any) -> Iterator[Finding]:
+    """What runs in the one is closed by a policy that would keep out what runs in the other."""
+    if not isinstance(data, dict):
+        return
+    defaults = {key: Platform.model_fields[key].default for key in ("namespace", "system_namespace")}
+    own, system = (data.get(key, default) for key, default in defaults.items())
+    if own == system:
+        key = "system_namespace" if "system_namespace" in data else "namespace"
+        nearest = f"{own}-system" if key == "system_namespace" else defaults[key]
+        yield Finding((key,), f"{own!r} cannot be that of sessions and jobs and that of hub and service", nearest)
+
+
+def _site_units(data: Any) -> Iterator[Finding]:
+    """Units are counted of what the site can run, and of accelerators only."""
+    flavours = {flavour.name: flavour for _, flavour in _parsed(data, "flavours", Flavour)}
+    for index, site in _parsed(data, "sites", Site):
+        for name in site.capacity.units if site.capacity else ():
+            place = ("sites", index, "capacity", "units", name)
+            if name not in site.flavours:
+                near = get_close_matches(name, site.flavours, n=1)
+                yield Finding(place, "is not among the flavours of the site", "".join(near))
+            elif name in flavours and not flavours[name].accelerator:
+                yield Finding(place, "has no accelerator to count; its measure is cpu and memory")
+
+
 def _flavour(place: Location, flavour: Flavour) -> Iterator[Finding]:
     if flavour.accelerator and not flavour.resource:
         yield Finding(
@@ -149,9 +176,19 @@ def _flavour(place: Location, flavour: Flavour) -> Iterator[Finding]:
         yield Finding((*place, "mig"), f"{flavour.vendor} cards have no MIG slices")
     if flavour.mig and "/mig-" in flavour.resource and not flavour.resource.endswith(f"/mig-{flavour.mig}"):
         yield Finding((*place, "mig"), f"{flavour.mig} is not the slice of {flavour.resource}")
+    yield from _counted(place, flavour)
     yield from _steps((*place, "cpu"), flavour.cpu)
     yield from _steps((*place, "memory"), flavour.memory)
     yield from _tolerations(place, flavour.tolerations)
+
+
+def _counted(place: Location, flavour: Flavour) -> Iterator[Finding]:
+    """Only accelerators are counted; CPU and memory of the cluster are in `capacity`."""
+    for key in ("units", "keep_free"):
+        if getattr(flavour, key) and not flavour.accelerator:
+            yield Finding((*place, key), "counts accelerators; the flavour has none")
+    if flavour.units is not None and flavour.keep_free > flavour.units:
+        yield Finding((*place, "keep_free"), f"is more than the {flavour.units} units that there are")
 
 
 def _steps(place: Location, steps: Steps) -> Iterator[Finding]:
@@ -190,6 +227,10 @@ def _volume(place: Location, volume: Volume) -> Iterator[Finding]:
 def _site(place: Location, site: Site) -> Iterator[Finding]:
     if site.kind == "local" and site.backend:
         yield Finding((*place, "backend"), "is for sites of kind interlink")
+    if site.kind == "local" and site.capacity:
+        yield Finding((*place, "capacity"), "is for sites of kind interlink; that of the cluster is a key of the file")
+    if site.kind == "interlink" and site.name == LOCAL:
+        yield Finding((*place, "name"), f"{LOCAL!r} means the cluster itself")
     if site.kind == "interlink" and not site.backend:
         yield Finding((*place, "backend"), "is missing: htcondor, slurm, podman or kubernetes")
     if site.kind == "interlink" and not site.flavours:

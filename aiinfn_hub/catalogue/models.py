@@ -35,6 +35,9 @@ from aiinfn_hub.catalogue.policy import ImagePolicy
 from aiinfn_hub.catalogue.references import parse_reference
 from aiinfn_hub.errors import InvalidInput
 
+#: The place that is the cluster itself, whatever a site of kind local is called.
+LOCAL = "local"
+
 
 def _image_reference(value: str) -> str:
     try:
@@ -101,6 +104,20 @@ class MemorySteps(Steps):
     default: Annotated[Bytes, Field(ge=1)]
 
 
+class Capacity(Model):
+    """What the nodes of a place have together: CPU in millicores, memory in bytes; the quota of its queues."""
+
+    cpu: Cpu
+    memory: Annotated[Bytes, Field(ge=1)]
+
+
+class SiteCapacity(Capacity):
+    """What all jobs together may use at a site."""
+
+    units: dict[Name, Annotated[int, Field(ge=0)]] = {}
+    """Units of each flavour with an accelerator that the site has."""
+
+
 class Flavour(Model):
     """A kind of machine that a person can ask for: an accelerator (or none) with CPU and memory beside it.
 
@@ -134,6 +151,10 @@ class Flavour(Model):
     """Who may use it; empty for everybody."""
     max_per_user: int | None = Field(None, ge=1)
     """Units that one person may hold at the same time."""
+    units: int | None = Field(None, ge=0)
+    """Units that the cluster has: the quota of the queues."""
+    keep_free: int = Field(0, ge=0)
+    """Units that jobs never borrow, so that a session can always start at once."""
 
     @property
     def accelerator(self) -> bool:
@@ -201,6 +222,8 @@ class Site(Model):
     """What it can run; for the local site, empty means all."""
     consent: bool = False
     """Whether a person is asked before anything leaves for it."""
+    capacity: SiteCapacity | None = None
+    """The quota of jobs there; for sites of kind interlink."""
 
 
 class Activity(Model):
@@ -238,10 +261,15 @@ class Platform(Model):
     version: Literal[1]
     name: Title
     namespace: ObjectName = "aiinfn"
+    """Of sessions and jobs, and of nothing else: an admission policy closes it for everything that is neither."""
+    system_namespace: ObjectName = "aiinfn-system"
+    """Of the hub, its proxy and the service."""
     access: Access
     flavours: tuple[Flavour, ...] = Field(min_length=1)
     images: tuple[Image, ...] = Field(min_length=1)
     image_policy: ImagePolicy = ImagePolicy()
+    capacity: Capacity | None = None
+    """Of all nodes of the cluster together, virtual ones aside: the quota of the queues."""
     volumes: tuple[Volume, ...] = ()
     sites: tuple[Site, ...] = ()
     activities: tuple[Activity, ...] = Field(min_length=1)

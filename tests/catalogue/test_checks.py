@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.platform_files import CPU, HOME, SLURM, SMALLEST, T4, all_problems, found, platform_data
 
+CAPACITY: dict[str, Any] = {"cpu": 512, "memory": "4Ti"}
 IMAGE: dict[str, Any] = SMALLEST["images"][0]
 ACTIVITY: dict[str, Any] = SMALLEST["activities"][0]
 LOCAL: dict[str, Any] = {"name": "local", "title": "Here"}
@@ -126,6 +127,44 @@ REFUSED = {
     "a virtual node without batch system": (site(backend=""), "sites[0].backend", "is missing"),
     "a virtual node without flavours": (site(flavours=[]), "sites[0].flavours", "is missing"),
     "a virtual node without label": (site(node_selector={}), "sites[0].node_selector", "is missing"),
+    "units of what cannot be counted": (
+        {"flavours": [{**CPU, "units": 4}]},
+        "flavours[0].units",
+        "the flavour has none",
+    ),
+    "free units of what cannot be counted": (
+        {"flavours": [{**CPU, "keep_free": 1}]},
+        "flavours[0].keep_free",
+        "the flavour has none",
+    ),
+    "more units kept free than there are": (
+        flavour(units=2, keep_free=3),
+        "flavours[0].keep_free",
+        "more than the 2 units",
+    ),
+    "one namespace for everything": (
+        {"namespace": "a", "system_namespace": "a"},
+        "system_namespace",
+        "'a' cannot be that of",
+    ),
+    "sessions where the hub is by default": ({"namespace": "aiinfn-system"}, "namespace", "cannot be that of"),
+    "the hub where sessions are by default": ({"system_namespace": "aiinfn"}, "system_namespace", "cannot be that of"),
+    "a capacity of the cluster as a site": (
+        {"sites": [{**LOCAL, "capacity": CAPACITY}]},
+        "sites[0].capacity",
+        "that of the cluster is a key of the file",
+    ),
+    "units at a site of what it does not run": (
+        {"flavours": [CPU, T4], **site(capacity={**CAPACITY, "units": {"t4": 2}})},
+        "sites[0].capacity.units.t4",
+        "not among the flavours of the site",
+    ),
+    "units at a site of what cannot be counted": (
+        site(capacity={**CAPACITY, "units": {"cpu": 2}}),
+        "sites[0].capacity.units.cpu",
+        "no accelerator to count",
+    ),
+    "a virtual node that is called as the cluster": (site(name="local"), "sites[0].name", "means the cluster itself"),
     "a toleration of a site": (
         site(tolerations=[{"key": "a", "value": "b"}]),
         "sites[0].tolerations[0].value",
@@ -164,6 +203,13 @@ ALLOWED = {
     },
     "a public volume": {"volumes": [{**HOME, "kind": "public", "sub_path": ""}]},
     "a site of each kind": {"sites": [LOCAL, SLURM]},
+    "a capacity of everything": {
+        "capacity": CAPACITY,
+        "flavours": [CPU, {**T4, "units": 8, "keep_free": 8}],
+        **site(flavours=["cpu", "t4"], capacity={**CAPACITY, "units": {"t4": 0}}),
+    },
+    "a flavour of which there is nothing left": flavour(units=0),
+    "namespaces of other names": {"namespace": "a", "system_namespace": "b"},
     "every class of part at once": {
         "flavours": [CPU, {**T4, "activities": ["cms"]}],
         "volumes": [HOME, SHARE],
@@ -194,3 +240,20 @@ def test_references_of_a_broken_part_are_followed_all_the_same() -> None:
 
 def test_a_third_one_of_a_name_is_blamed_too() -> None:
     assert set(found(platform_data(flavours=[CPU, CPU, CPU]))) == {"flavours[1].name", "flavours[2].name"}
+
+
+@pytest.mark.parametrize(
+    ("data", "nearest"),
+    [
+        ({"namespace": "a", "system_namespace": "a"}, "a-system"),
+        ({"namespace": "aiinfn-system"}, "aiinfn"),
+        ({"system_namespace": "aiinfn"}, "aiinfn-system"),
+    ],
+)
+def test_a_namespace_that_would_do_is_proposed(data: dict[str, str], nearest: str) -> None:
+    (problem,) = all_problems(platform_data(**data))
+    assert problem["nearest"] == nearest
+
+
+def test_a_file_that_is_no_mapping_has_no_namespaces() -> None:
+    assert found("[1, 2]") == {"": "should be a valid dictionary or instance of Platform, not a list"}

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from support.platform_files import CPU, HOME, SLURM, T4, parse, platform_data
 
-from aiinfn_hub.catalogue import Flavour, Platform
+from aiinfn_hub.catalogue import Capacity, Flavour, Platform, SiteCapacity
 from aiinfn_hub.errors import InvalidInput
 
 PLATFORM = parse(platform_data(flavours=[CPU, T4], volumes=[HOME], sites=[SLURM]))
@@ -77,6 +77,25 @@ def test_amounts_are_held_in_the_units_of_their_names() -> None:
     assert flavour.memory.default == 2**30
     assert flavour.device_memory_bytes == 16 * 2**30
     assert flavour.max_lifetime_s == 12 * 3600
+
+
+def test_a_capacity_is_held_in_millicores_and_bytes() -> None:
+    site = {**SLURM, "flavours": ["t4"], "capacity": {"cpu": 2, "memory": "4Gi", "units": {"t4": 3}}}
+    platform = parse(platform_data(flavours=[CPU, T4], sites=[site], capacity={"cpu": "500m", "memory": "1Ti"}))
+    assert platform.capacity == Capacity(cpu=0.5, memory=2**40)
+    assert platform.capacity.cpu == 500
+    assert platform.site("leonardo").capacity == SiteCapacity(cpu=2, memory=4 * 2**30, units={"t4": 3})
+
+
+def test_what_is_left_out_is_not_known() -> None:
+    assert PLATFORM.capacity is None
+    assert PLATFORM.flavour("t4").units is None
+    assert PLATFORM.flavour("t4").keep_free == 0
+    assert PLATFORM.site("leonardo").capacity is None
+
+
+def test_sessions_and_jobs_have_a_namespace_of_their_own() -> None:
+    assert (PLATFORM.namespace, PLATFORM.system_namespace) == ("aiinfn", "aiinfn-system")
 
 
 def test_python_code_may_use_the_names_with_units() -> None:
