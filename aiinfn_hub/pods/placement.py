@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aiinfn_hub.catalogue.models import Flavour, Site, Toleration
+from aiinfn_hub.catalogue.models import LOCAL, Flavour, Site, Toleration
+from aiinfn_hub.pods import names
+
+#: A taint that no node has, but every flavor of the queues: the place that its quota is of. A pod tolerates the one of
+#: the place where it goes, so that Kueue can charge it nowhere else. Labels cannot say that: Kueue 0.19 compares only
+#: those that a flavor has itself, so that one without labels takes every pod.
+PLACE = names.PREFIX + "site"
 
 #: Labels that the vendors' operators put on nodes with accelerators.
 ACCELERATOR_LABELS = ("nvidia.com/gpu.present", "amd.com/gpu.device-id", "intel.feature.node.kubernetes.io/gpu")
@@ -15,7 +21,8 @@ def placement(flavour: Flavour, site: Site | None = None) -> dict[str, Any]:
     """The pod's `affinity` (when there is any) and `tolerations`.
 
     Selectors of flavour and site must both hold: whoever asks for an A100 gets that or waits. A flavour without an
-    accelerator merely prefers nodes that have none, so that CPU work never fails for want of a plain node.
+    accelerator merely prefers nodes that have none, so that CPU work never fails for want of a plain node. One of the
+    tolerations names the place, for Kueue.
     """
     required = [
         {"key": key, "operator": "In", "values": [value]}
@@ -27,9 +34,15 @@ def placement(flavour: Flavour, site: Site | None = None) -> dict[str, Any]:
         node_affinity["requiredDuringSchedulingIgnoredDuringExecution"] = terms
     if not flavour.accelerator and site is None:
         node_affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [_avoid_accelerators()]
-    tolerations = [*flavour.tolerations, *(site.tolerations if site else ())]
+    tolerations = [*flavour.tolerations, *(site.tolerations if site else ()), place(site)]
     found: dict[str, Any] = {"tolerations": [_toleration(t) for t in dict.fromkeys(tolerations)]}
     return found | ({"affinity": {"nodeAffinity": node_affinity}} if node_affinity else {})
+
+
+def place(site: Site | None = None) -> Toleration:
+    """What only pods that go to the site have; to the cluster itself without one."""
+    name = LOCAL if site is None or site.kind == "local" else site.name
+    return Toleration(key=PLACE, operator="Equal", value=name, effect="NoSchedule")
 
 
 def _avoid_accelerators() -> dict[str, Any]:

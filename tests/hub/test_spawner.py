@@ -92,7 +92,10 @@ async def test_requests_equal_limits(tmp_path: Path) -> None:
 async def test_the_chosen_accelerator_is_required(tmp_path: Path) -> None:
     manifest = await manifest_of(make_spawner(tmp_path, options={"flavour": "a100-1g.5gb"}))
     assert required(manifest) == [{"nvidia.com/gpu.product": ["NVIDIA-A100-PCIE-40GB"], "zone": ["one"]}]
-    assert manifest["spec"]["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert manifest["spec"]["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "aiinfn.infn.it/site", "operator": "Equal", "value": "local", "effect": "NoSchedule"},
+    ]
 
 
 async def test_a_session_is_labelled_for_queue_ledger_and_reflector(tmp_path: Path) -> None:

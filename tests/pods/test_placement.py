@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 from support.small_platform import FLAVOURS, small_platform
 
-from aiinfn_hub.pods.placement import ACCELERATOR_LABELS, placement
+from aiinfn_hub.catalogue import Site
+from aiinfn_hub.pods.placement import ACCELERATOR_LABELS, PLACE, placement
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+
+HERE = {"key": PLACE, "operator": "Equal", "value": "local", "effect": "NoSchedule"}
 
 
 def expressions(found: dict[str, Any]) -> dict[str, list[str]]:
@@ -52,6 +55,22 @@ def test_a_site_adds_its_selector_and_its_tolerations() -> None:
     assert found["tolerations"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
         {"key": "virtual-node.interlink/no-schedule", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": PLACE, "operator": "Equal", "value": "leonardo", "effect": "NoSchedule"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("site", "value"),
+    [
+        pytest.param(None, "local", id="a session"),
+        pytest.param({"name": "cluster", "title": "This cluster"}, "local", id="the cluster under another name"),
+        pytest.param({"name": "leonardo", "kind": "interlink", "title": "Leonardo"}, "leonardo", id="a virtual node"),
+    ],
+)
+def test_a_pod_tells_kueue_the_place_where_it_goes_and_no_other(site: dict[str, str] | None, value: str) -> None:
+    found = placement(small_platform().flavour("t4"), Site(**site) if site else None)
+    assert [t for t in found["tolerations"] if t["key"] == PLACE] == [
+        {"key": PLACE, "operator": "Equal", "value": value, "effect": "NoSchedule"}
     ]
 
 
@@ -68,7 +87,7 @@ def test_a_site_adds_its_selector_and_its_tolerations() -> None:
 )
 def test_a_toleration_says_no_more_than_the_catalogue(toleration: dict[str, str], expected: dict[str, str]) -> None:
     platform = small_platform(flavours=[FLAVOURS[0] | {"tolerations": [toleration, toleration]}])
-    assert placement(platform.flavour("cpu"))["tolerations"] == [expected]
+    assert placement(platform.flavour("cpu"))["tolerations"] == [expected, HERE]
 
 
 def test_callers_do_not_share_what_they_get() -> None:
