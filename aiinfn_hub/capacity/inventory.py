@@ -45,8 +45,9 @@ def _demand(pods: Iterable[Pod]) -> tuple[dict[str, dict[str, int]], list[Pod]]:
             on_node = held.setdefault(pod.node, {})
             for resource, amount in pod.requests.items():
                 on_node[resource] = on_node.get(resource, 0) + amount
-        elif not pod.gates:
-            # A gated pod still waits for its turn; an ungated one has been promised what it asks for.
+        elif not set(pod.gates) - {names.GATE}:
+            # Kueue's gates: it still waits for its turn. Without them, it has been promised what it asks for; our own
+            # gate stays until its server starts.
             waiting.append(pod)
     return held, waiting
 

@@ -28,10 +28,30 @@ class ActivityOffer(Wire, frozen=True):
     gpu_hours_quota: float | None = None
 
 
+class TicketOffer(Wire, frozen=True):
+    """A session of the person's that waits in the queue, and starts by itself.
+
+    `since` is when it was asked for (Unix seconds). `place` of `of` is where it stands among those of its queue; 0 when
+    nobody knows. `admitted` says that the queue has let it in, and that its server is about to start.
+    """
+
+    uid: str
+    server: str
+    flavour: str
+    activity: str
+    since: float
+    admitted: bool = False
+    place: int = 0
+    of: int = 0
+    reason: str = ""
+    next_step: str = ""
+
+
 class Offer(Wire, frozen=True):
-    """The whole of it, with the time of the oldest observation behind it."""
+    """The whole of it, with the time of the oldest observation behind it; `tickets` are all of the person's."""
 
     person: str
     at: float
     flavours: list[FlavourOffer]
     activities: list[ActivityOffer]
+    tickets: list[TicketOffer] = []

@@ -89,7 +89,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """A Workload of Kueue; `flavors` is the ResourceFlavor granted for each resource."""
+    """A Workload of Kueue; `flavors` is the ResourceFlavor granted for each resource, `admitted` when it was let in."""
 
     uid: str
     name: str
@@ -105,6 +105,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     conditions: dict[str, Condition] = {}
     flavors: dict[str, str] = {}
     created: float = 0.0
+    admitted: float | None = None
 
 
 @lru_cache(maxsize=4096)
@@ -250,4 +251,5 @@ def decode_workload(text: bytes) -> Workload:
         conditions=_conditions(status.conditions),
         flavors=_interned({resource: flavor for flavors in granted for resource, flavor in flavors.items()}),
         created=_seconds(meta.creation_timestamp) or 0.0,
+        admitted=_since(status.conditions, "Admitted", "True"),
     )

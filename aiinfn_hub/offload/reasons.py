@@ -7,7 +7,6 @@ Kueue's reason words depend on its version and on a feature gate; with the gate 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiinfn_hub.contract.quantities import format_bytes
@@ -139,21 +138,3 @@ def start_reason(pod: Pod) -> Reason:
     if pod.waiting and pod.waiting != "ContainerCreating":
         return Reason(f"Its container cannot start: {pod.waiting}.", "Cancel it, or ask the operators.")
     return Reason(f"It is being started on {pod.node}.")
-
-
-def place(workload: Workload, others: Iterable[Workload]) -> tuple[int, int]:
-    """Place (from 1) and number of those that wait in the same queue: by priority, then by age, as in Kueue."""
-    waiting = [other for other in others if other.queue == workload.queue and _waits(other)]
-    before = [other for other in waiting if _order(other) < _order(workload)]
-    return len(before) + 1, max(len(waiting), len(before) + 1)
-
-
-def _order(workload: Workload) -> tuple[int, float, str]:
-    return (-workload.priority, workload.created, workload.uid)
-
-
-def _waits(workload: Workload) -> bool:
-    return not any(
-        (found := workload.conditions.get(name)) is not None and found.status == "True"
-        for name in ("QuotaReserved", "Finished")
-    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from aiinfn_hub.capacity.queue import place
 from aiinfn_hub.contract.jobs import JobState, Why
 from aiinfn_hub.contract.quantities import format_bytes, format_duration
 from aiinfn_hub.kube.slim import Condition, Pod, Workload
 from aiinfn_hub.offload.observe import Sight
-from aiinfn_hub.offload.reasons import Reason, place, queue_reason, start_reason
+from aiinfn_hub.offload.reasons import Reason, queue_reason, start_reason
 from aiinfn_hub.offload.runs import Run
 
 _S = JobState

@@ -22,6 +22,12 @@ ACTIVITY_REASON = PREFIX + "activity-reason"
 #: Seconds after the start at which a session is asked whether it is still needed.
 LIFETIME = PREFIX + "lifetime-s"
 
+#: Digest of what was chosen: a session that waits in the queue is taken over by a start that asks for the same.
+CHOICE = PREFIX + "choice"
+#: Scheduling gate of our own. It stays when Kueue has let the pod in, and falls when the session's token is in place:
+#: a pod with it is a ticket, for which nobody waits.
+GATE = PREFIX + "session"
+
 #: Values of the label KIND.
 SESSION, JOB = "session", "job"
 

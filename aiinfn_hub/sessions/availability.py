@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from aiinfn_hub.contract.offer import FlavourOffer, Offer
+from aiinfn_hub.contract.offer import FlavourOffer, Offer, TicketOffer
+from aiinfn_hub.sessions import tickets
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,23 @@ def budget(seen: Seen, activity: str) -> str:
     return f"{left:.1f} of {found.gpu_hours_quota:g} GPU-h left"
 
 
-def live(seen: Seen, flavours: Iterable[str], activities: Iterable[str]) -> dict[str, Any]:
-    """The message of the stream: the same words as in the page, by name."""
+def ticket_of(seen: Seen, server: str) -> TicketOffer | None:
+    """The person's ticket for a server, as far as it is known."""
+    known = seen.offer.tickets if seen.offer else []
+    return next((ticket for ticket in known if ticket.server == server), None)
+
+
+def live(seen: Seen, flavours: Mapping[str, str], activities: Iterable[str]) -> dict[str, Any]:
+    """The message of the stream: the same words as in the page, by name. `flavours` are titles by name.
+
+    `tickets` is None while nobody knows them: that is no news about any of them.
+    """
+    known = seen.offer.tickets if seen.offer and not seen.failing else None
     return {
         "at": seen.at if seen.offer else None,
         "flavours": {name: asdict(availability(seen, name)) for name in flavours},
         "activities": {name: budget(seen, name) for name in activities},
+        "tickets": None
+        if known is None
+        else [asdict(tickets.words(one, flavours.get(one.flavour, one.flavour))) for one in known],
     }

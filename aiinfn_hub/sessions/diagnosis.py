@@ -13,6 +13,8 @@ from aiinfn_hub.sessions.symptoms import Diagnosis, Step, recognised, unknown
 _PULL_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"}
 )
+#: What Kueue has let in and nobody has started yet.
+ADMITTED = Diagnosis("admitted", "queue", "The queue has let your session in.")
 _MOUNT_REASONS = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 
 
@@ -114,11 +116,15 @@ def _pending(
 
 
 def _queued(workload: Mapping[str, Any] | None) -> Diagnosis:
-    """A pod that Kueue holds; the reason is on its Workload only, and a Workload without one is normal."""
+    """A pod that Kueue holds; the reason is on its Workload only."""
     status = (workload or {}).get("status") or {}
     if _condition(status, "Admitted").get("status") == "True":
-        return Diagnosis("admitted", "queue", "The queue has let your session in.")
-    message = str(_condition(status, "QuotaReserved").get("message", ""))
+        return ADMITTED
+    return queued(str(_condition(status, "QuotaReserved").get("message", "")))
+
+
+def queued(message: str) -> Diagnosis:
+    """What Kueue means by the message of QuotaReserved; a Workload without one is normal."""
     if not message:
         return Diagnosis("waiting", "queue", "Your session waits for its turn.", "It starts by itself.")
     return recognised("queue", message) or unknown("waiting", "queue", "Your session waits for its turn.", message)

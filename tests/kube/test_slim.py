@@ -252,6 +252,14 @@ def test_a_workload_becomes_flat() -> None:
     assert (workload.queue, workload.cluster_queue, workload.priority) == ("cms-ml-batch", "batch", 100)
     assert workload.conditions["QuotaReserved"] == Condition("False", "Pending", "1 more")
     assert workload.flavors == {"nvidia.com/gpu": "a100", "cpu": "any"}
+    assert workload.admitted is None
+
+
+@pytest.mark.parametrize(("status", "admitted"), [("True", T0), ("False", None)])
+def test_when_a_workload_was_let_in_is_kept(status: str, admitted: float | None) -> None:
+    condition = {"type": "Admitted", "status": status, "lastTransitionTime": rfc3339(T0)}
+    found = {"metadata": {"uid": "w", "name": "w", "namespace": "aiinfn"}, "status": {"conditions": [condition]}}
+    assert decode_workload(raw(found)).admitted == admitted
 
 
 def test_records_do_not_change() -> None:

@@ -4,7 +4,7 @@ import pytest
 from support.offload import pod, workload
 
 from aiinfn_hub.kube.slim import Workload
-from aiinfn_hub.offload.reasons import eviction_reason, place, queue_reason, start_reason
+from aiinfn_hub.offload.reasons import eviction_reason, queue_reason, start_reason
 
 COULD_NOT = "couldn't assign flavors to pod set main: "
 
@@ -143,30 +143,3 @@ def test_an_eviction_names_a_class_and_nobody(evicted: str, preempted: str, word
 
 def test_a_start_says_on_which_node() -> None:
     assert "node-1" in start_reason(pod("Pending")).sentence
-
-
-def queued(
-    uid: str, created: float, priority: int = 0, queue: str = "q", **conditions: tuple[str, str, str]
-) -> Workload:
-    found = workload(uid, **conditions)
-    return Workload(
-        uid=uid, name=uid, namespace="n", queue=queue, priority=priority, created=created, conditions=found.conditions
-    )
-
-
-def test_the_place_counts_those_that_wait_in_the_same_queue() -> None:
-    mine = queued("b", 20)
-    others = [
-        queued("a", 10),
-        mine,
-        queued("c", 30),
-        queued("urgent", 40, priority=5),
-        queued("elsewhere", 1, queue="other"),
-        queued("admitted", 2, QuotaReserved=("True", "", "")),
-        queued("done", 3, Finished=("True", "", "")),
-    ]
-    assert place(mine, others) == (3, 4)
-
-
-def test_the_place_of_one_that_the_cache_does_not_hold_yet() -> None:
-    assert place(queued("b", 20), []) == (1, 1)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
-from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, TicketOffer
+from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live, ticket_of
 
 NOON = 1_764_000_000.0
 
@@ -83,7 +83,7 @@ def test_an_old_budget_is_not_shown() -> None:
 
 def test_the_stream_says_the_same_as_the_page() -> None:
     found = seen(FlavourOffer("t4", 7, 3, "unit"), activities=(ActivityOffer("lhcb", 28, 40),))
-    assert live(found, ["t4", "a30"], ["lhcb"]) == {
+    assert live(found, {"t4": "NVIDIA T4", "a30": "NVIDIA A30"}, ["lhcb"]) == {
         "at": NOON + 1,
         "flavours": {
             "t4": {"state": "free", "text": "3 of 7 free", "since": None, "reason": ""},
@@ -95,8 +95,45 @@ def test_the_stream_says_the_same_as_the_page() -> None:
             },
         },
         "activities": {"lhcb": "12.0 of 40 GPU-h left"},
+        "tickets": [],
     }
 
 
 def test_before_the_first_answer_the_stream_has_no_time() -> None:
-    assert live(Seen(failing="x"), ["t4"], [])["at"] is None
+    assert live(Seen(failing="x"), {"t4": "NVIDIA T4"}, [])["at"] is None
+
+
+# Tickets
+
+LAB = TicketOffer("u1", "lab", "t4", "lhcb", NOON, place=2, of=3, reason="All are taken.")
+
+
+def with_tickets(*tickets: TicketOffer, failing: str = "") -> Seen:
+    return Seen(Offer("mrossi", NOON, [], [], list(tickets)), NOON, failing)
+
+
+def test_the_stream_has_the_words_of_each_ticket() -> None:
+    other = TicketOffer("u2", "", "gone", "lhcb", NOON, admitted=True)
+    assert live(with_tickets(LAB, other), {"t4": "NVIDIA T4"}, [])["tickets"] == [
+        {
+            "uid": "u1",
+            "server": "lab",
+            "headline": "NVIDIA T4, place 2 of 3",
+            "reason": "All are taken.",
+            "since": NOON,
+        },
+        {"uid": "u2", "server": "", "headline": "gone, its turn has come", "reason": "", "since": NOON},
+    ]
+
+
+@pytest.mark.parametrize(
+    "found", [Seen(), Seen(failing="x"), with_tickets(LAB, failing="the service does not answer")], ids=str
+)
+def test_while_nobody_knows_the_tickets_the_stream_says_nothing_of_them(found: Seen) -> None:
+    assert live(found, {}, [])["tickets"] is None
+
+
+@pytest.mark.parametrize(("server", "known"), [("lab", LAB), ("", None), ("other", None)])
+def test_a_server_has_its_own_ticket(server: str, known: TicketOffer | None) -> None:
+    assert ticket_of(with_tickets(LAB), server) == known
+    assert ticket_of(Seen(), server) is None

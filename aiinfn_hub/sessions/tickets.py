@@ -1,0 +1,144 @@
+"""Queue tickets: sessions that wait as gated pods while nobody at the hub waits for them. Pure.
+
+The pod is the ticket: its gate of ours says that its server is not being started, its annotations whose it is and what
+was chosen. Nothing else remembers it, so hub and service may be restarted at any moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from aiinfn_hub.capacity.inventory import FINISHED
+from aiinfn_hub.capacity.queue import place
+from aiinfn_hub.contract.offer import TicketOffer
+from aiinfn_hub.kube.slim import Pod, Workload
+from aiinfn_hub.pods import names
+from aiinfn_hub.sessions.diagnosis import ADMITTED, queued
+from aiinfn_hub.sessions.options import SessionSpec
+from aiinfn_hub.sessions.symptoms import Diagnosis
+
+#: Seconds in which the hub must take what the queue has let in: meanwhile it holds a place that others could use. Half
+#: of Kueue's own patience (waitForPodsReady, 30 min), after which the pod would be deleted without a word.
+TAKE_WITHIN_S = 15 * 60.0
+#: Seconds of a pod's life in which the start that made it may still be waiting for it at the hub.
+FIRST_START_S = 5.0
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One session in the queue, and its pod; `admitted_at` is when the queue let it in, if it has (Unix seconds)."""
+
+    pod: Pod
+    offer: TicketOffer
+    admitted_at: float | None = None
+
+    @property
+    def person(self) -> str:
+        """Whose it is, by the user name of the hub."""
+        return self.pod.annotations[names.PERSON_NAME]
+
+
+@dataclass(frozen=True)
+class Words:
+    """A ticket as the page shows it."""
+
+    uid: str
+    server: str
+    headline: str
+    reason: str
+    since: float
+
+
+def digest(spec: SessionSpec) -> str:
+    """Tells one choice from another: a start that asks for the same takes over the ticket, and its place."""
+    said = [
+        spec.activity.name,
+        spec.flavour.name,
+        spec.cpu_millis,
+        spec.memory_bytes,
+        spec.lifetime_s,
+        spec.image,
+        spec.apptainer,
+        *spec.volumes,
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+
+def tickets(pods: Iterable[Pod], workloads: Iterable[Workload]) -> list[Ticket]:
+    """All tickets, oldest first."""
+    known = list(workloads)
+    by_pod = {workload.owner_uid: workload for workload in known}
+    found = sorted((pod for pod in pods if _is_ticket(pod)), key=lambda pod: (pod.created, pod.uid))
+    return [_ticket(pod, by_pod.get(pod.uid), known) for pod in found]
+
+
+def due(ticket: Ticket, now: float) -> Literal["wait", "ask", "expired"]:
+    """What to do about a ticket: leave it, ask the hub to start its server, or give its place back."""
+    if ticket.admitted_at is None:
+        return "wait"
+    if now - ticket.admitted_at > TAKE_WITHIN_S:
+        return "expired"
+    return "ask" if now - ticket.pod.created >= FIRST_START_S else "wait"
+
+
+def words(ticket: TicketOffer, title: str) -> Words:
+    """A ticket for the page; `title` is that of its flavour."""
+    if ticket.admitted:
+        headline = f"{title}, its turn has come"
+    else:
+        headline = f"{title}, place {ticket.place} of {ticket.of}" if ticket.place else title
+    return Words(ticket.uid, ticket.server, headline, f"{ticket.reason} {ticket.next_step}".strip(), ticket.since)
+
+
+def parked(title: str, ticket: TicketOffer | None, found: Diagnosis) -> str:
+    """What somebody reads whose session has to wait: `found` is why, `ticket` its place if the service knows it."""
+    where = f", place {ticket.place} of {ticket.of}" if ticket is not None and ticket.place else ""
+    return (
+        f"Your session is in the queue: {title}{where}. {found.sentence} "
+        "It starts by itself; you can close this page and come back."
+    )
+
+
+def _is_ticket(pod: Pod) -> bool:
+    return (
+        names.GATE in pod.gates
+        and names.PERSON_NAME in pod.annotations
+        and pod.deleted_at is None
+        and pod.phase not in FINISHED
+    )
+
+
+def _ticket(pod: Pod, workload: Workload | None, workloads: list[Workload]) -> Ticket:
+    admitted_at = None
+    if not set(pod.gates) - {names.GATE}:
+        # Without Kueue there is no Workload, and nothing to wait for.
+        admitted_at = pod.created if workload is None or workload.admitted is None else workload.admitted
+    found = _reason(workload, admitted=admitted_at is not None)
+    waits = workload is not None and admitted_at is None and not found.final
+    position, number = place(workload, workloads) if workload is not None and waits else (0, 0)
+    offer = TicketOffer(
+        uid=pod.uid,
+        server=pod.annotations.get(names.SERVER, ""),
+        flavour=pod.labels.get(names.FLAVOUR, ""),
+        activity=pod.labels.get(names.ACTIVITY, ""),
+        since=pod.created,
+        admitted=admitted_at is not None,
+        place=position,
+        of=number,
+        reason=found.sentence,
+        next_step=found.next_step,
+    )
+    return Ticket(pod, offer, admitted_at)
+
+
+def _reason(workload: Workload | None, *, admitted: bool) -> Diagnosis:
+    if admitted:
+        return ADMITTED
+    if workload is not None and not workload.active:
+        return Diagnosis("put-aside", "queue", "An operator has put your session aside.", "Ask the operators why.")
+    reserved = workload.conditions.get("QuotaReserved") if workload is not None else None
+    return queued(reserved.message if reserved is not None and reserved.status == "False" else "")

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from support.offload import workload
+
+from aiinfn_hub.capacity.queue import place
+from aiinfn_hub.kube.slim import Workload
+
+
+def queued(
+    uid: str, created: float, priority: int = 0, queue: str = "q", **conditions: tuple[str, str, str]
+) -> Workload:
+    found = workload(uid, **conditions)
+    return Workload(
+        uid=uid, name=uid, namespace="n", queue=queue, priority=priority, created=created, conditions=found.conditions
+    )
+
+
+def test_the_place_counts_those_that_wait_in_the_same_queue() -> None:
+    mine = queued("b", 20)
+    others = [
+        queued("a", 10),
+        mine,
+        queued("c", 30),
+        queued("urgent", 40, priority=5),
+        queued("elsewhere", 1, queue="other"),
+        queued("admitted", 2, QuotaReserved=("True", "", "")),
+        queued("done", 3, Finished=("True", "", "")),
+    ]
+    assert place(mine, others) == (3, 4)
+
+
+def test_the_place_of_one_that_the_cache_does_not_hold_yet() -> None:
+    assert place(queued("b", 20), []) == (1, 1)
