@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from aiinfn_hub.contract.jobs import Wire
 
 
@@ -54,4 +56,4 @@ class Offer(Wire, frozen=True):
     at: float
     flavours: list[FlavourOffer]
     activities: list[ActivityOffer]
-    tickets: list[TicketOffer] = []
+    tickets: list[TicketOffer] = msgspec.field(default_factory=list)

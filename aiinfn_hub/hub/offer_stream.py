@@ -90,8 +90,9 @@ class OfferStream(BaseHandler):
         try:
             offered = choices(spawner.platform, spawner.person)
         except AiinfnError:
-            return live(seen, (), ())
-        return live(seen, [c.flavour.name for c in offered.flavours if c.open], [a.name for a in offered.activities])
+            return live(seen, {}, ())
+        titles = {choice.flavour.name: choice.flavour.title for choice in offered.flavours if choice.open}
+        return live(seen, titles, [activity.name for activity in offered.activities])
 
     async def _pause(self) -> None:
         # Not `wait_for`: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
