@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from hypothesis import HealthCheck, settings
+from support.clusters import cluster, controlplane, own_cluster
 from support.databases import database, database_url, postgres
 
-__all__ = ["database", "database_url", "postgres"]
+__all__ = ["cluster", "controlplane", "database", "database_url", "own_cluster", "postgres"]
 
 # Time limits per example measure how busy the machine is. In CI the examples are the same in each run, so that a change
 # is not blamed for what chance found; on a developer's machine they differ, and what is found becomes a test.

@@ -1,1 +1,1 @@
-"""The real control plane on loopback: etcd, kube-apiserver, controller-manager, scheduler, Kueue and KWOK, without containers."""
+"""The real control plane on loopback, without containers: etcd, Kubernetes, Kueue and KWOK."""

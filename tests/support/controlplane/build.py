@@ -1,7 +1,7 @@
 """Builds the control plane's programs from their Go modules, once: `python -m support.controlplane.build`.
 
-What is built is pinned by `tests/cluster/controlplane/*/go.mod` and `go.sum`. The programs go into a cache folder outside
-the checkout, named by a digest of the pins, so that another checkout, or the same one tomorrow, finds them.
+What is built is pinned by `tests/cluster/controlplane/*/go.mod` and `go.sum`. The programs go into a cache folder
+outside the checkout, named by a digest of the pins, so that another checkout, or the same one tomorrow, finds them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Unbuildable(Exception):
 class Module:
     """A Go module that pins one project.
 
-    `stamp` is the variable that holds the version: an unstamped kube-apiserver reports v0.0.0 and changes feature gates.
+    `stamp` is the variable that holds the version: an unstamped kube-apiserver reports v0.0.0 and changes its gates.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Module:
     def version(self) -> str:
         """The pinned version, with its "v"."""
         found = re.search(
-            rf"^\s*(?:require\s+)?{re.escape(self.path)} (v\S+)", (self.folder / "go.mod").read_text(), re.M
+            rf"^\s*(?:require\s+)?{re.escape(self.path)} (v\S+)", (self.folder / "go.mod").read_text(), re.MULTILINE
         )
         assert found, f"{self.folder}/go.mod does not require {self.path}"
         return found[1]
@@ -129,7 +129,7 @@ def _lock() -> Iterator[None]:
 def _go(module: Module) -> str:
     """The `go` that can build a module: the version in go.mod, or a newer one."""
     go = shutil.which("go")
-    needed = re.search(r"^go (\d+)\.(\d+)", (module.folder / "go.mod").read_text(), re.M)
+    needed = re.search(r"^go (\d+)\.(\d+)", (module.folder / "go.mod").read_text(), re.MULTILINE)
     assert needed, module.folder
     if go is None:
         raise Unbuildable(

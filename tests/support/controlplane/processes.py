@@ -42,7 +42,7 @@ class Program:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=die_with_parent(),  # it only calls prctl; a killed test run leaves no servers behind
+                preexec_fn=die_with_parent(),  # noqa: PLW1509  it only calls prctl; a killed run leaves no servers
             )
 
     def wait(self, timeout_s: float = 90) -> None:
