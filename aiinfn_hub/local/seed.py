@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from aiinfn_hub.catalogue import Flavour, Platform
-from aiinfn_hub.contract.quantities import format_bytes, format_cpu, parse_bytes, parse_cpu
+from aiinfn_hub.catalogue import Capacity, Flavour, Platform, Site, SiteCapacity
+from aiinfn_hub.contract.quantities import parse_bytes, parse_cpu
 from aiinfn_hub.errors import Conflict
+from aiinfn_hub.install import kueue
 from aiinfn_hub.kube.client import (
     CLUSTER_QUEUES,
     LOCAL_QUEUES,
@@ -19,12 +20,9 @@ from aiinfn_hub.kube.client import (
     KubeClient,
 )
 from aiinfn_hub.local.nodes import NodeSpec
-from aiinfn_hub.pods import names
 
-KUEUE = "kueue.x-k8s.io/v1beta2"
-COHORT = "aiinfn"
-ANY_NODE = "any-node"
 Object = dict[str, Any]
+_KINDS = {kind.kind: kind for kind in (CLUSTER_QUEUES, LOCAL_QUEUES, RESOURCE_FLAVORS, WORKLOAD_PRIORITY_CLASSES)}
 
 
 def objects(platform: Platform, nodes: Sequence[NodeSpec]) -> Iterator[tuple[Kind, Object]]:
@@ -32,23 +30,8 @@ def objects(platform: Platform, nodes: Sequence[NodeSpec]) -> Iterator[tuple[Kin
     yield NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": platform.namespace}}
     for claim in sorted({volume.claim for volume in platform.volumes if volume.claim}):
         yield PERSISTENT_VOLUME_CLAIMS, _claim(claim, platform.namespace)
-    for name, value in ((names.INTERACTIVE, 10000), (names.BATCH, 100)):
-        yield (
-            WORKLOAD_PRIORITY_CLASSES,
-            {"apiVersion": KUEUE, "kind": "WorkloadPriorityClass", "metadata": {"name": name}, "value": value},
-        )
-    for name, labels in _places(platform).items():
-        spec = {"nodeLabels": labels} if labels else {}
-        yield RESOURCE_FLAVORS, _kueue("ResourceFlavor", name, spec)
-    groups = _resource_groups(platform, nodes)
-    yield CLUSTER_QUEUES, _cluster_queue(names.INTERACTIVE, groups, lends=True)
-    yield CLUSTER_QUEUES, _cluster_queue(names.BATCH, groups, lends=False)
-    for activity in platform.activities:
-        for queue, cluster_queue in (
-            (names.interactive_queue(activity.name), names.INTERACTIVE),
-            (names.batch_queue(activity.name), names.BATCH),
-        ):
-            yield LOCAL_QUEUES, _kueue("LocalQueue", queue, {"clusterQueue": cluster_queue}, platform.namespace)
+    for thing in kueue.objects(counted(platform, nodes)):
+        yield _KINDS[thing["kind"]], thing
 
 
 async def apply(client: KubeClient, platform: Platform, nodes: Sequence[NodeSpec]) -> None:
@@ -62,6 +45,54 @@ async def apply(client: KubeClient, platform: Platform, nodes: Sequence[NodeSpec
                 await client.patch(kind, meta["name"], {"spec": thing["spec"]}, meta.get("namespace"))
 
 
+def counted(platform: Platform, nodes: Sequence[NodeSpec]) -> Platform:
+    """The platform with how much there is: what its file leaves out is counted on the nodes."""
+    sites = kueue.remote_sites(platform)
+    here = [node for node in nodes if not any(_selected(node, site.node_selector) for site in sites)]
+    return platform.model_copy(
+        update={
+            "capacity": platform.capacity or Capacity.model_construct(cpu=_cores(here), memory=_sum(here, "memory")),
+            "flavours": tuple(_flavour(flavour, here) for flavour in platform.flavours),
+            "sites": tuple(_site(platform, site, nodes) if site in sites else site for site in platform.sites),
+        }
+    )
+
+
+def _flavour(flavour: Flavour, nodes: Sequence[NodeSpec]) -> Flavour:
+    if not flavour.accelerator or flavour.units is not None:
+        return flavour
+    return flavour.model_copy(update={"units": _units(flavour, nodes, flavour.node_selector)})
+
+
+def _site(platform: Platform, site: Site, nodes: Sequence[NodeSpec]) -> Site:
+    """A virtual node without a capacity has that of the nodes that play it; none, where there are none."""
+    there = [node for node in nodes if _selected(node, site.node_selector)]
+    given = site.capacity.units if site.capacity else {}
+    counted = {f.name: _units(f, there, {}) for f in kueue.carried(platform, site) if f.accelerator}
+    cpu, memory = (site.capacity.cpu, site.capacity.memory) if site.capacity else (_cores(there), _sum(there, "memory"))
+    # Not validated: the amounts are in our units already, and nodes that are not there have nothing.
+    capacity = SiteCapacity.model_construct(cpu=cpu, memory=memory, units=counted | given)
+    return site.model_copy(update={"capacity": capacity})
+
+
+def _selected(node: NodeSpec, selector: Mapping[str, str]) -> bool:
+    return selector.items() <= node.labels.items()
+
+
+def _units(flavour: Flavour, nodes: Sequence[NodeSpec], selector: Mapping[str, str]) -> int:
+    """Whole units; what is left of a node's devices makes none."""
+    fitting = [node for node in nodes if _selected(node, selector)]
+    return sum(int(node.capacity.get(flavour.resource, "0")) // flavour.count for node in fitting)
+
+
+def _cores(nodes: Sequence[NodeSpec]) -> int:
+    return sum(parse_cpu(node.capacity["cpu"]) for node in nodes)
+
+
+def _sum(nodes: Sequence[NodeSpec], resource: str) -> int:
+    return sum(parse_bytes(node.capacity[resource]) for node in nodes)
+
+
 def _claim(name: str, namespace: str) -> Object:
     return {
         "apiVersion": "v1",
@@ -69,88 +100,3 @@ def _claim(name: str, namespace: str) -> Object:
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "100Gi"}}},
     }
-
-
-def _kueue(kind: str, name: str, spec: Object, namespace: str | None = None) -> Object:
-    meta = {"name": name} | ({"namespace": namespace} if namespace else {})
-    return {"apiVersion": KUEUE, "kind": kind, "metadata": meta, "spec": spec}
-
-
-def _shared(platform: Platform) -> dict[str, list[Flavour]]:
-    """Flavours by resource name, for resources that several models of one vendor share."""
-    by_resource: dict[str, list[Flavour]] = {}
-    for flavour in platform.flavours:
-        if flavour.accelerator:
-            by_resource.setdefault(flavour.resource, []).append(flavour)
-    return by_resource
-
-
-def _places(platform: Platform) -> dict[str, Mapping[str, str]]:
-    """Kueue's ResourceFlavors: one for what is told apart by its resource name, one for each model that is not."""
-    places: dict[str, Mapping[str, str]] = {ANY_NODE: {}}
-    for flavours in _shared(platform).values():
-        if len(flavours) > 1:
-            places |= {flavour.name: flavour.node_selector for flavour in flavours}
-    return places
-
-
-def _capacity(nodes: Sequence[NodeSpec], resource: str, selector: Mapping[str, str]) -> int:
-    parse = {"cpu": parse_cpu, "memory": parse_bytes}.get(resource, int)
-    return sum(
-        parse(node.capacity[resource])
-        for node in nodes
-        if resource in node.capacity and selector.items() <= dict(node.labels).items()
-    )
-
-
-def _resource_groups(platform: Platform, nodes: Sequence[NodeSpec]) -> list[Object]:
-    """Quotas are what the nodes have: Kueue says who comes first, the ledger who may have how much."""
-    plain = {
-        "cpu": format_cpu(_capacity(nodes, "cpu", {})),
-        "memory": format_bytes(_capacity(nodes, "memory", {})),
-    }
-    groups = []
-    for resource, flavours in _shared(platform).items():
-        if len(flavours) == 1:
-            plain[resource] = str(_capacity(nodes, resource, flavours[0].node_selector))
-            continue
-        quotas = [
-            {"name": flavour.name, "resources": [_quota(resource, _capacity(nodes, resource, flavour.node_selector))]}
-            for flavour in flavours
-        ]
-        groups.append({"coveredResources": [resource], "flavors": quotas})
-    everywhere = {"name": ANY_NODE, "resources": [_quota(name, amount) for name, amount in plain.items()]}
-    return [{"coveredResources": list(plain), "flavors": [everywhere]}, *groups]
-
-
-def _quota(resource: str, amount: str | int) -> Object:
-    return {"name": resource, "nominalQuota": str(amount)}
-
-
-def _cluster_queue(name: str, groups: list[Object], *, lends: bool) -> Object:
-    """Sessions own the quota and never borrow; jobs own none and borrow what is idle."""
-    if not lends:
-        groups = [
-            group
-            | {
-                "flavors": [
-                    place
-                    | {
-                        "resources": [
-                            {"name": r["name"], "nominalQuota": "0", "borrowingLimit": r["nominalQuota"]}
-                            for r in place["resources"]
-                        ]
-                    }
-                    for place in group["flavors"]
-                ]
-            }
-            for group in groups
-        ]
-    spec = {
-        "cohortName": COHORT,
-        "namespaceSelector": {},
-        "queueingStrategy": "BestEffortFIFO",
-        "preemption": {"reclaimWithinCohort": "Any" if lends else "Never", "withinClusterQueue": "Never"},
-        "resourceGroups": groups,
-    }
-    return _kueue("ClusterQueue", name, spec)
