@@ -1,0 +1,84 @@
+"""Which volumes a pod may have and which folders of them: the catalogue's, cut to the person and the activity. Pure."""
+
+from __future__ import annotations
+
+from aiinfn_hub.catalogue.models import Platform, Volume
+from aiinfn_hub.install.expressions import Rule, text, texts
+from aiinfn_hub.pods import names
+from aiinfn_hub.pods.storage import storage
+
+_KINDS = ("configMap", "secret", "emptyDir", "persistentVolumeClaim")
+
+
+def folders(platform: Platform) -> str:
+    """CEL for what may be mounted of claims: "volume|folder", with person and activity of the pod filled in."""
+    found = [f"{text(name + '|')} + {_filled(volume.sub_path)}" for name, volume in _claimed(platform)]
+    return f"[{', '.join(found)}]"
+
+
+def storage_rules(platform: Platform) -> list[Rule]:
+    """Kinds of volumes, claims, folders, and whose Secrets and ConfigMaps."""
+    known = " || ".join(f"has(x.{kind})" for kind in _KINDS)
+    claim = (
+        'x.name + "|" + x.persistentVolumeClaim.claimName'
+        ' + (x.persistentVolumeClaim.?readOnly.orValue(false) ? "|ro" : "")'
+    )
+    claims = texts(f"{name}|{volume.claim}{'|ro' if volume.read_only else ''}" for name, volume in _claimed(platform))
+    shared = texts(volume.secret for volume in platform.volumes if volume.kind == "object-store")
+    own = f'(variables.kind == "{names.JOB}" ? ["job-" + variables.run] : [])'
+    secret = f'has(x.secret) && !(x.secret.?secretName.orValue("") in {shared} + {own})'
+    environment = (
+        "has(c.envFrom) || c.?env.orValue([]).exists(e, has(e.valueFrom) && (has(e.valueFrom.configMapKeyRef)"
+        " || e.valueFrom.?secretKeyRef.name.orValue(variables.own_token) != variables.own_token))"
+    )
+    config = f'has(x.configMap) && !(x.configMap.?name.orValue("") in {own})'
+    return [
+        Rule(
+            "wrong_volumes",
+            f"variables.volumes.map(x, !({known}), x.name)",
+            "Volumes of a kind that no session and no job has",
+        ),
+        Rule(
+            "wrong_claims",
+            f"variables.volumes.map(x, has(x.persistentVolumeClaim) && !({claim} in {claims}), x.name)",
+            "Volumes of claims that are not as the platform file has them",
+        ),
+        Rule(
+            "wrong_folders",
+            f"variables.containers.map(c, c.?volumeMounts.orValue([]).exists(m, {_strange_folder(platform)}), c.name)",
+            "A folder that is not this person's or this activity's is mounted by containers",
+        ),
+        Rule(
+            "wrong_objects",
+            f"variables.volumes.map(x, ({secret}) || ({config}), x.name)",
+            "Secrets or ConfigMaps of others are shown by volumes",
+        ),
+        # A session's token is a Secret that has the pod's name in its own.
+        Rule(
+            "wrong_environment",
+            f"variables.containers.map(c, {environment}, c.name)",
+            "Secrets or ConfigMaps of others are in the environment of containers",
+        ),
+    ]
+
+
+def _claimed(platform: Platform) -> list[tuple[str, Volume]]:
+    """The volumes that are claims, each with its name in a pod."""
+    every = [volume.name for volume in platform.volumes]
+    made, _ = storage(platform, "anybody", platform.activities[0], every)
+    pairs = zip(made, platform.volumes, strict=True)
+    return [(one["name"], volume) for one, volume in pairs if "persistentVolumeClaim" in one]
+
+
+def _filled(sub_path: str) -> str:
+    """CEL for the folder: the label of the person is the person's slug, as in the path."""
+    written = text(sub_path)
+    for key, variable in (("{person}", "person"), ("{activity}", "share")):
+        written = written.replace(key, f'" + variables.{variable} + "')
+    return written
+
+
+def _strange_folder(platform: Platform) -> str:
+    claimed = texts(name for name, _ in _claimed(platform))
+    folder = 'm.name + "|" + m.?subPath.orValue("")'
+    return f"m.name in {claimed} && (has(m.subPathExpr) || !({folder} in variables.folders))"
