@@ -41,7 +41,6 @@ _BY_MESSAGE: tuple[tuple[str, Reason], ...] = (
         r"insufficient quota for (?P<resource>\S+) in flavor",
         Reason("It asks for more {resource} than its queue can ever give.", "Ask for less, or elsewhere.", never=True),
     ),
-    (r"doesn't match node affinity|untolerated taint", _NO_HARDWARE),
     (
         r"resource (?P<resource>\S+) unavailable in ClusterQueue",
         Reason("Its queue does not offer {resource}.", _OPERATORS, never=True),
@@ -51,6 +50,8 @@ _BY_MESSAGE: tuple[tuple[str, Reason], ...] = (
         r"insufficient unused quota for (?P<resource>\S+) in flavor \S+, (?P<more>[^\s,]+) more needed",
         Reason("It waits for {resource}: {more} more must become free.", _PATIENCE),
     ),
+    # Last: Kueue also lists the other models and places, which never fit, beside the one that the job waits for.
+    (r"doesn't match node affinity|untolerated taint", _NO_HARDWARE),
 )
 #: Word of the condition -> what it means, where the message says nothing that we know.
 _BY_WORD = {

@@ -78,6 +78,23 @@ COULD_NOT = "couldn't assign flavors to pod set main: "
             id="reclaiming",
         ),
         pytest.param(
+            "Pending",
+            COULD_NOT + "flavor t4 doesn't match node affinity, insufficient unused quota for nvidia.com/gpu in flavor "
+            "a100, 1 more needed, untolerated taint &Taint{Key:aiinfn.infn.it/site,Value:leonardo,Effect:NoSchedule,"
+            "TimeAdded:<nil>,} in flavor site.leonardo.a100",
+            "waits for nvidia.com/gpu: 1 more",
+            False,
+            id="waiting, beside models and places that are not asked for",
+        ),
+        pytest.param(
+            "Pending",
+            COULD_NOT + "flavor t4 doesn't match node affinity, insufficient unused quota for nvidia.com/gpu in flavor "
+            "a100, 1 more needed. Pending the preemption of 1 workload(s)",
+            "making room",
+            False,
+            id="reclaiming, beside a model that is not asked for",
+        ),
+        pytest.param(
             "NoMatchingFlavor",
             COULD_NOT + "flavor a100 doesn't match node affinity",
             "hardware",
