@@ -1,4 +1,4 @@
-"""`aiinfn platform`: check a platform file, print its JSON Schema or the example."""
+"""`aiinfn platform`: check a platform file, render what a cluster needs of it, print its JSON Schema or the example."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import Any
 
 from aiinfn_hub.catalogue.loader import example_path, load_platform, problem_line
 from aiinfn_hub.catalogue.models import Platform
-from aiinfn_hub.errors import CatalogueInvalid
+from aiinfn_hub.errors import CatalogueInvalid, InvalidInput
+from aiinfn_hub.install.render import PARTS, render
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `platform` to the command line."""
-    parser = subparsers.add_parser("platform", help="check a platform file, or see what can stand in one")
+    parser = subparsers.add_parser("platform", help="check a platform file, and render what it asks for")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     check = actions.add_parser(
         "check",
@@ -29,6 +30,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.add_argument("files", nargs="+", type=Path, metavar="FILE")
     check.add_argument("--json", action="store_true", help="print JSON, for programs")
     check.set_defaults(func=_check)
+    rendering = actions.add_parser(
+        "render",
+        help="print what a cluster needs, as YAML for kubectl apply",
+        description="Print, as YAML documents:\n" + "".join(f"  {name:10}{use}\n" for name, (use, _) in PARTS.items()),
+        epilog="Exit codes: 0 printed, 1 the file has mistakes or does not say enough, 2 wrong usage.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    rendering.add_argument("part", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    rendering.add_argument("file", type=Path, metavar="FILE")
+    rendering.set_defaults(func=_render)
     schema = actions.add_parser("schema", help="print the JSON Schema, for editors")
     schema.set_defaults(func=_schema)
     example = actions.add_parser("example", help="print a commented example, to start from")
@@ -54,6 +65,15 @@ def _check(args: argparse.Namespace) -> int:
     lines = _table(problems, shutil.get_terminal_size().columns) if sys.stdout.isatty() else map(problem_line, problems)
     print("\n".join([*good, *lines]))
     return 1 if problems else 0
+
+
+def _render(args: argparse.Namespace) -> int:
+    platform = load_platform(args.file)
+    try:
+        print(render(args.part, platform), end="")
+    except InvalidInput as error:
+        raise InvalidInput(f"{args.file}: {error.message}", hint=error.hint) from error
+    return 0
 
 
 def _schema(_args: argparse.Namespace) -> int:

@@ -10,8 +10,9 @@ import yaml
 from support.platform_files import CPU, platform_data
 
 from aiinfn_hub.catalogue import example_path, parse_platform
-from aiinfn_hub.install.command import json_schema
 from aiinfn_hub.cli import main
+from aiinfn_hub.install.command import json_schema
+from aiinfn_hub.install.render import PARTS
 
 LONG = platform_data(
     flavours=[{**CPU, "nod_selector": {}, "activities": ["cmss"], "max_lifetime": "a time that nobody can measure"}],
@@ -90,6 +91,54 @@ def test_a_check_without_file_is_wrong_usage(capsys: pytest.CaptureFixture[str])
         main(["platform", "check"])
     assert caught.value.code == 2
     assert "FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_is_printed_for_kubectl(part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "render", part, str(example_path())]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"# Made by `aiinfn platform render {part}` from the platform file")
+    assert all(document["kind"] for document in yaml.safe_load_all(out))
+
+
+def test_what_the_queues_need_to_know_is_asked_for(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "render", "kueue", str(good)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"aiinfn: {good}: The queues need to know how much there is. Missing: capacity.\n")
+
+
+def test_nothing_is_rendered_of_a_file_with_mistakes(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["platform", "render", "manager", str(bad)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "(nearest: node_selector)" in captured.err
+    assert f"aiinfn platform check {bad}" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["kuue", "p.yaml"], "choose from"),
+        (["kueue"], "FILE"),
+        ([], "PART"),
+        (["kueue", "a.yaml", "b.yaml"], "unrecognized"),
+    ],
+    ids=["an unknown part", "no file", "nothing", "two files"],
+)
+def test_a_wrong_render_is_wrong_usage(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["platform", "render", *argv])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_help_says_what_each_part_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["platform", "render", "--help"])
+    out = capsys.readouterr().out
+    for part, (use, _) in PARTS.items():
+        assert any(part in line and use in line for line in out.splitlines())
 
 
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
