@@ -31,7 +31,7 @@ def configuration(platform: Platform) -> dict[str, Any]:
             "recoveryTimeout": "0s",
             "requeuingStrategy": {"timestamp": "Creation", "backoffLimitCount": 5},
         },
-        # Between the activities that share a queue: who used less lately comes first.
+        # Between the activities, for their jobs: who used less lately comes first.
         "admissionFairSharing": {"usageHalfLifeTime": "168h", "usageSamplingInterval": "5m"},
         # The ledger keeps the history; Kueue need not.
         "objectRetentionPolicies": {"workloads": {"afterFinished": "24h", "afterDeactivatedByKueue": "24h"}},
