@@ -50,6 +50,13 @@ def register(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write addresses and accounts, once it is ready")
     parser.add_argument("--platform", type=Path, default=example_path(), metavar="FILE", help="platform file to offer")
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="use this cluster (with Kueue, and every right) in place of the embedded one: RBAC, queues and policies are "
+        "applied, and this machine joins it as tainted nodes that serve the platform's namespace",
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument(
         "--fixed-passwords", action="store_true", help="each account's password is its name (tests; random otherwise)"
@@ -63,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         home=arguments.home,
         platform_file=arguments.platform.absolute(),
+        kubeconfig=arguments.kubeconfig,
         json_file=arguments.json,
         browser=not arguments.no_browser,
         fixed_passwords=arguments.fixed_passwords,

@@ -18,6 +18,7 @@ import httpx
 from aiinfn_hub.catalogue import Platform, load_platform
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.local import seed
+from aiinfn_hub.local.attached import Attached
 from aiinfn_hub.local.embedded import Embedded
 from aiinfn_hub.local.home import Home
 from aiinfn_hub.local.iam import Account, IamServer, demo_accounts
@@ -36,6 +37,7 @@ class Options:
     port: int
     home: Path
     platform_file: Path
+    kubeconfig: Path | None = None
     json_file: Path | None = None
     browser: bool = True
     fixed_passwords: bool = False
@@ -55,6 +57,13 @@ class Demo:
         self.platform: Platform = load_platform(options.platform_file)
         self.home = Home(options.home)
         self.ports = self.home.ports(options.port)
+        self.platform_file = options.platform_file
+        self.cluster: Embedded | Attached
+        if options.kubeconfig is None:
+            self.cluster = Embedded(self.home, self.ports["kube"], self.platform.namespace)
+        else:
+            self.cluster = Attached(self.home, options.kubeconfig, options.platform_file)
+            self.platform_file = self.cluster.platform_file
         self.accounts: list[Account] = demo_accounts(fixed_passwords=options.fixed_passwords)
         self.public_url = f"http://127.0.0.1:{options.port}"
         self.service_url = f"{self.public_url}/services/aiinfn"
@@ -89,17 +98,24 @@ class Demo:
         issuer = await iam.start("127.0.0.1", self.ports["iam"])
         self._stack.push_async_callback(iam.stop)
         self._settings(issuer)
-        self._supervise(self._hub())
-        embedded = Embedded(self.home, self.ports["kube"], self.platform.namespace)
-        self._stack.push_async_callback(embedded.stop)
-        await embedded.start()
-        await seed.apply(embedded.client, self.platform, embedded.nodes)
-        self.say("scheduler, queue, nodes")
-        await embedded.run_cluster()
-        self._supervise(self._service(embedded.kubeconfig))
+        await self._start_cluster()
+        self._supervise(self._service(self.cluster.service_kubeconfig))
         self.say("JupyterHub and the service")
         await self._ready()
-        return self._info(issuer, embedded.kubeconfig)
+        return self._info(issuer, self.cluster.kubeconfig)
+
+    async def _start_cluster(self) -> None:
+        """The hub needs longer than the embedded API, and is started first; elsewhere its kubeconfig is made first."""
+        self._stack.push_async_callback(self.cluster.stop)
+        if isinstance(self.cluster, Embedded):
+            self._supervise(self._hub())
+            await self.cluster.start()
+            await seed.apply(self.cluster.client, self.platform, self.cluster.nodes)
+        else:
+            await self.cluster.start()
+            self._supervise(self._hub())
+        self.say("scheduler, queue, nodes")
+        await self.cluster.run_cluster()
 
     async def stop(self) -> None:
         """End the children, then the pods, then what runs here."""
@@ -140,13 +156,13 @@ class Demo:
             "hub",
             [sys.executable, "-m", "jupyterhub", "-f", str(config)],
             AIINFN_DEMO=str(self.home.path / "settings.json"),
-            KUBECONFIG=str(self.home.path / "kube" / "config"),
+            KUBECONFIG=str(self.cluster.hub_kubeconfig),
         )
 
     def _service(self, kubeconfig: Path) -> Program:
         secrets = self.home.path / "secrets"
         config = {
-            "platform_file": str(self.options.platform_file),
+            "platform_file": str(self.platform_file),
             "database_url_file": str(
                 self.home.secret("database-url", f"sqlite:///{self.home.path / 'service' / 'aiinfn.sqlite'}")
             ),
@@ -175,7 +191,7 @@ class Demo:
             "public_url": self.public_url,
             "service_url": f"http://127.0.0.1:{self.ports['service']}/services/aiinfn",
             "iam_issuer": issuer,
-            "platform_file": str(self.options.platform_file),
+            "platform_file": str(self.platform_file),
         }
         self.home.write_private(self.home.path / "settings.json", json.dumps(settings, indent=2))
 
@@ -211,7 +227,7 @@ class Demo:
                 {"username": a.username, "password": a.password, "groups": list(a.groups), "role": a.role}
                 for a in self.accounts
             ],
-            "platform_file": str(self.options.platform_file),
+            "platform_file": str(self.platform_file),
         }
         if self.options.json_file is not None:
             try:

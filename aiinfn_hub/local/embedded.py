@@ -27,6 +27,7 @@ class Embedded:
         self.root = home.folder("nodes")
         self.nodes = load_nodes()
         self.kubeconfig = home.path / "kube" / "config"
+        self.hub_kubeconfig = self.service_kubeconfig = self.kubeconfig
         self._token = home.secret("kube-token", secrets.token_urlsafe(32)).read_text()
         self._home = home
         self._api = ApiServer(home.folder("kube"), self._token, admission=admit, logs_root=self.root / "pods")
