@@ -17,6 +17,11 @@ ACCOUNT = "kueue-controller-manager"
 VALUES = Path(__file__).parents[3] / "helm-values" / "kueue.yaml"
 #: Inside its own root folder, see `plane`. The first two are fixed in Kueue's code.
 METRICS_CERTIFICATES, VISIBILITY_CERTIFICATES, WEBHOOK_CERTIFICATES = "etc/kueue/metrics/certs", "visibility", "webhook"
+_NOT_SYSTEM = {
+    "key": "kubernetes.io/metadata.name",
+    "operator": "NotIn",
+    "values": ["kube-system", NAMESPACE],
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ def configuration(ports: Ports) -> Object:
         "metrics": config["metrics"] | {"bindAddress": "0"},
         "webhook": {"host": "127.0.0.1", "port": ports.webhook, "certDir": f"/{WEBHOOK_CERTIFICATES}"},
         "visibilityServer": {"bindAddress": "127.0.0.1", "bindPort": ports.visibility},
+        # Each test has a namespace of its own; these are the ones that no selector can include.
+        "managedJobsNamespaceSelector": {"matchExpressions": [_NOT_SYSTEM]},
         "internalCertManagement": {"enable": False},
         "leaderElection": {"leaderElect": False},
         "namespace": NAMESPACE,
