@@ -64,7 +64,7 @@ def job_changes(name: str) -> dict[str, Any]:
     allowed = (
         f"(variables.kueue && k.startsWith({text(KUEUE_PREFIX)})) || (k == {text(GATED_BY)} && !(k in variables.after))"
     )
-    now, then = (f"{one}.spec.template.?metadata.labels" for one in ("object", "oldObject"))
+    now, then = (f"{one}.spec.template.?metadata.?labels" for one in ("object", "oldObject"))
     template = {key: f"{now}[?{text(key)}] != {then}[?{text(key)}]" for key in FIXED}
     rules = [
         *_labels(),

@@ -57,13 +57,13 @@ def variables(platform: Platform, meta: str, spec: str, *, by_controller: str) -
     shares = table({activity.name: slug(activity.name) for activity in platform.activities})
     resources = table({flavour.name: flavour.resource for flavour in platform.flavours})
     return {
-        "own_token": f'{meta}.name.orValue("") + "-token"',
-        "labels": f"{meta}.labels.orValue({{}})",
-        "annotations": f"{meta}.annotations.orValue({{}})",
+        "own_token": f'{meta}.?name.orValue("") + "-token"',
+        "labels": f"{meta}.?labels.orValue({{}})",
+        "annotations": f"{meta}.?annotations.orValue({{}})",
         "spec": spec,
         "containers": "variables.spec.containers + variables.spec.?initContainers.orValue([])",
         "volumes": "variables.spec.?volumes.orValue([])",
-        "context": "variables.spec.?securityContext",
+        "context": "variables.spec.?securityContext.orValue({})",
         "kind": _label(names.KIND),
         "activity": _label(names.ACTIVITY),
         "person": _label(names.PERSON),
@@ -80,8 +80,8 @@ def pod_rules(platform: Platform) -> list[Rule]:
     """Every rule that holds for a pod and for the template of a Job."""
     return [
         *_identity(platform),
-        *storage_rules(platform),
         *_isolation(),
+        *storage_rules(platform),
         *_images(platform),
         *_placement(platform),
         *_metadata(),
@@ -107,11 +107,11 @@ def _identity(platform: Platform) -> list[Rule]:
         names.RUN: f'variables.kind == "{names.JOB}" && variables.run == ""',
     }
     groups = {
-        "runAsGroup": "variables.context.runAsGroup.orValue(0) != variables.gid",
-        "fsGroup": "variables.context.fsGroup.orValue(0) != variables.gid",
-        "supplementalGroups": f"!variables.context.supplementalGroups.orValue([]).all(g, g == {IMAGE_GID})",
+        "runAsGroup": "variables.context.?runAsGroup.orValue(0) != variables.gid",
+        "fsGroup": "variables.context.?fsGroup.orValue(0) != variables.gid",
+        "supplementalGroups": f"!variables.context.?supplementalGroups.orValue([]).all(g, g == {IMAGE_GID})",
         "runAsGroup of a container": "variables.containers.exists(c,"
-        " c.?securityContext.runAsGroup.orValue(variables.gid) != variables.gid)",
+        " c.?securityContext.?runAsGroup.orValue(variables.gid) != variables.gid)",
     }
     return [
         Rule("wrong_labels", words(labels), "These labels are missing, or name what the platform file does not have"),
@@ -126,14 +126,14 @@ def _isolation() -> list[Rule]:
     own = "c.?securityContext"
     restricted = " && ".join(
         (
-            f"!{own}.privileged.orValue(false)",
-            f"!{own}.allowPrivilegeEscalation.orValue(true)",
-            f'{own}.capabilities.drop.orValue([]).exists(d, d == "ALL")',
-            f"size({own}.capabilities.add.orValue([])) == 0",
-            f"{own}.runAsNonRoot.orValue(variables.context.runAsNonRoot.orValue(false))",
-            f"{own}.runAsUser.orValue(variables.context.runAsUser.orValue(0)) != 0",
-            f'{own}.seccompProfile.type.orValue(variables.context.seccompProfile.type.orValue("")) == "RuntimeDefault"',
-            f'{own}.procMount.orValue("Default") == "Default"',
+            f"!{own}.?privileged.orValue(false)",
+            f"!{own}.?allowPrivilegeEscalation.orValue(true)",
+            f'{own}.?capabilities.?drop.orValue([]).exists(d, d == "ALL")',
+            f"size({own}.?capabilities.?add.orValue([])) == 0",
+            f"{own}.?runAsNonRoot.orValue(variables.context.?runAsNonRoot.orValue(false))",
+            f"{own}.?runAsUser.orValue(variables.context.?runAsUser.orValue(0)) != 0",
+            f'{own}.?seccompProfile.?type.orValue(variables.context.?seccompProfile.?type.orValue("")) == "RuntimeDefault"',
+            f'{own}.?procMount.orValue("Default") == "Default"',
         )
     )
     token = {
@@ -168,10 +168,9 @@ def _images(platform: Platform) -> list[Rule]:
 
 
 def _placement(platform: Platform) -> list[Rule]:
-    wanted = [*DEFAULT_TOLERATIONS, place()]
-    for part in (*platform.flavours, *platform.sites):
-        wanted += part.tolerations
-    wanted += [place(site) for site in platform.sites]
+    wanted = [*DEFAULT_TOLERATIONS, place(), *(place(site) for site in platform.sites)]
+    wanted += [one for flavour in platform.flavours for one in flavour.tolerations]
+    wanted += [one for site in platform.sites for one in site.tolerations]
     allowed = texts(f"{one.key}|{one.operator}|{one.value}|{one.effect}" for one in wanted)
     shown = " + '|' + ".join(
         f'x.?{field}.orValue("{default}")'
@@ -188,11 +187,11 @@ def _placement(platform: Platform) -> list[Rule]:
         "resourceClaims": "size(variables.spec.?resourceClaims.orValue([])) != 0",
     }
     same = " && ".join(
-        f'c.?resources.limits[?"{what}"].hasValue()'
-        f' && c.?resources.limits[?"{what}"] == c.?resources.requests[?"{what}"]'
+        f'c.?resources.?limits[?"{what}"].hasValue()'
+        f' && c.?resources.?limits[?"{what}"] == c.?resources.?requests[?"{what}"]'
         for what in ("cpu", "memory")
     )
-    devices = f"c.?resources.limits.orValue({{}}).all(k, k in {texts(_PLAIN_RESOURCES)} || k == variables.device)"
+    devices = f"c.?resources.?limits.orValue({{}}).all(k, k in {texts(_PLAIN_RESOURCES)} || k == variables.device)"
     return [
         # Kueue adds those of its flavors to the template of a Job that was judged, and to nothing else.
         Rule(

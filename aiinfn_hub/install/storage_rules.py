@@ -29,7 +29,7 @@ def storage_rules(platform: Platform) -> list[Rule]:
     secret = f'has(x.secret) && !(x.secret.?secretName.orValue("") in {shared} + {own})'
     environment = (
         "has(c.envFrom) || c.?env.orValue([]).exists(e, has(e.valueFrom) && (has(e.valueFrom.configMapKeyRef)"
-        " || e.valueFrom.?secretKeyRef.name.orValue(variables.own_token) != variables.own_token))"
+        " || e.valueFrom.?secretKeyRef.?name.orValue(variables.own_token) != variables.own_token))"
     )
     config = f'has(x.configMap) && !(x.configMap.?name.orValue("") in {own})'
     return [
