@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.charged import CHARGED, GPU, SLICE, placed
 from support.platform_files import CPU, SLURM, T4, parse, platform_data
 from support.values_files import values
 
@@ -19,12 +20,9 @@ from aiinfn_hub.local.controllers.flavors import Flavor, Mode, assign
 from aiinfn_hub.local.controllers.queue_shapes import decode_cluster_queue, decode_flavor
 from aiinfn_hub.local.controllers.quota import ClusterQueue, Pool
 from aiinfn_hub.pods import names
-from aiinfn_hub.pods.placement import placement
-from aiinfn_hub.pods.resources import resources
 
 Object = dict[str, Any]
 PLATFORM = load_platform(example_path())
-GPU, SLICE, FPGA = "nvidia.com/gpu", "nvidia.com/mig-1g.5gb", "amd.com/xilinx_u55c_gen3x16_xdma_base_3-0"
 CAPACITY = {"cpu": 64, "memory": "256Gi"}
 A100 = {**T4, "name": "a100", "node_selector": {"nvidia.com/gpu.product": "A100"}, "units": 2}
 T4S = {**T4, "node_selector": {"nvidia.com/gpu.product": "T4"}, "units": 8}
@@ -61,9 +59,7 @@ def decoded(platform: Platform) -> tuple[Pool, dict[str, Flavor]]:
 
 def pod(platform: Platform, flavour: str, site: str = "") -> Claimant:
     """A session, or a job for a site, as far as it is placed."""
-    kind = platform.flavour(flavour)
-    container = {"name": "main", "image": "i", "resources": resources(kind, 2000, 4 * 2**30)}
-    spec = {"containers": [container], **placement(kind, platform.site(site) if site else None)}
+    spec = placed(platform, flavour, site)
     return decode_claimant(json.dumps({"metadata": {"name": "p", "namespace": "aiinfn"}, "spec": spec}).encode())
 
 
@@ -71,29 +67,6 @@ def taken(pool: Pool, queue: ClusterQueue, one: Claimant, flavors: dict[str, Fla
     """Resource -> flavor; empty if nothing fits."""
     result = assign(pool, queue, one.pod.requests, one.constraints, flavors)
     return result.flavors if result.mode is Mode.FIT else {}
-
-
-#: What is asked for, at which site, in which queue -> the flavor of CPU and memory, and that of the device.
-CHARGED = {
-    "a session on CPU": ("cpu", "", names.INTERACTIVE, "any-node", {}),
-    "a session on a T4": ("t4", "", names.INTERACTIVE, "any-node", {GPU: "t4"}),
-    "a session on a slice": ("a100-40-1g.5gb", "", names.INTERACTIVE, "any-node", {SLICE: "any-node"}),
-    "a session on an FPGA": ("u55c", "", names.INTERACTIVE, "any-node", {FPGA: "any-node"}),
-    "a job here on CPU": ("cpu", "local", names.BATCH, "any-node", {}),
-    "a job here on a T4": ("t4", "local", names.BATCH, "any-node", {GPU: "t4"}),
-    "a job here on an A100, which a site has too": ("a100-40", "local", names.BATCH, "any-node", {GPU: "a100-40"}),
-    "a job here on a slice": ("a100-40-1g.5gb", "local", names.BATCH, "any-node", {SLICE: "any-node"}),
-    "a job for Leonardo on CPU": ("cpu", "leonardo", names.BATCH, "site.leonardo", {}),
-    "a job for Leonardo on an A100": (
-        "a100-40",
-        "leonardo",
-        names.BATCH,
-        "site.leonardo",
-        {GPU: "site.leonardo.a100-40"},
-    ),
-    "a job for the Tier-1": ("cpu", "cnaf-tier1", names.BATCH, "site.cnaf-tier1", {}),
-    "a job for another site": ("cpu", "recas-bari", names.BATCH, "site.recas-bari", {}),
-}
 
 
 @pytest.mark.parametrize(("flavour", "site", "queue", "base", "devices"), CHARGED.values(), ids=CHARGED)
@@ -109,7 +82,7 @@ def test_the_quota_is_that_of_the_place_where_a_pod_goes(
 def test_no_other_flavor_would_take_it_even_when_that_one_is_full(
     flavour: str, site: str, queue: str, base: str, devices: dict[str, str]
 ) -> None:
-    """One flavor at a time: as Kueue 0.19.2 compares, which looks at a flavor's own labels only."""
+    """One flavor at a time, as if there were no other."""
     pool, flavors = decoded(PLATFORM)
     one, whole = pod(PLATFORM, flavour, site), pool.queues[queue]
     wanted = {"cpu": base, "memory": base, **devices}

@@ -80,8 +80,8 @@ COULD_NOT = "couldn't assign flavors to pod set main: "
         pytest.param(
             "Pending",
             COULD_NOT + "flavor t4 doesn't match node affinity, insufficient unused quota for nvidia.com/gpu in flavor "
-            "a100, 1 more needed, untolerated taint &Taint{Key:aiinfn.infn.it/site,Value:leonardo,Effect:NoSchedule,"
-            "TimeAdded:<nil>,} in flavor site.leonardo.a100",
+            "a100, 1 more needed, untolerated taint {aiinfn.infn.it/site leonardo NoSchedule <nil>} in flavor "
+            "site.leonardo.a100",
             "waits for nvidia.com/gpu: 1 more",
             False,
             id="waiting, beside models and places that are not asked for",

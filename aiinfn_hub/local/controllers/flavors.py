@@ -105,7 +105,7 @@ def _best(
         if flavor is None:
             tries.append(_Try(Mode.NO_FIT, name, False, (f"flavor {name} not found",)))
             continue
-        against = _mismatch(flavor, group, constraints, flavors)
+        against = _mismatch(flavor, constraints)
         if against:
             tries.append(_Try(Mode.NO_FIT, name, False, (against,)))
             continue
@@ -118,17 +118,15 @@ def _best(
     return _Try(best.mode, best.flavor, best.borrows, reasons)
 
 
-def _mismatch(flavor: Flavor, group: ResourceGroup, constraints: Constraints, flavors: Mapping[str, Flavor]) -> str:
-    """Why the pod would not go to the flavor's nodes; labels that no flavor of the group has are not looked at."""
+def _mismatch(flavor: Flavor, constraints: Constraints) -> str:
+    """Why the pod would not go to the flavor's nodes; labels that the flavor does not have are not looked at."""
     node = Node(uid="", name="", labels=dict(flavor.node_labels), taints=flavor.taints)
     accepted = Constraints(tolerations=(*constraints.tolerations, *flavor.tolerations))
     minded = untolerated(accepted, node)
     if minded:
         taint = minded[0]
-        words = f"&Taint{{Key:{taint.key},Value:{taint.value},Effect:{taint.effect},TimeAdded:<nil>,}}"
-        return f"untolerated taint {words} in flavor {flavor.name}"
-    keys = {key for name in group.flavors if name in flavors for key in flavors[name].node_labels}
-    if not affinity_matches(_restricted(constraints, keys), node):
+        return f"untolerated taint {{{taint.key} {taint.value} {taint.effect} <nil>}} in flavor {flavor.name}"
+    if not affinity_matches(_restricted(constraints, set(flavor.node_labels)), node):
         return f"flavor {flavor.name} doesn't match node affinity"
     return ""
 
