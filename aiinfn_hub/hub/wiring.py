@@ -7,8 +7,16 @@ from typing import Any
 
 from aiinfn_hub.hub import offer_stream
 
-#: What the service reads at the hub: who is in which group, and what their servers were started with.
-SERVICE_SCOPES = ["list:users", "read:users:name", "read:users:groups", "read:servers", "read:roles:users"]
+#: What the service reads at the hub: who is in which group, and what their servers were started with; and that it may
+#: start the server of a session whose turn in the queue has come.
+SERVICE_SCOPES = [
+    "list:users",
+    "read:users:name",
+    "read:users:groups",
+    "read:servers",
+    "read:roles:users",
+    "start:servers",
+]
 
 
 def roles(service: str) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""What the service reads at the hub: who is in which group, and what their servers were started with."""
+"""What the service asks the hub: who is in which group, what servers run, and to start one whose turn has come."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -11,7 +12,17 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from aiinfn_hub.errors import NotFound, RemoteFailed, Unavailable
+from aiinfn_hub.errors import Conflict, Forbidden, NotFound, RemoteFailed, Unavailable
+
+#: Seconds for the answer to a start: the hub itself waits (slow_spawn_timeout, 10 s) to be able to say how it went.
+START_S = 30.0
+#: What JupyterHub 6 says, with status 400, of a server that need not be started; and with 403 of a token's scopes.
+_RUNS = re.compile(r"is already running$|is pending \w+$")
+_SCOPES = "not authorized with current scopes"
+
+
+class _Refused(msgspec.Struct):
+    message: str = ""
 
 
 class HubServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +45,11 @@ class HubUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HubApi:
-    """A reader of the hub's REST API, with the service's own token.
+    """The hub's REST API, with the service's own token.
 
     Args:
         base_url: of the API, as in "http://127.0.0.1:8081/hub/api".
-        token: with the scopes read:users:name, read:users:groups, read:servers.
+        token: with the scopes read:users:name, read:users:groups, read:servers, start:servers.
         max_age_s: how long an answer is used again; a lost group is seen that much later.
     """
 
@@ -53,7 +64,7 @@ class HubApi:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"token {token}"}
-        self._http = http or httpx.AsyncClient(timeout=5.0)
+        self._http = http or httpx.AsyncClient()
         self._max_age_s = max_age_s
         self._clock = clock
         self._users: dict[str, tuple[float, HubUser]] = {}
@@ -75,25 +86,61 @@ class HubApi:
         self._users[name] = (now, user)
         return user
 
+    async def start(self, name: str, server: str) -> None:
+        """Start a server with the options of its last start; good as well if it runs or starts already.
+
+        Raises:
+            NotFound: there is no such user.
+            Forbidden: the user may not start it: logged out for good, or the groups are lost.
+            Conflict: not in its state of now, for instance because an option cannot be used any more.
+            Unavailable: the hub does not answer, or has too much to do.
+            RemoteFailed: it refuses our token.
+        """
+        path = f"/users/{quote(name, safe='')}/" + (f"servers/{quote(server, safe='')}" if server else "server")
+        response = await self._ask("POST", path, timeout_s=START_S)
+        message = _message(response)
+        if response.status_code in (201, 202) or _RUNS.search(message):
+            return
+        if response.status_code == 404:
+            raise NotFound(f"JupyterHub knows no user {name!r}.")
+        if response.status_code == 403 and _SCOPES in message:
+            raise RemoteFailed(
+                "JupyterHub does not let the service start servers.", hint="Its token needs start:servers."
+            )
+        kind = {403: Forbidden, 429: Unavailable}.get(response.status_code, Conflict)
+        raise kind(f"JupyterHub does not start {name}/{server}: {message}")
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
     async def _get(self, path: str, name: str) -> bytes:
-        try:
-            response = await self._http.get(self._base_url + path, headers=self._headers)
-        except httpx.TransportError as error:
-            raise Unavailable("JupyterHub does not answer.", hint="Try again in a moment.") from error
+        response = await self._ask("GET", path)
         if response.status_code == 404:
             raise NotFound(f"JupyterHub knows no user {name!r}.")
-        if response.status_code >= 500:
-            raise Unavailable(f"JupyterHub answers {response.status_code}.", hint="Try again in a moment.")
         if response.status_code != 200:
             raise RemoteFailed(
                 f"JupyterHub answers {response.status_code} to the service.",
                 hint="Its token needs the scopes read:users:name, read:users:groups and read:servers.",
             )
         return response.content
+
+    async def _ask(self, method: str, path: str, *, timeout_s: float = 5.0) -> httpx.Response:
+        try:
+            response = await self._http.request(method, self._base_url + path, headers=self._headers, timeout=timeout_s)
+        except httpx.TransportError as error:
+            raise Unavailable("JupyterHub does not answer.", hint="Try again in a moment.") from error
+        if response.status_code >= 500:
+            raise Unavailable(f"JupyterHub answers {response.status_code}.", hint="Try again in a moment.")
+        return response
+
+
+def _message(response: httpx.Response) -> str:
+    """What a refusal of the hub says."""
+    try:
+        return msgspec.json.decode(response.content, type=_Refused).message
+    except msgspec.MsgspecError:
+        return f"it answers {response.status_code}"
 
 
 def _decode(body: bytes, name: str) -> HubUser:

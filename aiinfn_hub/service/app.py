@@ -23,11 +23,19 @@ from aiinfn_hub.kube.client import NODES, PODS, KubeClient
 from aiinfn_hub.kube.slim import Node, Pod, decode_node, decode_pod
 from aiinfn_hub.panel import pages
 from aiinfn_hub.service.config import ServiceConfig, read_secret
-from aiinfn_hub.service.handlers import HealthHandler, MetricsHandler, OfferHandler, OpenApiHandler
+from aiinfn_hub.service.handlers import (
+    HealthHandler,
+    MetricsHandler,
+    OfferHandler,
+    OpenApiHandler,
+    TicketHandler,
+    TicketsHandler,
+)
 from aiinfn_hub.service.identify import Identify, hub_oauth
 from aiinfn_hub.service.metrics import Snapshot
 from aiinfn_hub.service.offloading import Offloading
 from aiinfn_hub.service.sums import sums
+from aiinfn_hub.service.tickets import Tickets
 from aiinfn_hub.store.engine import Database
 
 #: Bytes of a request's body that is kept in memory; blobs are streamed to disk and have their own limit.
@@ -75,6 +83,7 @@ class Service:
         await self._watch(client)
         self.reporter = Reporter(self.platform, self.nodes, self.pods)
         self._background("ledger", self.observer.run)
+        self._background("tickets", self.tickets.run)
         self._background("runs", self.offloading.follower.run)
         self._background("house", self.offloading.keep_house)
         self._listen()
@@ -86,6 +95,7 @@ class Service:
         self.pods: WatchCache[Pod] = WatchCache(client, PODS, decode_pod, on_event=self._pod_changed)
         self.observer = Observer(self.database, self.platform, self.pods)
         self.offloading = Offloading(self.config, self.platform, self.database, self.hub, client, self.pods)
+        self.tickets = Tickets(client, self.hub, self.pods, self.offloading.workloads)
         for cache in self.caches:
             await cache.start()
             self._stack.push_async_callback(cache.close)
@@ -93,6 +103,7 @@ class Service:
     def _pod_changed(self, event: str, pod: Pod, before: Pod | None) -> None:
         self.observer.notice(event, pod, before)
         self.offloading.follower.on_pod(event, pod, before)
+        self.tickets.notice(pod)
 
     @property
     def caches(self) -> list[WatchCache[Any]]:
@@ -124,9 +135,12 @@ class Service:
         shared = pages.Pages(
             database=self.database, platform=self.platform, reporter=self.reporter, auth=self.auth, prefix=prefix
         )
+        queue = {"tickets": self.tickets}
         routes: list[Any] = [
             (rf"{prefix}/api/health", HealthHandler, {"ready": self._ready}),
-            (rf"{prefix}/api/offer", OfferHandler, {"reporter": self.reporter, "used": shared.used}),
+            (rf"{prefix}/api/offer", OfferHandler, {"reporter": self.reporter, "used": shared.used} | queue),
+            (rf"{prefix}/api/tickets", TicketsHandler, queue),
+            (rf"{prefix}/api/tickets/([a-z0-9-]+)", TicketHandler, queue),
             (rf"{prefix}/api/openapi.json", OpenApiHandler),
             *self.offloading.routes(prefix),
             *ledger_routes.routes(prefix, database=self.database),

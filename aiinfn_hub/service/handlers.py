@@ -1,33 +1,75 @@
-"""The service's own few routes: health, the offer, the OpenAPI document, metrics."""
+"""The service's own few routes: health, the offer, tickets, the OpenAPI document, metrics."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+import msgspec
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from tornado.web import RequestHandler
 
 from aiinfn_hub.capacity.live import Reporter
+from aiinfn_hub.errors import NotFound
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.identity.web import ApiHandler
 from aiinfn_hub.service.metrics import Snapshot, exposition
 from aiinfn_hub.service.openapi import document
+from aiinfn_hub.service.tickets import Tickets
 
 
 class OfferHandler(ApiHandler):
     """GET: what the caller can have now; the hub asks for the person of its form."""
 
-    def initialize(self, reporter: Reporter, used: Callable[[Person, float], Awaitable[Mapping[str, float]]]) -> None:
+    def initialize(
+        self, reporter: Reporter, used: Callable[[Person, float], Awaitable[Mapping[str, float]]], tickets: Tickets
+    ) -> None:
         """Given by the application."""
         self.reporter = reporter
         self.used = used
+        self.tickets = tickets
 
     async def get(self) -> None:
         """One call, answered from memory and one sum of the ledger."""
         person = self.caller.person
         used = await self.used(person, time.time())
-        self.send(self.reporter.offer(person.name, person.activities, used))
+        offer = self.reporter.offer(person.name, person.activities, used)
+        self.send(msgspec.structs.replace(offer, tickets=self.tickets.of(person.name)))
+
+
+class TicketsHandler(ApiHandler):
+    """GET: the caller's sessions in the queue; an operator sees everybody's."""
+
+    def initialize(self, tickets: Tickets) -> None:
+        """Given by the application."""
+        self.tickets = tickets
+
+    async def get(self) -> None:
+        """Oldest first."""
+        person = self.caller.person
+        found = [one for one in self.tickets.all() if person.admin or one.person == person.name]
+        self.send({"tickets": [{"person": one.person, **msgspec.to_builtins(one.offer)} for one in found]})
+
+
+class TicketHandler(ApiHandler):
+    """DELETE: take a session out of the queue; one's own, and for operators anybody's."""
+
+    def initialize(self, tickets: Tickets) -> None:
+        """Given by the application."""
+        self.tickets = tickets
+
+    async def delete(self, uid: str) -> None:
+        """By the uid of its pod, so that a late click does not hit what was asked for since.
+
+        Raises:
+            NotFound: there is none, or it is somebody else's, which is not told.
+        """
+        person = self.caller.person
+        ticket = next((one for one in self.tickets.all() if one.pod.uid == uid), None)
+        if ticket is None or not (person.admin or ticket.person == person.name):
+            raise NotFound("This session is not in the queue.", hint="It may have started, or been taken out already.")
+        await self.tickets.drop(ticket, f"{person.name} took it out.")
+        self.set_status(204)
 
 
 class HealthHandler(RequestHandler):

@@ -41,6 +41,14 @@ def _own(offer: dict[str, Any]) -> dict[str, Any]:
     by = _query("by", "string", "comma list of person, activity, flavour, kind")
     return {
         "/api/offer": {"get": _get("What the caller can have now", offer)},
+        "/api/tickets": {"get": _get("Sessions in the queue, oldest first; an operator sees everybody's")},
+        "/api/tickets/{uid}": {
+            "delete": {
+                "summary": "Take a session out of the queue",
+                "parameters": [{"name": "uid", "in": "path", "required": True, "schema": {"type": "string"}}],
+                "responses": {"204": {"description": "It is out."}, "404": {"description": "It is not in the queue."}},
+            }
+        },
         "/api/health": {"get": _get("200 once the service is ready, 503 before", open_to_all=True)},
         "/api/openapi.json": {"get": _get("This document", open_to_all=True)},
         "/api/accounting/records": {

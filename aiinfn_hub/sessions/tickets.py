@@ -30,7 +30,7 @@ FIRST_START_S = 5.0
 
 @dataclass(frozen=True)
 class Ticket:
-    """One session in the queue, and its pod; `admitted_at` is when the queue let it in, if it has (Unix seconds)."""
+    """One session in the queue, and its pod; `admitted_at` is when Kueue let it in, if that is known (Unix seconds)."""
 
     pod: Pod
     offer: TicketOffer
@@ -78,9 +78,9 @@ def tickets(pods: Iterable[Pod], workloads: Iterable[Workload]) -> list[Ticket]:
 
 def due(ticket: Ticket, now: float) -> Literal["wait", "ask", "expired"]:
     """What to do about a ticket: leave it, ask the hub to start its server, or give its place back."""
-    if ticket.admitted_at is None:
+    if not ticket.offer.admitted:
         return "wait"
-    if now - ticket.admitted_at > TAKE_WITHIN_S:
+    if ticket.admitted_at is not None and now - ticket.admitted_at > TAKE_WITHIN_S:
         return "expired"
     return "ask" if now - ticket.pod.created >= FIRST_START_S else "wait"
 
@@ -113,26 +113,25 @@ def _is_ticket(pod: Pod) -> bool:
 
 
 def _ticket(pod: Pod, workload: Workload | None, workloads: list[Workload]) -> Ticket:
-    admitted_at = None
-    if not set(pod.gates) - {names.GATE}:
-        # Without Kueue there is no Workload, and nothing to wait for.
-        admitted_at = pod.created if workload is None or workload.admitted is None else workload.admitted
-    found = _reason(workload, admitted=admitted_at is not None)
-    waits = workload is not None and admitted_at is None and not found.final
-    position, number = place(workload, workloads) if workload is not None and waits else (0, 0)
+    # Without Kueue there is no Workload, and nothing to wait for.
+    admitted = not set(pod.gates) - {names.GATE}
+    found = _reason(workload, admitted=admitted)
+    position, number = (0, 0)
+    if workload is not None and not admitted and not found.final:
+        position, number = place(workload, workloads)
     offer = TicketOffer(
         uid=pod.uid,
         server=pod.annotations.get(names.SERVER, ""),
         flavour=pod.labels.get(names.FLAVOUR, ""),
         activity=pod.labels.get(names.ACTIVITY, ""),
         since=pod.created,
-        admitted=admitted_at is not None,
+        admitted=admitted,
         place=position,
         of=number,
         reason=found.sentence,
         next_step=found.next_step,
     )
-    return Ticket(pod, offer, admitted_at)
+    return Ticket(pod, offer, workload.admitted if workload is not None and admitted else None)
 
 
 def _reason(workload: Workload | None, *, admitted: bool) -> Diagnosis:

@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from support.iam import Clock
 
-from aiinfn_hub.errors import NotFound, RemoteFailed, Unavailable
+from aiinfn_hub.errors import Conflict, Forbidden, NotFound, RemoteFailed, Unavailable
 from aiinfn_hub.identity.hubapi import HubApi
 
 pytestmark = pytest.mark.asyncio
@@ -45,6 +45,7 @@ class Hub:
 async def hub() -> AsyncIterator[Hub]:
     hub, application = Hub(), web.Application()
     application.router.add_get("/hub/api/users/{name}", hub.answer)
+    application.router.add_post("/hub/api/users/{name}/{rest:.*}", hub.answer)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -119,4 +120,74 @@ async def test_a_hub_that_is_not_there() -> None:
     api = HubApi("http://127.0.0.1:9/hub/api", "t")
     with pytest.raises(Unavailable, match="does not answer"):
         await api.user("ada")
+    await api.close()
+
+
+# Starting a server
+
+
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        ("", "/hub/api/users/ada%2Fx/server"),
+        ("lab", "/hub/api/users/ada%2Fx/servers/lab"),
+        ("a/b?", "/hub/api/users/ada%2Fx/servers/a%2Fb%3F"),
+    ],
+)
+async def test_a_server_is_started_by_its_name(api: HubApi, hub: Hub, server: str, path: str) -> None:
+    hub.status = 201
+    await api.start("ada/x", server)
+    assert hub.asked == [path]
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        pytest.param(202, "", id="it starts"),
+        pytest.param(202, "Your session is in the queue: ...", id="it is parked again"),
+        pytest.param(400, "ada:lab is already running", id="it runs"),
+        pytest.param(400, "ada is pending check", id="the hub has just come back"),
+    ],
+)
+async def test_a_server_that_need_not_be_started_is_no_error(api: HubApi, hub: Hub, status: int, message: str) -> None:
+    hub.status, hub.model = status, {"status": status, "message": message}
+    await api.start("ada", "")
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "error"),
+    [
+        pytest.param(404, "Not Found", NotFound, id="an unknown user"),
+        pytest.param(403, "auth has expired for ada, login again", Forbidden, id="a person who is gone"),
+        pytest.param(
+            403,
+            "Action is not authorized with current scopes; requires any of [start:servers]",
+            RemoteFailed,
+            id="our own token lacks the scope, which is nobody's fault who waits",
+        ),
+        pytest.param(429, "Too many users trying to log in right now.", Unavailable, id="a hub that is busy"),
+        pytest.param(400, "Accelerator: There is no 'v100' for sessions.", Conflict, id="an option of last year"),
+        pytest.param(409, "The registry has no such image.", Conflict, id="a start that failed"),
+        pytest.param(503, "", Unavailable, id="a hub that fails"),
+    ],
+)
+async def test_a_start_that_is_refused(
+    api: HubApi, hub: Hub, status: int, message: str, error: type[Exception]
+) -> None:
+    hub.status, hub.model = status, {"status": status, "message": message}
+    with pytest.raises(error) as refused:
+        await api.start("ada", "")
+    assert type(refused.value) is error
+
+
+async def test_an_answer_that_is_no_json_is_a_refusal_too(api: HubApi, hub: Hub) -> None:
+    hub.status, hub.model = 418, ["tea"]
+    with pytest.raises(Conflict, match="it answers 418"):
+        await api.start("ada", "")
+
+
+async def test_a_hub_that_is_away_is_said_to_be_at_a_start_too() -> None:
+    api = HubApi("http://127.0.0.1:9/hub/api", "t")
+    with pytest.raises(Unavailable):
+        await api.start("ada", "")
     await api.close()

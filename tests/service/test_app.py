@@ -216,3 +216,93 @@ async def test_the_panels_pages_render_for_those_who_may_see_them(service: Runni
     async with service.person(operator) as http:
         assert (await http.get("/static/panel.css")).status_code == 200
         assert "script-src 'self'" in (await http.get("/operator")).headers["Content-Security-Policy"]
+
+
+# The queue
+
+
+async def ticket(service: RunningService, name: str, person: str, *gates: str) -> str:
+    """A session that waits; returns its uid once the service knows it."""
+    pod = session(name, person)
+    del pod["spec"]["nodeName"]
+    pod["spec"]["schedulingGates"] = [{"name": gate} for gate in (names.GATE, *gates)]
+    made = await service.client.create(PODS, pod, "default")
+    uid = str(made["metadata"]["uid"])
+
+    async def known() -> bool:
+        return uid in {one.pod.uid for one in service.service.tickets.all()}
+
+    await eventually(known)
+    return uid
+
+
+@pytest.mark.asyncio
+async def test_a_person_sees_the_own_tickets_in_the_list_and_in_the_offer(service: RunningService) -> None:
+    token = alice(service)
+    uid = await ticket(service, "jupyter-alice", "alice", "kueue.x-k8s.io/admission")
+    await ticket(service, "jupyter-bob", "bob", "kueue.x-k8s.io/admission")
+    async with service.person(token) as http:
+        (listed,) = (await http.get("/api/tickets")).json()["tickets"]
+        (offered,) = (await http.get("/api/offer")).json()["tickets"]
+    assert listed == {"person": "alice"} | offered
+    assert (offered["uid"], offered["flavour"], offered["admitted"]) == (uid, "t4", False)
+    operator = service.hub.add("operator", "/aiinfn/admins", admin=True)
+    async with service.person(operator) as http:
+        assert len((await http.get("/api/tickets")).json()["tickets"]) == 2
+        assert (await http.get("/api/offer")).json()["tickets"] == []
+    hub = {"Authorization": f"Bearer {HUB_KEY}"}
+    async with service.person(**hub) as http:
+        (told,) = (await http.get("/api/offer", params={"person": "alice"})).json()["tickets"]
+        assert (await http.get("/api/tickets", params={"person": "alice"})).status_code == 403
+    assert told == offered
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("who", "status"),
+    [
+        pytest.param("alice", 204, id="one's own"),
+        pytest.param("operator", 204, id="anybody's, by an operator"),
+        pytest.param("pi", 404, id="nobody else's, which is not told"),
+        pytest.param("nobody", 401, id="by nobody unknown"),
+        pytest.param("hub", 403, id="not by the hub's key, which reads only"),
+    ],
+)
+async def test_who_may_take_a_session_out_of_the_queue(service: RunningService, who: str, status: int) -> None:
+    alice(service)
+    service.hub.add("pi", "/aiinfn", "/aiinfn/lhcb-flashsim", "/aiinfn/lhcb-flashsim/pi")
+    service.hub.add("operator", "/aiinfn/admins", admin=True)
+    uid = await ticket(service, "jupyter-alice", "alice", "kueue.x-k8s.io/admission")
+    key = {"nobody": "", "hub": f"Bearer {HUB_KEY}"}.get(who, f"token token-of-{who}")
+    async with service.person() as http:
+        answer = await http.delete(f"/api/tickets/{uid}", headers={"Authorization": key} if key else {})
+        assert answer.status_code == status, answer.text
+        again = await http.delete(f"/api/tickets/{uid}", headers={"Authorization": key} if key else {})
+    assert again.status_code == (404 if status == 204 else status)
+    left = {pod["metadata"]["uid"] for pod in (await service.client.list(PODS, "default"))[0]}
+    assert (uid in left) is (status != 204)
+
+
+@pytest.mark.asyncio
+async def test_a_session_that_runs_is_not_taken_out_of_a_queue(service: RunningService) -> None:
+    token = alice(service)
+    made = await service.client.create(PODS, session("jupyter-alice", "alice"), "default")
+    await eventually(lambda: _is(_known(service, made["metadata"]["uid"]), True))
+    async with service.person(token) as http:
+        assert (await http.delete(f"/api/tickets/{made['metadata']['uid']}")).status_code == 404
+    assert (await service.client.list(PODS, "default"))[0]
+
+
+async def _known(service: RunningService, uid: str) -> bool:
+    return uid in service.service.pods.items
+
+
+@pytest.mark.asyncio
+async def test_the_hub_is_asked_to_start_what_the_queue_has_let_in(service: RunningService) -> None:
+    service.service.tickets.clock = lambda: 1e10  # its first start is long over
+    await ticket(service, "jupyter-alice", "alice@infn.it")
+
+    async def asked() -> list[str]:
+        return service.hub.starts
+
+    assert await eventually(asked) == ["/users/alice%40infn.it/server"]

@@ -113,21 +113,27 @@ def test_the_reason_is_kueues_in_words(found: Workload | None, place: int, says:
 
 
 @pytest.mark.parametrize(
-    ("gates", "found", "admitted_at"),
+    ("gates", "found", "admitted", "at"),
     [
-        pytest.param((names.GATE, KUEUE), workload(), None, id="it waits"),
-        pytest.param((names.GATE, KUEUE), workload(admitted=150.0), None, id="let in, and the gate not opened yet"),
-        pytest.param((names.GATE,), workload(admitted=150.0), 150.0, id="let in"),
-        pytest.param((names.GATE,), None, 100.0, id="a cluster without Kueue"),
+        pytest.param((names.GATE, KUEUE), workload(), False, None, id="it waits"),
+        pytest.param((names.GATE, KUEUE), workload(admitted=150.0), False, None, id="the gates are still there"),
+        pytest.param((names.GATE,), workload(admitted=150.0), True, 150.0, id="let in"),
+        pytest.param(
+            (names.GATE,), None, True, None, id="a cluster without Kueue, or a cache that knows no Workload yet"
+        ),
     ],
 )
 def test_it_is_let_in_when_kueues_gates_are_gone(
-    gates: tuple[str, ...], found: Workload | None, admitted_at: float | None
+    gates: tuple[str, ...], found: Workload | None, *, admitted: bool, at: float | None
 ) -> None:
     (ticket,) = tickets([waiting(gates=gates)], [found] if found else [])
-    assert ticket.admitted_at == admitted_at
-    assert ticket.offer.admitted is (admitted_at is not None)
-    assert ("let your session in" in ticket.offer.reason) is ticket.offer.admitted
+    assert (ticket.offer.admitted, ticket.admitted_at) == (admitted, at)
+    assert ("let your session in" in ticket.offer.reason) is admitted
+
+
+def test_it_does_not_expire_while_nobody_knows_when_it_was_let_in() -> None:
+    (ticket,) = tickets([waiting(gates=(names.GATE,))], [])
+    assert due(ticket, 1e9) == "ask"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,10 @@ class FakeHub:
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     down: bool = False
+    #: What a start is answered, by user: status and message; 201 without.
+    answers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    #: Paths of the starts that were asked for.
+    starts: list[str] = field(default_factory=list)
 
     def add(
         self, name: str, *groups: str, admin: bool = False, scopes: tuple[str, ...] = (ACCESS,), **servers: Any
@@ -48,6 +52,14 @@ class FakeHub:
         model = self.users.get(request.match_info["name"])
         return web.json_response(model) if model else web.json_response({"message": "no"}, status=404)
 
+    async def start(self, request: web.Request) -> web.Response:
+        if self._token(request) != SERVICE_TOKEN:
+            return web.json_response({"message": "no"}, status=403)
+        assert not await request.read(), "the options are those of the last start"
+        self.starts.append(request.raw_path.removeprefix("/hub/api"))
+        status, message = self.answers.get(request.match_info["name"], (201, ""))
+        return web.json_response({"status": status, "message": message}, status=status)
+
 
 @web.middleware
 async def _outage(request: web.Request, handler: Any) -> web.StreamResponse:
@@ -64,6 +76,7 @@ async def running_hub() -> AsyncIterator[FakeHub]:
     app = web.Application(middlewares=[_outage])
     app["hub"] = hub
     app.add_routes([web.get("/hub/api/user", hub.who), web.get("/hub/api/users/{name}", hub.user)])
+    app.add_routes([web.post(f"/hub/api/users/{{name}}/{end}", hub.start) for end in ("server", "servers/{server}")])
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

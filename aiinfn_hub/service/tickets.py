@@ -1,0 +1,137 @@
+"""Follows the sessions in the queue: asks the hub to start those whose turn has come, and gives places back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from aiinfn_hub.contract.offer import TicketOffer
+from aiinfn_hub.errors import AiinfnError, Conflict, Forbidden, NotFound
+from aiinfn_hub.identity.hubapi import HubApi
+from aiinfn_hub.kube.cache import WatchCache
+from aiinfn_hub.kube.client import PODS, KubeClient
+from aiinfn_hub.kube.slim import Pod, Workload
+from aiinfn_hub.pods import names
+from aiinfn_hub.sessions.tickets import TAKE_WITHIN_S, Ticket, due, tickets
+
+#: Seconds between two questions about one ticket: the first pause, and the longest while the hub refuses or is away.
+AGAIN_S = (5.0, 60.0)
+#: Questions at the same time: a large node that comes back lets many in at once, and the hub limits its starts too.
+AT_ONCE = 8
+
+
+class Tickets:
+    """The tickets of all people, from the caches of pods and Workloads; nothing else is remembered of them.
+
+    Args:
+        clock: Unix seconds.
+        step_s: seconds between two looks at all tickets when nothing happens.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        hub: HubApi,
+        pods: WatchCache[Pod],
+        workloads: WatchCache[Workload],
+        *,
+        clock: Callable[[], float] = time.time,
+        step_s: float = 2.0,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.client = client
+        self.hub = hub
+        self.pods = pods
+        self.workloads = workloads
+        self.clock = clock
+        self.step_s = step_s
+        self.log = log or logging.getLogger("aiinfn.tickets")
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._known: list[Ticket] = []
+        self._counted: tuple[int, int] | None = None
+        self._asking: set[str] = set()
+        self._refused: dict[str, tuple[int, float]] = {}
+
+    def notice(self, pod: Pod) -> None:
+        """A pod has changed. Cheap; called on the event loop."""
+        if names.GATE in pod.gates:
+            self._wake.set()
+
+    def all(self) -> list[Ticket]:
+        """Every ticket as of the caches, oldest first."""
+        version = (self.pods.changes, self.workloads.changes)
+        if version != self._counted:
+            self._known = tickets(self.pods.items.values(), self.workloads.items.values())
+            self._counted = version
+        return self._known
+
+    def of(self, person: str) -> list[TicketOffer]:
+        """The tickets of one person."""
+        return [ticket.offer for ticket in self.all() if ticket.person == person]
+
+    async def drop(self, ticket: Ticket, why: str) -> None:
+        """Take it out of the queue, and nothing that has taken its name meanwhile."""
+        pod = ticket.pod
+        self.log.info("The ticket %s of %s leaves the queue: %s", pod.name, ticket.person, why)
+        try:
+            await self.client.delete(PODS, pod.name, pod.namespace, grace_s=0, uid=pod.uid)
+        except (NotFound, Conflict):
+            self.log.debug("It was gone already.")
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        await self.pods.synced.wait()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                waiting = self.all()
+                self._forget(waiting)
+                for ticket in waiting:
+                    if self._is_due(ticket):
+                        self._asking.add(ticket.pod.uid)
+                        group.create_task(self._settle(ticket))
+                await self._pause()
+
+    def _is_due(self, ticket: Ticket) -> bool:
+        uid, now = ticket.pod.uid, self.clock()
+        _, not_before = self._refused.get(uid, (0, 0.0))
+        return uid not in self._asking and now >= not_before and due(ticket, now) != "wait"
+
+    def _forget(self, waiting: list[Ticket]) -> None:
+        uids = {ticket.pod.uid for ticket in waiting}
+        self._refused = {uid: found for uid, found in self._refused.items() if uid in uids}
+
+    async def _settle(self, ticket: Ticket) -> None:
+        """One act for one ticket, then a pause that grows while it is refused."""
+        uid = ticket.pod.uid
+        times, _ = self._refused.get(uid, (0, 0.0))
+        try:
+            async with self._slots:
+                await self._act(ticket)
+            times = 0
+        except AiinfnError as error:
+            times += 1
+            self.log.warning("The session %s of %s waits on: %s", ticket.pod.name, ticket.person, error)
+        finally:
+            first, longest = AGAIN_S
+            self._refused[uid] = (times, self.clock() + min(longest, first * 2 ** max(0, times - 1)))
+            self._asking.discard(uid)
+
+    async def _act(self, ticket: Ticket) -> None:
+        if due(ticket, self.clock()) == "expired":
+            await self.drop(ticket, f"nobody took it within {TAKE_WITHIN_S:.0f} s of its turn.")
+            return
+        try:
+            await self.hub.start(ticket.person, ticket.offer.server)
+        except (NotFound, Forbidden) as error:
+            await self.drop(ticket, str(error))
+
+    async def _pause(self) -> None:
+        # Not `wait_for`: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.step_s):
+                await self._wake.wait()
