@@ -40,8 +40,6 @@ GUARDED = "|".join(
         r"^([a-z0-9.-]+\.)?(vk\.io|knoc\.io|virtual-kubelet\.io|interlink|interlink\.eu|interlink\.io)/",
     )
 )
-#: Annotation by which the hub tells one start from another; a start may take over a pod that waits.
-START = names.PREFIX + "start"
 
 
 def pod_changes(name: str, platform: Platform) -> dict[str, Any]:
@@ -52,7 +50,6 @@ def pod_changes(name: str, platform: Platform) -> dict[str, Any]:
     }
     allowed = (
         f"(variables.kueue && k.startsWith({text(KUEUE_PREFIX)}))"
-        f" || (variables.hub && k == {text(START)})"
         f" || (variables.kubelet && k in {texts(KUBELETS_NOTES)})"
     )
     rules = [*_labels(), _annotations(allowed), _images(), *_directives()]

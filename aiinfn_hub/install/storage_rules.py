@@ -12,7 +12,7 @@ _KINDS = ("configMap", "secret", "emptyDir", "persistentVolumeClaim")
 
 def folders(platform: Platform) -> str:
     """CEL for what may be mounted of claims: "volume|folder", with person and activity of the pod filled in."""
-    found = [f"{text(name + '|')} + {_filled(volume.sub_path)}" for name, volume in _claimed(platform)]
+    found = [_filled(f"{name}|{volume.sub_path}") for name, volume in _claimed(platform)]
     return f"[{', '.join(found)}]"
 
 
@@ -70,9 +70,9 @@ def _claimed(platform: Platform) -> list[tuple[str, Volume]]:
     return [(one["name"], volume) for one, volume in pairs if "persistentVolumeClaim" in one]
 
 
-def _filled(sub_path: str) -> str:
+def _filled(folder: str) -> str:
     """CEL for the folder: the label of the person is the person's slug, as in the path."""
-    written = text(sub_path)
+    written = text(folder)
     for key, variable in (("{person}", "person"), ("{activity}", "share")):
         written = written.replace(key, f'" + variables.{variable} + "')
     return written
