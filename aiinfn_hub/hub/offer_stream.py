@@ -18,6 +18,7 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.hub import tickets
 from aiinfn_hub.sessions.availability import live
 from aiinfn_hub.sessions.profiles import choices
 
@@ -87,12 +88,14 @@ class OfferStream(BaseHandler):
         spawner = user.spawner
         # Slightly younger than the interval, so that two tabs share a question however their clocks lie.
         seen = await spawner.offers.look(self.interval_s * 0.8)
+        # The hub itself knows first when a session leaves the queue.
+        starting = {"starting": [one.name for one in user.spawners.values() if one.active]}
         try:
             offered = choices(spawner.platform, spawner.person)
         except AiinfnError:
-            return live(seen, {}, ())
+            return live(seen, {}, ()) | starting
         titles = {choice.flavour.name: choice.flavour.title for choice in offered.flavours if choice.open}
-        return live(seen, titles, [activity.name for activity in offered.activities])
+        return live(seen, titles, [activity.name for activity in offered.activities]) | starting
 
     async def _pause(self) -> None:
         # Not `wait_for`: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
@@ -102,5 +105,8 @@ class OfferStream(BaseHandler):
 
 
 def extra_handlers(interval_s: float = 5.0, authorise_s: float = 60.0) -> list[tuple[Any, ...]]:
-    """For `c.JupyterHub.extra_handlers`; everything else the stream takes from the person's spawner."""
-    return [(r"/aiinfn/offer", OfferStream, {"interval_s": interval_s, "authorise_s": authorise_s})]
+    """For `c.JupyterHub.extra_handlers`; everything else the handlers take from the person's spawner."""
+    return [
+        (r"/aiinfn/offer", OfferStream, {"interval_s": interval_s, "authorise_s": authorise_s}),
+        *tickets.handlers(),
+    ]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from jupyterhub.spawner import SpawnException
+from markupsafe import Markup
 
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.sessions.symptoms import Diagnosis
+
+#: Reason of the refusal of a session that waits in the queue.
+QUEUED = "queued"
 
 
 class Refusal(SpawnException):
@@ -22,6 +26,16 @@ class Refusal(SpawnException):
 def refusal(error: AiinfnError, *, shown: bool = True) -> Refusal:
     """For one of our errors; not `shown` where our own form shows it at its field."""
     return Refusal(str(error), reason=error.code, status=error.status, shown=shown)
+
+
+def queued(sentence: str) -> Refusal:
+    """For a session that goes on waiting in the queue without JupyterHub, which has no word for it but a refusal.
+
+    202: what was asked for will be done. Our pages know it by the class in the HTML.
+    """
+    refused = Refusal(sentence, reason=QUEUED, status=202)
+    refused.jupyterhub_html_message = Markup('<span class="aiinfn-queued">{}</span>').format(sentence)
+    return refused
 
 
 def failed(found: Diagnosis) -> Refusal:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from aiinfn_hub.errors import Conflict, NotFound
+from aiinfn_hub.contract.offer import TicketOffer
+from aiinfn_hub.errors import AiinfnError, Conflict, InvalidInput, NotFound, Unavailable
 from aiinfn_hub.kube.client import PODS, SECRETS, WORKLOADS, KubeClient
+from aiinfn_hub.kube.moments import unix
 from aiinfn_hub.pods import names
 
 #: Annotation that tells the pod of one start from one that an earlier start left under the same name.
@@ -16,6 +18,9 @@ START = names.PREFIX + "start"
 #: Label by which Kueue's Workload names the pod that it is for.
 JOB_UID = "kueue.x-k8s.io/job-uid"
 _KEY = "token"
+
+#: A pod as the Kubernetes API sends it.
+Pod = dict[str, Any]
 
 
 class SessionObjects:
@@ -32,12 +37,15 @@ class SessionObjects:
         source = {"secretKeyRef": {"name": self._secret, "key": _KEY}}
         return {"name": "JUPYTERHUB_API_TOKEN", "valueFrom": source}
 
-    async def put_token(self, token: str, labels: Mapping[str, str], owner: str = "") -> None:
-        """Write the Secret, over what an earlier start left; with `owner`, the pod's uid, it goes when the pod goes."""
-        metadata: dict[str, Any] = {"name": self._secret, "namespace": self._namespace, "labels": dict(labels)}
-        if owner:
-            reference = {"apiVersion": "v1", "kind": "Pod", "name": self._name, "uid": owner}
-            metadata["ownerReferences"] = [reference]
+    async def put_token(self, token: str, labels: Mapping[str, str], owner: str) -> None:
+        """Write the Secret, over what an earlier start left; it goes when the pod goes, whose uid is `owner`."""
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": self._name, "uid": owner}
+        metadata = {
+            "name": self._secret,
+            "namespace": self._namespace,
+            "labels": dict(labels),
+            "ownerReferences": [reference],
+        }
         data = {_KEY: base64.b64encode(token.encode()).decode()}
         secret = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
         try:
@@ -50,23 +58,57 @@ class SessionObjects:
         with suppress(NotFound):
             await self._client.delete(SECRETS, self._secret, self._namespace)
 
-    async def create_pod(self, manifest: dict[str, Any]) -> dict[str, Any] | None:
-        """The pod of this start, made now or by an earlier request that was not answered in time.
-
-        None if a pod of an older start has the name.
-        """
+    async def create_pod(self, manifest: Pod) -> Pod | None:
+        """The pod: made now, or the one that has the name already. None if that one has just gone."""
         try:
             return await self._client.create(PODS, manifest, self._namespace)
         except Conflict:
-            try:
-                found = await self._client.get(PODS, self._name, self._namespace)
-            except NotFound:
-                return None
-        return found if _start(found) == _start(manifest) else None
+            return await self.pod()
 
-    async def workload(self, uid: str) -> dict[str, Any] | None:
-        """Kueue's Workload of the pod, which alone says why the pod waits."""
-        items, _ = await self._client.list(WORKLOADS, self._namespace, labels=f"{JOB_UID}={uid}")
+    async def pod(self) -> Pod | None:
+        """The pod as it is now, if there is one."""
+        with suppress(NotFound):
+            return await self._client.get(PODS, self._name, self._namespace)
+        return None
+
+    async def delete_pod(self, uid: str) -> None:
+        """Delete this pod, and none that has taken its name meanwhile. At once: nothing runs in it yet."""
+        with suppress(NotFound, Conflict):
+            await self._client.delete(PODS, self._name, self._namespace, grace_s=0, uid=uid)
+
+    async def open_gate(self, pod: Pod) -> None:
+        """Take our gate away, if it is still where `pod` says; Kueue may change the list at the same time.
+
+        Raises:
+            Unavailable: the list has changed; look again.
+        """
+        path = f"/spec/schedulingGates/{gates(pod).index(names.GATE)}"
+        patch: list[dict[str, Any]] = [
+            {"op": "test", "path": path, "value": {"name": names.GATE}},
+            {"op": "remove", "path": path},
+        ]
+        try:
+            await self._client.patch(PODS, self._name, patch, self._namespace, strategy="json")
+        except InvalidInput as error:
+            raise Unavailable(f"The gates of pod {self._name} have changed meanwhile.") from error
+
+    async def withdraw(self, uid: str = "") -> bool:
+        """Take the ticket out of the queue; with `uid` only that one. False if there is none."""
+        pod = await self.pod()
+        if pod is None or not is_ticket(pod) or uid not in ("", pod["metadata"]["uid"]):
+            return False
+        await self.delete_pod(pod["metadata"]["uid"])
+        return True
+
+    async def workload(self, pod: Pod) -> dict[str, Any] | None:
+        """Kueue's Workload of a pod that is held back, which alone says why; None if nothing can be learned of it."""
+        if not gates(pod):
+            return None
+        selector = f"{JOB_UID}={pod['metadata']['uid']}"
+        try:
+            items, _ = await self._client.list(WORKLOADS, self._namespace, labels=selector)
+        except AiinfnError:
+            return None  # a reason is a courtesy; without Kueue there is no such kind
         return items[0] if items else None
 
     @property
@@ -74,5 +116,49 @@ class SessionObjects:
         return f"{self._name}-token"
 
 
-def _start(pod: Mapping[str, Any]) -> str:
-    return str((pod["metadata"].get("annotations") or {}).get(START, ""))
+def gates(pod: Pod) -> list[str]:
+    """What keeps the pod from being scheduled."""
+    return [gate["name"] for gate in pod["spec"].get("schedulingGates") or ()]
+
+
+def is_ticket(pod: Pod | None) -> bool:
+    """Whether the pod waits for its server to be started."""
+    return pod is not None and names.GATE in gates(pod) and not pod["metadata"].get("deletionTimestamp")
+
+
+def is_same(pod: Pod, manifest: Pod) -> bool:
+    """Whether the pod under the name is that of this start, or a ticket for the same choice.
+
+    A start's own pod is found when its request was not answered in time.
+    """
+    found, wanted = (one["metadata"].get("annotations") or {} for one in (pod, manifest))
+    if found.get(START) == wanted[START]:
+        return True
+    return is_ticket(pod) and found.get(names.CHOICE) == wanted[names.CHOICE]
+
+
+def ticket_in(pod: Pod | None, known: TicketOffer | None) -> TicketOffer | None:
+    """The ticket that the pod is, if it is one; as `known` if that is about the same pod, else without a place."""
+    if pod is None or not is_ticket(pod):
+        return None
+    meta = pod["metadata"]
+    if known is not None and known.uid == meta["uid"]:
+        return known
+    notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
+    return TicketOffer(
+        uid=meta["uid"],
+        server=notes.get(names.SERVER, ""),
+        flavour=labels.get(names.FLAVOUR, ""),
+        activity=labels.get(names.ACTIVITY, ""),
+        since=unix(meta["creationTimestamp"]),
+    )
+
+
+def waiting_flavours(pods: Mapping[str, Pod], person: str) -> dict[str, str]:
+    """Name of the pod and flavour of the person's tickets."""
+    held = [pod["metadata"] for pod in pods.values() if is_ticket(pod)]
+    return {
+        meta["name"]: meta.get("labels", {}).get(names.FLAVOUR, "")
+        for meta in held
+        if (meta.get("annotations") or {}).get(names.PERSON_NAME) == person
+    }

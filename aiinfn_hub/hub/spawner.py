@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,28 @@ from kubespawner import KubeSpawner
 from traitlets import Bool, Float, TraitError, Unicode, default, validate
 
 from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.hub.offers import OfferSource
 from aiinfn_hub.hub.platform_file import current_platform
-from aiinfn_hub.hub.refusal import Refusal, failed, refusal
-from aiinfn_hub.hub.session_objects import START, SessionObjects
+from aiinfn_hub.hub.pod_start import PodStart
+from aiinfn_hub.hub.progress import progress
+from aiinfn_hub.hub.refusal import Refusal, failed, queued, refusal
+from aiinfn_hub.hub.session_objects import START, Pod, SessionObjects, is_ticket, ticket_in, waiting_flavours
 from aiinfn_hub.identity.person import Person, person_of
 from aiinfn_hub.kube.client import KubeClient
 from aiinfn_hub.pods import names
-from aiinfn_hub.sessions.diagnosis import diagnose, refused
+from aiinfn_hub.sessions.availability import Seen, ticket_of
+from aiinfn_hub.sessions.diagnosis import diagnose
 from aiinfn_hub.sessions.form import Attempt, render, salvage, understood
 from aiinfn_hub.sessions.options import SessionSpec, check_held
 from aiinfn_hub.sessions.options import validate as decide
 from aiinfn_hub.sessions.pod import DICTS, LISTS, REPLACED, session_traits
 from aiinfn_hub.sessions.profiles import choices
 from aiinfn_hub.sessions.symptoms import Diagnosis
+from aiinfn_hub.sessions.tickets import parked
 from aiinfn_hub.sessions.way_out import WayOut, way_out
 
-_PROGRESS = {"quota": 10, "queue": 30, "node": 50, "start": 75}
 _LINK_NOTICE = "A link filled in this form. Nothing is started before you press Start."
 
 
@@ -65,6 +67,11 @@ class AiinfnSpawner(KubeSpawner):
         config=True,
         help="Put sessions into Kueue's queue of their activity. Off only where no Kueue is installed.",
     )
+    queue_patience = Float(
+        3.0,
+        config=True,
+        help="Seconds that a start waits for its turn in the queue. Then the session goes on waiting without the hub.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -75,7 +82,7 @@ class AiinfnSpawner(KubeSpawner):
         }
         self.attempt: Attempt | None = None
         self._spec: SessionSpec | None = None
-        self._start_id = self._pod_uid = ""
+        self._pod_start = PodStart(self, {})
         self._patience_ends = float("inf")
         self.offers = OfferSource(
             self.user.name, self.service_url, Path(self.hub_key_file), deadline_s=self.offer_deadline
@@ -156,7 +163,8 @@ class AiinfnSpawner(KubeSpawner):
             offered = choices(platform, person)
         except AiinfnError as error:
             raise refusal(error) from error
-        return render(platform, person, offered, seen=await self.offers.look(), attempt=attempt)
+        seen = await self.offers.look()
+        return render(platform, person, offered, seen=seen, attempt=attempt, ticket=self._ticket(seen))
 
     def _read_form(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         options, mistake = understood(self.platform, self.person, fields)
@@ -176,8 +184,8 @@ class AiinfnSpawner(KubeSpawner):
 
     async def load_user_options(self) -> None:
         """Judge the options of whichever door, and turn them into traits; KubeSpawner's first step of a start."""
-        self._start_id, self._pod_uid = uuid.uuid4().hex, ""
-        self._patience_ends = time.monotonic() + self.start_timeout * 0.95
+        self._pod_start = PodStart(self, {names.KIND: names.SESSION, names.PERSON: names.slug(self.user.name)})
+        self._patience_ends = time.monotonic() + self.start_timeout * 0.9  # KubeSpawner ends up to 10 % early
         platform, person = self.platform, self.person
         try:
             spec = decide(platform, person, self.user_options)
@@ -188,7 +196,7 @@ class AiinfnSpawner(KubeSpawner):
             raise refusal(error) from error
         self._spec = spec
         traits = session_traits(platform, person, self.name, spec, self._configured)
-        traits["extra_annotations"][START] = self._start_id
+        traits["extra_annotations"][START] = uuid.uuid4().hex
         if not self.queued:
             for label in (names.QUEUE, names.PRIORITY):
                 del traits["extra_labels"][label]
@@ -196,8 +204,11 @@ class AiinfnSpawner(KubeSpawner):
             setattr(self, name, value)
 
     def _other_flavours(self) -> list[str]:
-        others = [other for other in self.user.spawners.values() if other is not self and other.active]
-        return [str(other.user_options.get("flavour", "")) for other in others]
+        """Of the person's other sessions: those that the hub knows, and those that wait in the queue."""
+        active = [other for other in self.user.spawners.values() if other.active]
+        held = waiting_flavours(self.pod_reflector.pods if self.pod_reflector else {}, self.user.name)
+        held |= {other.pod_name: str(other.user_options.get("flavour", "")) for other in active}
+        return [flavour for name, flavour in held.items() if name != self.pod_name]
 
     # ---- the pod and its Secret
 
@@ -205,92 +216,83 @@ class AiinfnSpawner(KubeSpawner):
         """JupyterHub's environment; the token comes from a Secret."""
         env: dict[str, Any] = super().get_env()
         env.pop("JPY_API_TOKEN", None)  # the same token, for JupyterHub before 0.8
-        env["JUPYTERHUB_API_TOKEN"] = self.objects.token_variable
-        if self.service_url:
-            env["AIINFN_SERVICE_URL"] = self.service_url
-        if self.working_dir:
-            env["HOME"] = self.working_dir
-        return env
+        known = {"AIINFN_SERVICE_URL": self.service_url, "HOME": self.working_dir}
+        return env | {"JUPYTERHUB_API_TOKEN": self.objects.token_variable} | {k: v for k, v in known.items() if v}
 
     async def _make_create_pod_request(self, pod: Any, request_timeout: float) -> bool:  # noqa: ARG002  `objects` has it
-        """Create the Secret, then the pod, then make the pod the Secret's owner; False to be called again.
+        """Bring the pod to where it starts by itself; False to be called again.
 
         KubeSpawner's own deletes any pod it finds under the name, even the one that its own, timed-out request made.
         """
-        manifest = self.api.api_client.sanitize_for_serialization(pod)
-        labels = {names.KIND: names.SESSION, names.PERSON: names.slug(self.user.name)}
-        try:
-            await self.objects.put_token(self.api_token, labels)
-            made = await self.objects.create_pod(manifest)
-            if made is None:
-                self.log.info("Stopping pod %s of an earlier start", self.pod_name)
-                await self.stop(now=True)
-                return False
-            self._pod_uid = made["metadata"]["uid"]
-            await self.objects.put_token(self.api_token, labels, owner=self._pod_uid)
-        except AiinfnError as error:
-            found = refused(int(error.details.get("status", 500)), error.message)
-            if not found.final:
-                self.log.warning("Kubernetes refused pod %s for now: %s", self.pod_name, error)
-                return False
-            raise failed(found) from error
-        return True
+        return await self._pod_start.make(self.api.api_client.sanitize_for_serialization(pod))
+
+    async def waits(self, found: Diagnosis) -> Refusal:
+        """What the person reads when the session goes on waiting as a ticket; no failure for JupyterHub's counter."""
+        ticket = self._ticket(await self.offers.look(0))
+        return queued(parked(self._spec.flavour.title if self._spec else "", ticket, found))
+
+    def _ticket(self, seen: Seen) -> TicketOffer | None:
+        """This server's ticket. The watch knows best whether there is one, the service where it stands."""
+        known = ticket_of(seen, self.name)
+        return ticket_in(self.reflected(), known) if self.pod_reflector else known
+
+    async def poll(self) -> int | None:
+        """As KubeSpawner, but a ticket does not run: a hub that finds one has nothing to wait for or to stop."""
+        status: int | None = await super().poll()
+        waits = status is None and not self.starting and self._pod_start.left(self.reflected())
+        return 0 if waits else status
 
     async def stop(self, now: bool = False) -> None:  # noqa: FBT001, FBT002  KubeSpawner's signature
-        """Stop the pod and delete its Secret."""
+        """Stop the pod and delete its Secret; a ticket stays, unless somebody stopped the start that made it."""
+        if not self._pod_start.withdrawn and is_ticket(await self.objects.pod()):
+            self.log.info("Pod %s stays in the queue.", self.pod_name)
+            return
         await super().stop(now)
         try:
             await self.objects.delete_token()
         except AiinfnError as error:
             self.log.warning("The Secret of pod %s goes when the pod goes: %s", self.pod_name, error)
 
+    async def delete_forever(self) -> None:
+        """The server, or its owner, is deleted: so is its ticket."""
+        await self.objects.withdraw()
+        await super().delete_forever()
+
     def is_pod_running(self, pod: Mapping[str, Any] | None) -> bool:
         """Whether the session answers; a start that cannot succeed, or takes too long, ends here with its reason."""
-        if pod is not None and self._pod_uid and pod["metadata"]["uid"] != self._pod_uid:
+        uid = self._pod_start.uid
+        if pod is not None and uid and pod["metadata"]["uid"] != uid:
             return False  # the watch still shows the pod of an earlier start
         if super().is_pod_running(pod):
             return True
-        starting = self._start_future is not None and not self._start_future.done()
-        if starting and pod is not None:
+        if self.starting and pod is not None:
             found = diagnose(pod, self.events)
             if found.final or time.monotonic() > self._patience_ends:
                 raise failed(found)
         return False
 
+    @property
+    def starting(self) -> bool:
+        """Whether a start is under way."""
+        return self._start_future is not None and not self._start_future.done()
+
+    def reflected(self) -> Pod | None:
+        """The pod as the watch shows it, or None."""
+        pods: dict[str, Pod] = self.pod_reflector.pods if self.pod_reflector else {}
+        return pods.get(f"{self.namespace}/{self.pod_name}")
+
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What the start waits for, as it changes, and Kubernetes' own events beside it."""
         await self._start_watching_events()
-        told: tuple[Diagnosis, WayOut | None] | None = None
-        shown = 0
-        while True:
-            over = self._start_future is not None and self._start_future.done()
-            events = self.events
-            for event in events[shown:]:
-                yield {"message": f"{event['type']}: {event['message']}", "raw_event": event}
-            shown = len(events)
-            found = await self._diagnosis()
-            instead = await self._way_out(found)
-            if told != (found, instead):
-                told = (found, instead)
-                message = f"{found.sentence} {found.next_step}".strip()
-                news = asdict(found) | {"instead": asdict(instead) if instead else None}
-                yield {"progress": _PROGRESS[found.step], "message": message, "aiinfn": news}
-            if over:
-                return
-            await asyncio.sleep(1)
+        async for message in progress(self):
+            yield message
 
-    async def _diagnosis(self) -> Diagnosis:
-        pods = self.pod_reflector.pods if self.pod_reflector else {}
-        pod = pods.get(f"{self.namespace}/{self.pod_name}")
-        workload = None
-        if pod is not None and pod["spec"].get("schedulingGates"):
-            try:
-                workload = await self.objects.workload(pod["metadata"]["uid"])
-            except AiinfnError as error:
-                self.log.debug("No Workload of pod %s: %s", self.pod_name, error)
-        return diagnose(pod, self.events, workload)
+    async def diagnosis(self) -> Diagnosis:
+        """What the session waits for; while it is in the queue, Kueue is asked."""
+        pod = self.reflected()
+        return diagnose(pod, self.events, await self.objects.workload(pod) if pod else None)
 
-    async def _way_out(self, found: Diagnosis) -> WayOut | None:
+    async def way_out(self, found: Diagnosis) -> WayOut | None:
         """What to choose instead, while the session waits for its turn or for a node."""
         if self._spec is None or found.final or found.step not in ("queue", "node"):
             return None

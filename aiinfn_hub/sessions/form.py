@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from aiinfn_hub.catalogue import Flavour, Image, Platform
+from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.identity.person import Person
@@ -17,6 +18,7 @@ from aiinfn_hub.sessions.availability import Seen, Words, availability, budget
 from aiinfn_hub.sessions.environment import KINDS, followed
 from aiinfn_hub.sessions.options import OPTIONS, SessionSpec, default_lifetime, lifetimes, validate
 from aiinfn_hub.sessions.profiles import Choices, FlavourChoice
+from aiinfn_hub.sessions.tickets import words
 
 _GIB = 1024**3
 
@@ -126,7 +128,15 @@ def salvage(
             del kept[blamed]
 
 
-def render(platform: Platform, person: Person, choices: Choices, *, seen: Seen, attempt: Attempt) -> str:
+def render(
+    platform: Platform,
+    person: Person,
+    choices: Choices,
+    *,
+    seen: Seen,
+    attempt: Attempt,
+    ticket: TicketOffer | None = None,
+) -> str:
     """The form's HTML, to stand inside JupyterHub's own `<form>`.
 
     Args:
@@ -135,11 +145,13 @@ def render(platform: Platform, person: Person, choices: Choices, *, seen: Seen, 
         choices: what the person can choose.
         seen: what is free, as far as it is known.
         attempt: what to fill in.
+        ticket: the session of this server that waits in the queue, if there is one.
     """
     options, mistake = attempt.options, attempt.mistake
     kept, spec, _ = salvage(platform, person, options)
     flavour = spec.flavour if spec else choices.first
     rows = [Row(c, availability(seen, c.flavour.name), c.flavour.name == flavour.name) for c in choices.flavours]
+    titles = {choice.flavour.name: choice.flavour.title for choice in choices.flavours}
     kind, _, typed = str(options.get("environment") or "image:").partition(":")
     image = str(kept.get("environment") or "").removeprefix("image:") if kind == "image" else ""
     return _TEMPLATES.get_template("spawn_form.html").render(
@@ -159,6 +171,7 @@ def render(platform: Platform, person: Person, choices: Choices, *, seen: Seen, 
         refused=mistake,
         wrong=str(mistake.details.get("option", "")) if mistake else "",
         notice=attempt.notice,
+        ticket=words(ticket, titles.get(ticket.flavour, ticket.flavour)) if ticket else None,
         script_data=script_data(choices),
     )
 

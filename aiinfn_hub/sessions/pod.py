@@ -18,6 +18,7 @@ from aiinfn_hub.pods.resources import resources
 from aiinfn_hub.pods.security import container_security, pod_security
 from aiinfn_hub.pods.storage import storage
 from aiinfn_hub.sessions.options import SessionSpec
+from aiinfn_hub.sessions.tickets import digest
 
 Manifests = list[dict[str, Any]]
 
@@ -43,6 +44,7 @@ def session_traits(
     placed = placement(spec.flavour)
     affinity = placed.get("affinity", {}).get("nodeAffinity", {})
     amounts = resources(spec.flavour, spec.cpu_millis, spec.memory_bytes)
+    held = configured["extra_pod_config"].get("schedulingGates", ())
     added: dict[str, Any] = {
         "volumes": volumes,
         "volume_mounts": mounts,
@@ -50,7 +52,7 @@ def session_traits(
         "node_affinity_preferred": affinity.get("preferredDuringSchedulingIgnoredDuringExecution", []),
         "extra_labels": _labels(person, spec),
         "extra_annotations": _annotations(person, server, spec),
-        "extra_pod_config": {"enableServiceLinks": False},
+        "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": [*held, {"name": names.GATE}]},
     }
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
     home = platform.home
@@ -105,6 +107,7 @@ def _annotations(person: Person, server: str, spec: SessionSpec) -> dict[str, st
         names.SERVER: _literal(server),
         names.ACTIVITY_REASON: spec.activity_reason,
         names.LIFETIME: str(spec.lifetime_s),
+        names.CHOICE: digest(spec),
     }
 
 

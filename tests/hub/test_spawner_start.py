@@ -16,9 +16,10 @@ from support.kubeapi import running_api
 from aiinfn_hub.errors import Forbidden as Refused
 from aiinfn_hub.errors import NotFound, Unavailable
 from aiinfn_hub.hub.refusal import Refusal
-from aiinfn_hub.hub.session_objects import START, SessionObjects
+from aiinfn_hub.hub.session_objects import START, SessionObjects, gates
 from aiinfn_hub.hub.spawner import AiinfnSpawner
 from aiinfn_hub.kube.client import NAMESPACES, PODS, SECRETS, WORKLOADS, Kind, KubeClient, Object
+from aiinfn_hub.pods import names
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("fresh_kubeconfig")]
 
@@ -67,6 +68,17 @@ async def play_kubelet(client: KubeClient, status: dict[str, Any], name: str = "
     return await client.patch(PODS, name, {"status": status}, "aiinfn", subresource="status")
 
 
+def over(objects: type[SessionObjects], client: KubeClient) -> type[AiinfnSpawner]:
+    """A spawner whose objects in Kubernetes are these."""
+
+    class Spawner(AiinfnSpawner):
+        @property
+        def objects(self) -> SessionObjects:
+            return objects(client, self.namespace, self.pod_name)
+
+    return Spawner
+
+
 async def secret_of(client: KubeClient, name: str = "jupyter-mrossi-token") -> Object:
     return await client.get(SECRETS, name, "aiinfn")
 
@@ -91,18 +103,22 @@ async def test_a_session_starts_and_its_token_is_in_a_secret_that_the_pod_owns(t
         assert TOKEN not in str(pod)
 
 
-async def test_the_secret_is_there_before_the_pod(tmp_path: Path) -> None:
-    seen: list[str] = []
+async def test_the_secret_is_there_before_the_pod_may_be_placed(tmp_path: Path) -> None:
+    there: list[bool] = []
 
-    def admit(kind: Kind, obj: Object) -> Object:
-        seen.append(obj["kind"])
-        return obj
+    async with cluster(tmp_path) as client:
 
-    async with cluster(tmp_path, admit) as client:
-        start = make_spawner(tmp_path).start()
+        class Watched(SessionObjects):
+            async def open_gate(self, pod: Object) -> None:
+                assert names.GATE in gates(await pod_of(client))
+                there.append(not await gone(client, SECRETS, "jupyter-mrossi-token"))
+                await super().open_gate(pod)
+
+        start = make_spawner(tmp_path, kind=over(Watched, client)).start()
         await play_kubelet(client, RUNNING)
         await asyncio.wait_for(start, 10)
-    assert [kind for kind in seen if kind in ("Secret", "Pod")][:2] == ["Secret", "Pod"]
+        assert gates(await pod_of(client)) == []
+    assert there == [True]
 
 
 async def test_the_token_of_an_earlier_start_is_replaced(tmp_path: Path) -> None:
@@ -183,12 +199,7 @@ async def test_a_pod_that_was_made_by_a_request_without_an_answer_is_kept(tmp_pa
                 lost.append(made)
                 raise Unavailable("no answer", details={"status": 0})
 
-        class Spawner(AiinfnSpawner):
-            @property
-            def objects(self) -> SessionObjects:
-                return Lossy(client, self.namespace, self.pod_name)
-
-        spawner = make_spawner(tmp_path, kind=Spawner)
+        spawner = make_spawner(tmp_path, kind=over(Lossy, client))
         start = spawner.start()
         pod = await play_kubelet(client, RUNNING)
         await asyncio.wait_for(start, 15)
@@ -281,17 +292,11 @@ async def test_a_start_that_takes_too_long_says_what_it_waited_for(tmp_path: Pat
 )
 async def test_a_refusal_of_the_api_is_a_sentence(tmp_path: Path, error: Any, reason: str) -> None:
     class Refusing(SessionObjects):
-        async def put_token(self, token: str, labels: Mapping[str, str], owner: str = "") -> None:
+        async def put_token(self, token: str, labels: Mapping[str, str], owner: str) -> None:
             raise error
 
     async with cluster(tmp_path) as client:
-
-        class Spawner(AiinfnSpawner):
-            @property
-            def objects(self) -> SessionObjects:
-                return Refusing(client, self.namespace, self.pod_name)
-
-        spawner = make_spawner(tmp_path, kind=Spawner)
+        spawner = make_spawner(tmp_path, kind=over(Refusing, client))
         with pytest.raises(Refusal) as refused:
             await asyncio.wait_for(spawner.start(), 10)
         assert refused.value.reason == reason

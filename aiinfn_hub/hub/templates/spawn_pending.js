@@ -50,7 +50,10 @@ require(["jhapi"], (JHAPI) => {
       source.close();
       window.location.reload();
     }
-    if (event.failed) {
+    if (event.failed && event.html_message?.includes("aiinfn-queued")) {
+      source.close();
+      window.location.assign(page.dataset.spawn);
+    } else if (event.failed) {
       source.close();
       const now = steps.find((step) => step.hasAttribute("aria-current"));
       showStep(now ? now.dataset.step : "quota", true);

@@ -98,6 +98,7 @@
         option.textContent = left ? `${option.dataset.title} (${left})` : option.dataset.title;
       }
     }
+    followTicket(message);
     const name = chosen()?.value ?? "";
     const text = name && words.get(name);
     if (text && text !== shownFor) {
@@ -107,6 +108,57 @@
       shownFor = text;
     }
     tick();
+  }
+
+  // The session that waits in the queue, if there is one.
+  const ticket = document.getElementById("aiinfn-ticket");
+
+  function address(what) {
+    return `${window.jhdata.base_url}${what}/${encodeURIComponent(root.dataset.person)}/${ticket.dataset.server}`;
+  }
+
+  function followTicket(message) {
+    if (ticket === null || ticket.hidden) {
+      return;
+    }
+    if (message.starting.includes(ticket.dataset.server)) {
+      source?.close();
+      window.location.assign(address("spawn-pending").replace(/\/$/, ""));
+      return;
+    }
+    const mine = message.tickets?.find((one) => one.uid === ticket.dataset.uid);
+    if (mine) {
+      for (const part of ["headline", "reason"]) {
+        const place = document.getElementById(`aiinfn-ticket-${part}`);
+        if (place.textContent !== mine[part]) {
+          place.textContent = mine[part];
+        }
+      }
+    } else if (message.tickets) {
+      document.getElementById("aiinfn-ticket-title").textContent = "Your session is no longer in the queue";
+      document.getElementById("aiinfn-ticket-cancel").hidden = true;
+    }
+  }
+
+  async function cancelTicket(event) {
+    const said = document.getElementById("aiinfn-ticket-said");
+    event.target.disabled = true;
+    said.textContent = "Cancelling...";
+    const query = new URLSearchParams({ uid: ticket.dataset.uid, _xsrf: window.jhdata.xsrf_token });
+    const answer = await fetch(`${address("aiinfn/tickets")}?${query}`, { method: "DELETE" }).catch(() => null);
+    if (answer?.ok || answer?.status === 404) {
+      ticket.hidden = true;
+      announcer.textContent = "Your session is no longer in the queue.";
+    } else {
+      event.target.disabled = false;
+      said.textContent = "Not cancelled: the hub does not answer as it should. Try again in a moment.";
+    }
+  }
+
+  if (ticket && window.jhdata) {
+    const cancel = document.getElementById("aiinfn-ticket-cancel");
+    cancel.hidden = false;
+    cancel.addEventListener("click", cancelTicket);
   }
 
   function tick() {
