@@ -68,7 +68,8 @@ def _step(run: Run, sight: Sight, now: float) -> Step | None:
     if job is None and not live:
         return _without_anything(run, now)
     if job is not None and job.finished:
-        return _ended(run, job, sight.pods)
+        # The Job controller gives its verdict after the last pod has ended: one that seems to run is a watch behind.
+        return _ended(run, job, sight.pods) if not live else None
     if run.cancel_requested:
         return Step(run.state, "It is being cancelled.")
     return _alive(run, sight, job, live, now) if job is not None else None

@@ -83,6 +83,13 @@ TABLE = [
         id="a virtual node queues it again",
     ),
     pytest.param(run(S.STARTING), seen(pod(), of=job()), S.RUNNING, "on node-1", id="it runs"),
+    pytest.param(
+        run(S.RUNNING, reason="on node-1"),
+        seen(pod("Failed", uid="pod-0", exit_code=72), pod(), of=job("Failed")),
+        None,
+        "",
+        id="the Job has failed, and the watch of its last pod is behind: that one has the verdict",
+    ),
     pytest.param(run(S.RUNNING, reason="on node-1"), seen(pod(), of=job()), None, "", id="it still runs"),
     pytest.param(
         run(S.RUNNING, reason="on node-1"),
