@@ -65,7 +65,7 @@ def test_a_second_demo_on_one_home_is_refused(demo: RunningDemo, tmp_path: Path)
 def test_secrets_are_in_files_of_their_owner_and_in_no_environment_or_log(demo: RunningDemo) -> None:
     secrets = {path.read_text().strip() for path in (demo.home / "secrets").iterdir() if path.stat().st_size > 16}
     assert secrets
-    private = [*(demo.home / "secrets").iterdir(), demo.home / "kube" / "config", demo.home / "info.json"]
+    private = [*(demo.home / "secrets").iterdir(), *(demo.home / "kube").iterdir(), demo.home / "info.json"]
     assert [path for path in private if path.stat().st_mode & 0o077] == []
     for path in (demo.home / "logs").iterdir():
         text = path.read_text(errors="replace")

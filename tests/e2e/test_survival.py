@@ -32,8 +32,8 @@ LONG = "%%offload long --cpu 1 --mem 512Mi --time 10m\nimport time\nprint('on it
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[RunningDemo]:
-    with running_demo(tmp_path / "home") as running:
+def demo(tmp_path: Path, arguments: list[str]) -> Iterator[RunningDemo]:
+    with running_demo(tmp_path / "home", *arguments) as running:
         yield running
 
 
@@ -126,9 +126,11 @@ async def test_a_jobs_process_that_is_killed_ends_with_a_verdict_and_one_closed_
 
 
 @pytest.mark.asyncio
-async def test_the_whole_demo_is_killed_and_session_and_job_are_found_again(tmp_path: Path) -> None:
+async def test_the_whole_demo_is_killed_and_session_and_job_are_found_again(
+    tmp_path: Path, arguments: list[str]
+) -> None:
     port = free_ports(1)[0]
-    with running_demo(tmp_path / "home", port=port) as first:
+    with running_demo(tmp_path / "home", *arguments, port=port) as first:
         visitor = await session(first)
         kernel = await visitor.kernel()
         await kernel.run("answer = 42")
@@ -140,7 +142,7 @@ async def test_the_whole_demo_is_killed_and_session_and_job_are_found_again(tmp_
             await asyncio.sleep(0.1)
         first.process.kill()
         first.process.wait()
-    with running_demo(tmp_path / "home", port=port) as second:
+    with running_demo(tmp_path / "home", *arguments, port=port) as second:
         visitor.demo = second
         after = await job(visitor, "long", "running")
         assert (after["id"], after["attempt"]) == (before["id"], before["attempt"])
@@ -154,9 +156,11 @@ async def test_the_whole_demo_is_killed_and_session_and_job_are_found_again(tmp_
 
 
 @pytest.mark.asyncio
-async def test_ctrl_c_stops_everything_within_ten_seconds_and_a_second_start_resumes(tmp_path: Path) -> None:
+async def test_ctrl_c_stops_everything_within_ten_seconds_and_a_second_start_resumes(
+    tmp_path: Path, arguments: list[str]
+) -> None:
     home = tmp_path / "home"
-    with running_demo(home) as first:
+    with running_demo(home, *arguments) as first:
         visitor = await session(first)
         kernel = await visitor.kernel()
         await kernel.run("open('kept.txt', 'w').write('still here')")
@@ -166,7 +170,7 @@ async def test_ctrl_c_stops_everything_within_ten_seconds_and_a_second_start_res
         assert seconds < 10
         assert first.process.returncode == 0
         assert [pid for pid in pids if Path(f"/proc/{pid}").exists() and pid in first.children("")] == []
-    with running_demo(home) as second:
+    with running_demo(home, *arguments) as second:
         visitor = Visitor(second, "scientist")
         await visitor.login()
         closed = await records(visitor)
