@@ -124,6 +124,7 @@ def _isolation() -> list[Rule]:
     host = {word: f"variables.spec.?{word}.orValue(false)" for word in ("hostNetwork", "hostPID", "hostIPC")}
     ports = "variables.containers.map(c, c.?ports.orValue([]).exists(p, p.?hostPort.orValue(0) != 0),"
     own = "c.?securityContext"
+    profile = 'variables.context.?seccompProfile.?type.orValue("")'
     restricted = " && ".join(
         (
             f"!{own}.?privileged.orValue(false)",
@@ -132,7 +133,7 @@ def _isolation() -> list[Rule]:
             f"size({own}.?capabilities.?add.orValue([])) == 0",
             f"{own}.?runAsNonRoot.orValue(variables.context.?runAsNonRoot.orValue(false))",
             f"{own}.?runAsUser.orValue(variables.context.?runAsUser.orValue(0)) != 0",
-            f'{own}.?seccompProfile.?type.orValue(variables.context.?seccompProfile.?type.orValue("")) == "RuntimeDefault"',
+            f'{own}.?seccompProfile.?type.orValue({profile}) == "RuntimeDefault"',
             f'{own}.?procMount.orValue("Default") == "Default"',
         )
     )

@@ -66,7 +66,7 @@ def _of_service(platform: Platform) -> list[dict[str, Any]]:
         _rule("", ["configmaps"], "create"),
         _rule("", ["secrets"], "create", "update"),
         # A session that waits is a pod; it is given up by deleting that.
-        _rule("", ["pods"], "get", "delete"),
+        _rule("", ["pods"], "delete"),
         _rule("kueue.x-k8s.io", ["workloads"], "list", "watch"),
     ]
     # Of every namespace: whoever's pod holds a device, it is not free. The only right beyond the namespace.

@@ -20,9 +20,12 @@ from support.values_files import keys, service_defaults, values
 from traitlets import TraitError
 from traitlets.config import Config, Configurable
 
-from aiinfn_hub.catalogue import example_path
+from aiinfn_hub.catalogue import example_path, load_platform
 from aiinfn_hub.hub import wiring
+from aiinfn_hub.install import network, rbac
+from aiinfn_hub.pods import names
 
+PLATFORM = load_platform(example_path())
 VALUES = values("zero-to-jupyterhub.yaml")
 HUB = VALUES["hub"]
 CONFIG: dict[str, dict[str, Any]] = HUB["config"]
@@ -47,7 +50,8 @@ SETTINGS = [(section, key) for section, settings in CONFIG.items() for key in se
 
 
 def test_the_classes_are_the_ones_that_the_entry_points_name() -> None:
-    assert CONFIG["JupyterHub"] == {"authenticator_class": "aiinfn-iam", "spawner_class": "aiinfn"}
+    assert CONFIG["JupyterHub"]["authenticator_class"] == "aiinfn-iam"
+    assert CONFIG["JupyterHub"]["spawner_class"] == "aiinfn"
     assert (AUTHENTICATOR.__name__, SPAWNER.__name__) == ("IamAuthenticator", "AiinfnSpawner")
     assert issubclass(AUTHENTICATOR, GenericOAuthenticator)
     assert issubclass(SPAWNER, KubeSpawner)
@@ -114,19 +118,40 @@ def test_the_key_is_not_for_everybody_in_the_pod() -> None:
     assert secret["defaultMode"] == 0o440
 
 
-def test_the_hub_the_proxy_and_the_sessions_reach_the_service_on_its_port() -> None:
+def test_the_hub_and_the_proxy_reach_the_service_on_its_port() -> None:
     port = service_defaults()["port"]
     service = HUB["services"]["aiinfn"]["url"]
     assert urlsplit(service).port == port
+    assert urlsplit(service).hostname == f"{network.NAME}.{PLATFORM.system_namespace}"
     assert CONFIG["AiinfnSpawner"]["service_url"].startswith(service)
-    for policy in (
-        HUB["networkPolicy"],
-        VALUES["proxy"]["chp"]["networkPolicy"],
-        VALUES["singleuser"]["networkPolicy"],
-    ):
-        (rule,) = policy["egress"]
+    for policy in (HUB["networkPolicy"], VALUES["proxy"]["chp"]["networkPolicy"]):
+        rule = policy["egress"][0]
         assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
-        assert rule["to"][0]["podSelector"]["matchLabels"]["app"] == urlsplit(service).hostname
+        assert rule["to"][0]["podSelector"]["matchLabels"]["app"] == network.NAME
+
+
+def test_hub_and_proxy_reach_the_sessions_and_they_the_hub_from_the_other_namespace() -> None:
+    sessions = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": PLATFORM.namespace}},
+        "podSelector": {"matchLabels": {names.KIND: names.SESSION}},
+    }
+    for policy in (HUB["networkPolicy"], VALUES["proxy"]["chp"]["networkPolicy"]):
+        assert {"to": [sessions], "ports": [{"port": network.SESSION_PORT, "protocol": "TCP"}]} in policy["egress"]
+    ingress = HUB["networkPolicy"]["ingress"]
+    assert {"from": [sessions], "ports": [{"port": network.HUB_PORT, "protocol": "TCP"}]} in ingress
+    assert ingress[1]["from"][0]["namespaceSelector"]["matchLabels"].popitem()[1] == network.MONITORING
+
+
+def test_sessions_have_a_namespace_of_their_own_and_reach_the_hub_by_its_full_name() -> None:
+    assert CONFIG["AiinfnSpawner"]["namespace"] == PLATFORM.namespace
+    url = urlsplit(CONFIG["JupyterHub"]["hub_connect_url"])
+    assert (url.hostname, url.port) == (f"hub.{PLATFORM.system_namespace}", network.HUB_PORT)
+
+
+def test_rights_are_ours_and_the_chart_makes_none() -> None:
+    assert VALUES["rbac"] == {"create": False}
+    assert HUB["serviceAccount"] == {"create": False, "name": rbac.HUB}
+    assert CONFIG["AiinfnSpawner"]["delete_pvc"] is False
 
 
 @pytest.mark.parametrize("name", HUB["services"])
@@ -167,11 +192,11 @@ def test_the_stock_culler_is_off() -> None:
 
 
 def test_network_policies_are_on_and_no_container_is_privileged_for_them() -> None:
-    assert VALUES["singleuser"]["networkPolicy"]["enabled"] is True
+    # Ours: the chart's would be where no session is.
+    assert VALUES["singleuser"]["networkPolicy"] == {"enabled": False}
     assert HUB["networkPolicy"]["enabled"] is True
     assert VALUES["proxy"]["chp"]["networkPolicy"]["enabled"] is True
     assert VALUES["singleuser"]["cloudMetadata"]["blockWithIptables"] is False
-    assert VALUES["singleuser"]["networkPolicy"]["egressAllowRules"]["cloudMetadataServer"] is False
 
 
 def test_the_chart_does_not_decide_what_the_platform_file_decides() -> None:
@@ -213,7 +238,7 @@ def test_the_lines_of_python_do_what_the_hub_needs() -> None:
 
 #: The parts of the chart that we set, by its documentation.
 CHART = {
-    "": {"hub", "proxy", "singleuser", "scheduling", "prePuller", "cull", "ingress"},
+    "": {"rbac", "hub", "proxy", "singleuser", "scheduling", "prePuller", "cull", "ingress"},
     "hub": {
         "image",
         "config",
@@ -225,6 +250,7 @@ CHART = {
         "namedServerLimitPerUser",
         "consecutiveFailureLimit",
         "networkPolicy",
+        "serviceAccount",
         "extraVolumes",
         "extraVolumeMounts",
     },

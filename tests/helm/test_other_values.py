@@ -90,11 +90,11 @@ def test_nothing_of_the_site_is_reachable_from_outside_and_nothing_is_unverified
     assert not {"ClientSecret", "RefreshToken", "ClientID"} & set(keys(INTERLINK))
 
 
-def test_prometheus_reads_the_service_and_the_hub_in_our_namespace() -> None:
+def test_prometheus_reads_the_service_and_the_hub_where_they_are() -> None:
     jobs = {job["job_name"]: job for job in MONITORING["prometheus"]["prometheusSpec"]["additionalScrapeConfigs"]}
     port = service_defaults()["metrics_port"]
-    assert jobs["aiinfn"]["static_configs"][0]["targets"] == [f"aiinfn-service.{PLATFORM.namespace}.svc:{port}"]
-    assert jobs["jupyterhub"]["static_configs"][0]["targets"] == [f"hub.{PLATFORM.namespace}.svc:8081"]
+    assert jobs["aiinfn"]["static_configs"][0]["targets"] == [f"aiinfn-service.{PLATFORM.system_namespace}.svc:{port}"]
+    assert jobs["jupyterhub"]["static_configs"][0]["targets"] == [f"hub.{PLATFORM.system_namespace}.svc:8081"]
     assert jobs["jupyterhub"]["metrics_path"] == "/hub/metrics"
 
 

@@ -8,8 +8,9 @@ Pure, so that whoever has an API server can try them. A kind says what is sent:
   there (a session with the label `kueue.x-k8s.io/managed` and with Kueue's gate and ours), and the changed one replaces
   it, or that subresource.
 
-The Pod Security Standard, which refuses some of them before the policies are asked, is off in the namespace while they
-are tried, and the API server lets pods be privileged: the second wall stands alone.
+The second wall stands alone while they are tried: the Pod Security Standard, which refuses some of them before the
+policies are asked, is off in the namespace, the API server lets pods be privileged, and Kueue is not running, which
+would suspend a Job and look up owners.
 
 `words` are in the message of the refusal. `user` is who sends it; "" is a cluster administrator.
 """

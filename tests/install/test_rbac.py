@@ -30,6 +30,7 @@ USES: dict[str, dict[tuple[str, str, str], tuple[str, str]]] = {
         ("", "pods", "list"): (KUBESPAWNER, "reflector_class=PodReflector"),
         ("", "pods", "watch"): (KUBESPAWNER, "reflector_class=PodReflector"),
         ("", "pods", "delete"): (KUBESPAWNER, "self.api.delete_namespaced_pod("),
+        ("", "pods", "patch"): ("hub/session_objects.py", "self._client.patch(PODS, "),
         ("", "events", "list"): (KUBESPAWNER, "reflector_class=EventReflector"),
         ("", "events", "watch"): (KUBESPAWNER, "reflector_class=EventReflector"),
         ("", "secrets", "create"): ("hub/session_objects.py", "self._client.create(SECRETS, "),
@@ -47,14 +48,10 @@ USES: dict[str, dict[tuple[str, str, str], tuple[str, str]]] = {
         ("", "configmaps", "create"): ("offload/submit.py", "self.client.create(CONFIGMAPS, "),
         ("", "secrets", "create"): ("offload/submit.py", "self.client.create(SECRETS, "),
         ("", "secrets", "update"): ("offload/submit.py", "self.client.replace(SECRETS, "),
+        ("", "pods", "delete"): ("service/tickets.py", "self.client.delete(PODS, "),
         (KUEUE, "workloads", "list"): (CACHE, "self.client.list_raw(self.kind, "),
         (KUEUE, "workloads", "watch"): (CACHE, "self.client.watch(self.kind, "),
     },
-}
-#: What a session that waits in the queue needs: its gate falls, or it is given up.
-OF_TICKETS = {
-    "aiinfn-hub": {("", "pods", "patch")},
-    "aiinfn-service": {("", "pods", "get"), ("", "pods", "delete")},
 }
 
 
@@ -81,7 +78,7 @@ def rights(role: Object) -> set[tuple[str, str, str]]:
 def test_an_account_has_the_rights_that_its_code_uses_and_no_other(account: str) -> None:
     (role,) = of_kind("Role", account)
     assert role["metadata"]["namespace"] == EXAMPLE.namespace
-    assert rights(role) == set(USES[account]) | OF_TICKETS[account]
+    assert rights(role) == set(USES[account])
 
 
 @pytest.mark.parametrize(
