@@ -1,0 +1,52 @@
+"""A queue for the sessions of the small platform, as Kueue would keep it: so many devices, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from support.queues import PLENTY, cluster_queue, flavor, local_queue, priority_class
+
+from aiinfn_hub.kube.client import (
+    CLUSTER_QUEUES,
+    LOCAL_QUEUES,
+    RESOURCE_FLAVORS,
+    WORKLOAD_PRIORITY_CLASSES,
+    KubeClient,
+)
+from aiinfn_hub.local.controllers import QueueController
+from aiinfn_hub.pods import names
+
+SLICE = "nvidia.com/mig-1g.5gb"
+
+
+async def make_queue(client: KubeClient, slices: int, gpus: int = 8) -> None:
+    """One ClusterQueue for all activities; the namespace must be there."""
+    await client.create(RESOURCE_FLAVORS, flavor("any"))
+    quota = PLENTY | {SLICE: slices, "nvidia.com/gpu": gpus}
+    await client.create(CLUSTER_QUEUES, cluster_queue(names.INTERACTIVE, quota, flavor="any"))
+    for activity in ("lhcb", "cms", "fpga"):
+        queue = local_queue(names.interactive_queue(activity), names.INTERACTIVE)
+        await client.create(LOCAL_QUEUES, queue | {"metadata": queue["metadata"] | {"namespace": "aiinfn"}})
+    await client.create(WORKLOAD_PRIORITY_CLASSES, priority_class(names.INTERACTIVE, 10000))
+
+
+@asynccontextmanager
+async def session_queue(client: KubeClient, slices: int = 1) -> AsyncIterator[None]:
+    """The queue with its controller; the API server needs `admit` of the controllers as its admission."""
+    await make_queue(client, slices)
+    task = asyncio.create_task(QueueController(client).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def resize(client: KubeClient, slices: int) -> None:
+    """Another number of slices."""
+    quota: dict[str, Any] = PLENTY | {SLICE: slices, "nvidia.com/gpu": 8}
+    wanted = cluster_queue(names.INTERACTIVE, quota, flavor="any")
+    await client.patch(CLUSTER_QUEUES, names.INTERACTIVE, {"spec": wanted["spec"]})
