@@ -46,7 +46,11 @@ async def test_a_new_job_is_tied_to_its_pods_by_uid(client: KubeClient) -> None:
         pytest.param(
             {"podFailurePolicy": {"rules": []}}, {"podReplacementPolicy": "Failed"}, id="with a failure policy"
         ),
-        pytest.param({"backoffLimitPerIndex": 1}, {"backoffLimit": 2**31 - 1}, id="with a limit per index"),
+        pytest.param(
+            {"completionMode": "Indexed", "completions": 1, "backoffLimitPerIndex": 1},
+            {"backoffLimit": 2**31 - 1},
+            id="with a limit per index",
+        ),
     ],
 )
 async def test_defaults_of_a_job(client: KubeClient, spec: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -15,7 +15,15 @@ from aiinfn_hub.local.controllers.indexes import format_indexes, parse_indexes
 from aiinfn_hub.local.controllers.job_failures import verdict
 from aiinfn_hub.local.controllers.job_pods import pod_of
 from aiinfn_hub.local.controllers.job_rules import step
-from aiinfn_hub.local.controllers.job_shapes import Exit, FailurePolicy, Job, JobPod, decode_job, decode_job_pod
+from aiinfn_hub.local.controllers.job_shapes import (
+    Exit,
+    FailurePolicy,
+    Job,
+    JobPod,
+    Uncounted,
+    decode_job,
+    decode_job_pod,
+)
 from aiinfn_hub.local.controllers.job_step import Plan
 
 T0 = 1_800_000_000.0
@@ -106,7 +114,7 @@ def test_an_ended_pod_is_noted_before_it_is_let_go_and_counted_after() -> None:
     assert again.status.succeeded == 0, "counted while it still has its finalizer, it would count twice after a crash"
     counted = step(noted, [msgspec.structs.replace(done, tracked=False)], T0)
     assert counted.status.succeeded == 1
-    assert counted.status.uncounted_terminated_pods is None
+    assert counted.status.uncounted_terminated_pods == Uncounted()
 
 
 def test_a_vanished_pod_counts_if_it_was_noted() -> None:
@@ -142,7 +150,7 @@ def test_an_ignored_failure_uses_up_nothing() -> None:
     lost = pod("a", "Failed", conditions=frozenset({("DisruptionTarget", "True")}))
     plan = step(job(STARTED, backoffLimit=0, podFailurePolicy={"rules": RULES}), [lost], T0)
     assert plan.status.conditions == []
-    assert plan.status.uncounted_terminated_pods is None
+    assert plan.status.uncounted_terminated_pods == Uncounted()
     assert plan.release == [lost]
     assert plan.create == [None]
 
@@ -194,7 +202,7 @@ def test_a_second_success_of_an_index_does_not_count() -> None:
     twin = pod("b", "Succeeded", index=0)
     plan = step(indexed, [twin], T0)
     assert plan.release == [twin]
-    assert plan.status.uncounted_terminated_pods is None
+    assert plan.status.uncounted_terminated_pods == Uncounted()
 
 
 def test_a_work_queue_is_done_when_one_succeeded_and_none_runs() -> None:
