@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiinfn_hub.catalogue.models import Platform
-from aiinfn_hub.install.expressions import Rule, policy, text, texts, words
+from aiinfn_hub.install.expressions import Rule, policy, table, text, texts, words
 from aiinfn_hub.install.pod_rules import KUEUE_PREFIX
-from aiinfn_hub.install.rbac import hub_user, kubelet_users
+from aiinfn_hub.install.rbac import hub_user, kubelet_nodes, kubelet_users
 from aiinfn_hub.offload.manifest import GATED_BY
 from aiinfn_hub.pods import names
 
 #: As the chart of Kueue installs it into its default namespace.
 KUEUE = "system:serviceaccount:kueue-system:kueue-controller-manager"
+#: Controllers of Kubernetes: they adopt and let go what an object owns.
+CONTROLLERS = "^system:(serviceaccount:kube-system:|kube-controller-manager$)"
 #: Said once: who it is, who pays, how urgent it is, and that Kueue counts it.
 FIXED = (
     names.KIND,
@@ -52,8 +54,13 @@ def pod_changes(name: str, platform: Platform) -> dict[str, Any]:
         f"(variables.kueue && k.startsWith({text(KUEUE_PREFIX)}))"
         f" || (variables.kubelet && k in {texts(KUBELETS_NOTES)})"
     )
-    rules = [*_labels(), _annotations(allowed), _images(), *_directives()]
-    return policy(name, _changes("", "pods", "pods/status"), known, rules)
+    rules = [*_labels(), _annotations(allowed), *_holders(), _images(), *_directives(), _elsewhere(platform, "object")]
+    return policy(name, _resources("", "UPDATE", "pods", "pods/status"), known, rules)
+
+
+def pod_ends(name: str, platform: Platform) -> dict[str, Any]:
+    """The policy for deletions of pods."""
+    return policy(name, _resources("", "DELETE", "pods"), {}, [_elsewhere(platform, "oldObject")])
 
 
 def job_changes(name: str) -> dict[str, Any]:
@@ -66,6 +73,7 @@ def job_changes(name: str) -> dict[str, Any]:
     rules = [
         *_labels(),
         _annotations(allowed),
+        *_holders(),
         Rule("relabelled", words(template), "Labels of the pods that stay as they were said"),
         Rule(
             "altered",
@@ -73,11 +81,11 @@ def job_changes(name: str) -> dict[str, Any]:
             "Only Kueue changes a Job",
         ),
     ]
-    return policy(name, _changes("batch", "jobs", "jobs/status"), _variables(), rules)
+    return policy(name, _resources("batch", "UPDATE", "jobs", "jobs/status"), _variables(), rules)
 
 
-def _changes(group: str, *resources: str) -> Sequence[dict[str, Any]]:
-    return [{"apiGroups": [group], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": list(resources)}]
+def _resources(group: str, operation: str, *resources: str) -> Sequence[dict[str, Any]]:
+    return [{"apiGroups": [group], "apiVersions": ["v1"], "operations": [operation], "resources": list(resources)}]
 
 
 def _variables() -> dict[str, str]:
@@ -109,6 +117,30 @@ def _annotations(allowed: str) -> Rule:
     gone = f"{changed} && !(k in variables.after)"
     wrong = f"variables.after.map(k, {changed}, k) + variables.before.map(k, {gone}, k)"
     return Rule("noted", wrong, "Annotations that this account does not change")
+
+
+def _holders() -> list[Rule]:
+    """What keeps Kueue's count true: its finalizer until the pod is over, and no owner that it would count instead."""
+    over = 'has(object.metadata.deletionTimestamp) || object.?status.?phase.orValue("") in ["Succeeded", "Failed"]'
+    held = "object.metadata.?finalizers.orValue([])"
+    released = (
+        "oldObject.metadata.?finalizers.orValue([]).filter(f,"
+        f" f.startsWith({text(KUEUE_PREFIX)}) && !(f in {held}) && !variables.kueue && !({over}))"
+    )
+    owners = "object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences"
+    others = f"!request.userInfo.username.matches({text(CONTROLLERS)})"
+    return [
+        Rule("released", released, "Finalizers that only Kueue takes off before the end"),
+        Rule("adopted", words({"ownerReferences": f"{others} && {owners}"}), "Only controllers change what owns it"),
+    ]
+
+
+def _elsewhere(platform: Platform, pod: str) -> Rule:
+    """A virtual kubelet speaks for the pods of its node: an address it gave to another's would draw people there."""
+    nodes = table(dict(zip(kubelet_users(platform), kubelet_nodes(platform), strict=True)))
+    node = f'{pod}.spec.?nodeName.orValue("")'
+    wrong = f"({nodes}[?request.userInfo.username].orValue({node}) != {node} ? [{pod}.metadata.name] : [])"
+    return Rule("elsewhere", wrong, "This account speaks for the pods of its own node only")
 
 
 def _images() -> Rule:

@@ -123,6 +123,9 @@ def _isolation() -> list[Rule]:
     """The restricted Pod Security Standard, and what it leaves open."""
     host = {word: f"variables.spec.?{word}.orValue(false)" for word in ("hostNetwork", "hostPID", "hostIPC")}
     ports = "variables.containers.map(c, c.?ports.orValue([]).exists(p, p.?hostPort.orValue(0) != 0),"
+    # The kubelet asks for these, past every network policy.
+    asked = "[c.?livenessProbe, c.?readinessProbe, c.?startupProbe, c.?lifecycle.?postStart, c.?lifecycle.?preStop]"
+    hosts = f"{asked}.exists(h, h.?httpGet.?host.hasValue() || h.?tcpSocket.?host.hasValue())"
     own = "c.?securityContext"
     profile = 'variables.context.?seccompProfile.?type.orValue("")'
     restricted = " && ".join(
@@ -142,7 +145,12 @@ def _isolation() -> list[Rule]:
         "serviceAccountName": '!(variables.spec.?serviceAccountName.orValue("") in ["", "default"])',
     }
     return [
-        Rule("uses_host", f'{words(host)} + {ports} "hostPort of " + c.name)', "Nobody uses the node's own"),
+        Rule(
+            "uses_host",
+            f'{words(host)} + {ports} "hostPort of " + c.name)'
+            f' + variables.containers.map(c, {hosts}, "host of a probe of " + c.name)',
+            "Nobody uses the node's own",
+        ),
         Rule(
             "unrestricted", _containers(restricted), "These containers do not meet the restricted Pod Security Standard"
         ),

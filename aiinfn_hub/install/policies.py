@@ -10,14 +10,14 @@ from typing import Any
 
 from aiinfn_hub.catalogue.models import Platform
 from aiinfn_hub.install import network
-from aiinfn_hub.install.changes import job_changes, pod_changes
+from aiinfn_hub.install.changes import job_changes, pod_changes, pod_ends
 from aiinfn_hub.install.expressions import Rule, binding, policy, text, words
 from aiinfn_hub.install.pod_rules import JOB_CONTROLLERS, KUEUE_PREFIX, OURS, pod_rules, variables
 from aiinfn_hub.offload.manifest import GATED_BY
 from aiinfn_hub.pods import names
 
-PODS, JOBS, POD_CHANGES, JOB_CHANGES, DOORS = (
-    f"aiinfn-{what}" for what in ("pods", "jobs", "pod-changes", "job-changes", "doors")
+PODS, JOBS, POD_CHANGES, POD_ENDS, JOB_CHANGES, DOORS = (
+    f"aiinfn-{what}" for what in ("pods", "jobs", "pod-changes", "pod-ends", "job-changes", "doors")
 )
 #: Labels that a Job and its pods share: who pays, for what, and which run it is.
 SHARED = (names.KIND, names.ACTIVITY, names.FLAVOUR, names.PERSON, names.RUN)
@@ -29,6 +29,7 @@ def objects(platform: Platform) -> list[dict[str, Any]]:
         _pods(platform),
         _jobs(platform),
         pod_changes(POD_CHANGES, platform),
+        pod_ends(POD_ENDS, platform),
         job_changes(JOB_CHANGES),
         _doors(),
     ]

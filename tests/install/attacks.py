@@ -5,8 +5,10 @@ Pure, so that whoever has an API server can try them. A kind says what is sent:
 - "session", "job", "job pod": the changed manifest is created. A job's pod is sent as the Job controller, unless `user`
   says otherwise.
 - "session change", "session status", "session ephemeralcontainers", "session resize", "job change": the good object is
-  there (a session with the label `kueue.x-k8s.io/managed` and with Kueue's gate and ours), and the changed one replaces
-  it, or that subresource.
+  there (a session with the label and the finalizer `kueue.x-k8s.io/managed` and with Kueue's gate and ours), and the
+  changed one replaces it, or that subresource.
+- "site pod status": the same for a pod of that Job that is bound to the node `leonardo`.
+- "session delete", "site pod delete": those are deleted.
 
 The second wall stands alone while they are tried: the Pod Security Standard, which refuses some of them before the
 policies are asked, is off in the namespace, the API server lets pods be privileged, and Kueue is not running, which
@@ -30,6 +32,7 @@ JOB_CONTROLLER = "system:serviceaccount:kube-system:job-controller"
 KUEUE = "system:serviceaccount:kueue-system:kueue-controller-manager"
 HUB = "system:serviceaccount:aiinfn-system:aiinfn-hub"
 KUBELET = "system:serviceaccount:interlink:leonardo"
+ANOTHER_KUBELET = "system:serviceaccount:interlink:recas-bari"
 
 
 class Attack(NamedTuple):
@@ -162,6 +165,11 @@ def opened(prefix: str) -> Change:
     return change
 
 
+def finalizers(*names: str) -> Change:
+    """These finalizers, and no other."""
+    return lambda obj: obj["metadata"].update(finalizers=list(names))
+
+
 def nothing(_obj: Object) -> None:
     """The good object itself, from somebody who must not send it."""
 
@@ -198,6 +206,11 @@ RULES = [
     ("host-pid", spec(hostPID=True), "the node's own: hostPID"),
     ("host-ipc", spec(hostIPC=True), "the node's own: hostIPC"),
     ("host-port", container(ports=[{"containerPort": 8888, "hostPort": 8888}]), "the node's own: hostPort"),
+    (
+        "probe-of-the-nodes-network",
+        container(livenessProbe={"httpGet": {"host": "169.254.169.254", "port": 80}}),
+        "the node's own: host of a probe",
+    ),
     # The restricted standard
     ("privileged", security(privileged=True, allowPrivilegeEscalation=True), "restricted Pod Security Standard"),
     ("escalation", security(allowPrivilegeEscalation=True), "restricted Pod Security Standard"),
@@ -358,6 +371,13 @@ ATTACKS: list[Attack] = [
         "stay as they were made: resize",
     ),
     Attack("session renamed by the hub", "session change", meta("labels", OURS + "person", "eve"), "were said", HUB),
+    Attack("session let go", "session change", finalizers(), "that only Kueue takes off", HUB),
+    Attack("session adopted", "session change", own_by("Job", "job-1"), "Only controllers change what owns it", HUB),
+    Attack("session of a site's", "session status", nothing, "its own node only", KUBELET),
+    Attack("session ended by a site", "session delete", nothing, "its own node only", KUBELET),
+    Attack("pod of another site", "site pod status", nothing, "its own node only", ANOTHER_KUBELET),
+    Attack("pod of another site ended", "site pod delete", nothing, "its own node only", ANOTHER_KUBELET),
+    Attack("job adopted", "job change", own_by("ReplicaSet", "x"), "Only controllers change what owns it"),
     Attack("job started", "job change", job_spec(suspend=False), "Only Kueue changes a Job"),
     Attack("job widened", "job change", job_spec(parallelism=50), "Only Kueue changes a Job"),
     Attack("job sent", "job change", spec(nodeSelector={"gpu": "a100"}), "Only Kueue changes a Job"),
@@ -399,8 +419,10 @@ WORK: list[Attack] = [
     ),
     Attack("session taken by the hub", "session change", opened(OURS), "the hub", HUB),
     Attack("session on a network", "session status", meta("annotations", "cni.projectcalico.org/podIP", "x"), "a node"),
-    Attack("session noted by a site", "session status", meta("annotations", "JobID", "7"), "a kubelet", KUBELET),
-    Attack("session without finalizer", "session change", lambda pod: pod["metadata"].pop("finalizers", 0), "Kueue"),
+    Attack("pod noted by its site", "site pod status", meta("annotations", "JobID", "7"), "its kubelet", KUBELET),
+    Attack("pod ended by its site", "site pod delete", nothing, "its kubelet", KUBELET),
+    Attack("session without finalizer", "session change", finalizers(), "Kueue", KUEUE),
+    Attack("session ended by the hub", "session delete", nothing, "the hub", HUB),
     Attack("job without gate", "job change", meta("annotations", KUEUES + "admission-gated-by", None), "the service"),
     Attack(
         "job started by Kueue",

@@ -57,6 +57,7 @@ def test_a_policy_is_bound_to_the_namespace_and_refuses_when_it_fails(name: str)
         ("UPDATE", "", "pods/status"),
         ("UPDATE", "", "pods/ephemeralcontainers"),
         ("UPDATE", "", "pods/resize"),
+        ("DELETE", "", "pods"),
         ("CREATE", "batch", "jobs"),
         ("UPDATE", "batch", "jobs"),
         ("UPDATE", "batch", "jobs/status"),
@@ -100,6 +101,9 @@ JUDGES = {
     "session status": policies.POD_CHANGES,
     "session ephemeralcontainers": policies.DOORS,
     "session resize": policies.DOORS,
+    "session delete": policies.POD_ENDS,
+    "site pod status": policies.POD_CHANGES,
+    "site pod delete": policies.POD_ENDS,
     "job change": policies.JOB_CHANGES,
 }
 
@@ -141,6 +145,7 @@ async def test_an_attack_changes_a_good_manifest_and_leaves_that_alone(tmp_path:
     # As `attacks.py` wants a session that is there.
     manifests["session"]["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}, {"name": names.GATE}]
     manifests["session"]["metadata"]["labels"]["kueue.x-k8s.io/managed"] = "true"
+    manifests["session"]["metadata"]["finalizers"] = ["kueue.x-k8s.io/managed"]
     for attack in ATTACKS:
         before = manifests["job" if attack.kind.startswith("job") else "session"]
         copy = str(before)
