@@ -148,8 +148,12 @@ def _suspended(run: Run, workload: Workload | None, live: Sequence[Pod]) -> Step
         return Step(_S.EVICTED, f"It gave up its place: {eviction_reason(workload)}. It starts again by itself.")
     if run.state is _S.EVICTED and live:
         return Step(_S.EVICTED, run.reason)
-    again = f"Attempt {run.attempt}, after an eviction. " if run.attempt > 1 else ""
-    return Step(_S.QUEUED, again + queue_reason(workload).sentence)
+    return Step(_S.QUEUED, queued_again(run, workload) + queue_reason(workload).sentence)
+
+
+def queued_again(run: Run, workload: Workload | None) -> str:
+    """Why a run waits that has run before; "" for the first attempt. Kueue keeps the reason until it runs again."""
+    return f"Attempt {run.attempt}, because {eviction_reason(workload)}. " if run.attempt > 1 else ""
 
 
 def _between(run: Run) -> Step | None:

@@ -9,7 +9,7 @@ from aiinfn_hub.capacity.queue import place
 from aiinfn_hub.contract.jobs import JobState, Why
 from aiinfn_hub.contract.quantities import format_bytes, format_duration
 from aiinfn_hub.kube.slim import Condition, Pod, Workload
-from aiinfn_hub.offload.observe import Sight
+from aiinfn_hub.offload.observe import Sight, queued_again
 from aiinfn_hub.offload.reasons import Reason, queue_reason, start_reason
 from aiinfn_hub.offload.runs import Run
 
@@ -41,7 +41,8 @@ def why(run: Run, sight: Sight, others: Iterable[Workload] = ()) -> Why:
 
 def _waiting(run: Run, sight: Sight, others: Iterable[Workload], evidence: list[str]) -> Why:
     reason = queue_reason(sight.workload)
-    sentence = f"{run.reason} {reason.sentence}" if run.state is _S.EVICTED else reason.sentence
+    before = f"{run.reason} " if run.state is _S.EVICTED else queued_again(run, sight.workload)
+    sentence = before + reason.sentence
     if sight.workload is not None and not reason.never:
         position, number = place(sight.workload, others)
         sentence += f" Place {position} of {number} in {run.queue} now; a smaller job may overtake it."

@@ -106,7 +106,8 @@ async def test_an_evicted_job_runs_again_as_the_second_attempt(service: World) -
     assert evicted.attempt == 2
     await service.cluster.delete_pod(view.id)
     waiting = await service.until(view.id, S.QUEUED)
-    assert waiting.reason == "Attempt 2, after an eviction. It waits for cpu: 1 more must become free."
+    because = "Attempt 2, because an interactive session needed its place."
+    assert waiting.reason == f"{because} It waits for cpu: 1 more must become free."
     uid = await service.cluster.start_pod(view.id, number=2)
     second = await service.exchange(view.id, uid)
     assert (await service.until(view.id, S.RUNNING)).attempt == 2

@@ -162,7 +162,7 @@ TABLE = [
         run(S.EVICTED, attempt=2),
         seen(of=job(suspended=True), wl=WAITING),
         S.QUEUED,
-        "Attempt 2, after an eviction. It waits",
+        "Attempt 2, because it was suspended. It waits",
         id="then it waits again",
     ),
     pytest.param(

@@ -10,6 +10,11 @@ from aiinfn_hub.offload.observe import Sight
 from aiinfn_hub.offload.why import why
 
 S = JobState
+RECLAIMED = workload(
+    Evicted=("True", "Preempted", "by somebody"),
+    Preempted=("True", "InCohortReclamation", "by somebody"),
+    QuotaReserved=("False", "Pending", "insufficient unused quota for cpu in flavor x, 1 more needed"),
+)
 WAITING = workload(
     QuotaReserved=("False", "Pending", "insufficient unused quota for nvidia.com/gpu in flavor a100, 1 more needed")
 )
@@ -42,6 +47,13 @@ OUTPUTS = request(outputs=["total"])
             "A session came. It waits",
             "Wait",
             id="evicted tells both",
+        ),
+        pytest.param(
+            run(S.QUEUED, attempt=2),
+            Sight(job(suspended=True), (), RECLAIMED),
+            "Attempt 2, because an interactive session needed its place. It waits",
+            "Wait",
+            id="evicted and queued again still says why it had to go",
         ),
         pytest.param(run(S.STAGING), NOTHING, "put in place", "seconds", id="staging"),
         pytest.param(
