@@ -1,0 +1,85 @@
+"""Who gives way to whom, on the real Kueue: a job to a session, a session to nobody; and what the person is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from support.demo import RunningDemo, Visitor
+from support.people_at_work import A30, ask, job, long, records, session, stop
+
+from aiinfn_hub.kube.client import PODS, WORKLOADS, KubeClient
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(400)]
+
+
+async def test_a_job_gives_a_borrowed_accelerator_to_a_session_and_goes_on_at_its_place(demo: RunningDemo) -> None:
+    scientist, kernel = await session(demo, "scientist")
+    await kernel.run(long("first", "--gpu a30", seconds=12))
+    before = await job(scientist, "first", "running")
+    assert before["attempt"] == 1
+    await kernel.run(long("second", "--gpu a30", seconds=1))
+    assert (await job(scientist, "second", "queued"))["attempt"] == 1
+
+    pi, _ = await session(demo, "pi", flavour="a30", memory="4Gi")
+    evicted = await job(scientist, "first", "evicted", "queued")
+    why = await ask(scientist, "jobs/first/why")
+    assert "an interactive session needed its place" in evicted["reason"] + why["sentence"]
+    assert "pi" not in why["sentence"].split(), "who took it is nobody's business"
+    assert "Place 1 of 2" in (await _why_waiting(scientist, "first"))
+    assert "Place 2 of 2" in (await _why_waiting(scientist, "second"))
+
+    await stop(pi)
+    resumed = await job(scientist, "first", "running", "succeeded")
+    assert resumed["attempt"] == 2
+    assert (await job(scientist, "second", "queued", "starting", "running", "succeeded"))["attempt"] == 1
+    await job(scientist, "first", "succeeded")
+    mine = [record for record in await records(scientist) if record["run_id"] == before["id"]]
+    assert len(mine) == 2, "both attempts held the accelerator, and both are charged"
+    assert len({record["pod_uid"] for record in mine}) == 2
+    assert all(record["held_to"] for record in mine)
+    await stop(scientist)
+
+
+async def _why_waiting(visitor: Visitor, name: str) -> str:
+    await job(visitor, name, "queued", "evicted")
+    deadline = time.monotonic() + 30
+    while "Place" not in (sentence := (await ask(visitor, f"jobs/{name}/why"))["sentence"]):
+        assert time.monotonic() < deadline, sentence
+        await asyncio.sleep(0.2)
+    return str(sentence)
+
+
+async def test_a_session_never_gives_way_to_a_session(demo: RunningDemo) -> None:
+    pi, kernel = await session(demo, "pi", flavour="a30", memory="4Gi")
+    await kernel.run("answer = 42")
+    operator = Visitor(demo, "operator")
+    await operator.login()
+    answer = await operator.spawn(A30)
+    client = await KubeClient.connect(demo.info["kubeconfig"])
+    try:
+        pods, _ = await client.list(PODS, "aiinfn", labels="aiinfn.infn.it/flavour=a30")
+        waiting = next(pod for pod in pods if pod["metadata"]["name"].endswith("operator"))
+        workload = await _settled(client, waiting["metadata"]["uid"])
+        conditions = {condition["type"]: condition for condition in workload["status"]["conditions"]}
+        assert conditions["QuotaReserved"]["status"] == "False"
+        assert "insufficient unused quota" in conditions["QuotaReserved"]["message"]
+        assert "preemption" not in conditions["QuotaReserved"]["message"]
+    finally:
+        await client.close()
+    assert answer.status_code == 200, answer.text
+    assert (await kernel.run("print(answer)")).text == "42\n", "the session of the first one has not noticed"
+    await stop(pi)
+    await operator.ready(timeout_s=90)
+    await stop(operator)
+
+
+async def _settled(client: KubeClient, uid: str) -> dict:
+    deadline = time.monotonic() + 30
+    while True:
+        found, _ = await client.list(WORKLOADS, "aiinfn", labels=f"kueue.x-k8s.io/job-uid={uid}")
+        if found and any(c["type"] == "QuotaReserved" for c in found[0].get("status", {}).get("conditions", ())):
+            return found[0]
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.2)
