@@ -120,47 +120,45 @@ def _identity(platform: Platform) -> list[Rule]:
 
 
 def _isolation() -> list[Rule]:
-    """The restricted Pod Security Standard, and what it leaves open."""
-    host = {word: f"variables.spec.?{word}.orValue(false)" for word in ("hostNetwork", "hostPID", "hostIPC")}
-    ports = "variables.containers.map(c, c.?ports.orValue([]).exists(p, p.?hostPort.orValue(0) != 0),"
-    # The kubelet asks for these, past every network policy.
-    asked = "[c.?livenessProbe, c.?readinessProbe, c.?startupProbe, c.?lifecycle.?postStart, c.?lifecycle.?preStop]"
-    hosts = f"{asked}.exists(h, h.?httpGet.?host.hasValue() || h.?tcpSocket.?host.hasValue())"
-    own = "c.?securityContext"
-    profile = 'variables.context.?seccompProfile.?type.orValue("")'
-    restricted = " && ".join(
-        (
-            f"!{own}.?privileged.orValue(false)",
-            f"!{own}.?allowPrivilegeEscalation.orValue(true)",
-            f'{own}.?capabilities.?drop.orValue([]).exists(d, d == "ALL")',
-            f"size({own}.?capabilities.?add.orValue([])) == 0",
-            f"{own}.?runAsNonRoot.orValue(variables.context.?runAsNonRoot.orValue(false))",
-            f"{own}.?runAsUser.orValue(variables.context.?runAsUser.orValue(0)) != 0",
-            f'{own}.?seccompProfile.?type.orValue({profile}) == "RuntimeDefault"',
-            f'{own}.?procMount.orValue("Default") == "Default"',
-        )
-    )
     token = {
         "automountServiceAccountToken": "variables.spec.?automountServiceAccountToken.orValue(true)",
         "serviceAccountName": '!(variables.spec.?serviceAccountName.orValue("") in ["", "default"])',
     }
+    links = {"enableServiceLinks": "variables.spec.?enableServiceLinks.orValue(true)"}
     return [
-        Rule(
-            "uses_host",
-            f'{words(host)} + {ports} "hostPort of " + c.name)'
-            f' + variables.containers.map(c, {hosts}, "host of a probe of " + c.name)',
-            "Nobody uses the node's own",
-        ),
-        Rule(
-            "unrestricted", _containers(restricted), "These containers do not meet the restricted Pod Security Standard"
-        ),
+        Rule("uses_host", _host(), "Nobody uses the node's own"),
+        Rule("unrestricted", _unrestricted(), "These containers do not meet the restricted Pod Security Standard"),
         Rule("has_token", words(token), "A pod acts for nobody at the Kubernetes API; these are not as they must be"),
-        Rule(
-            "has_links",
-            words({"enableServiceLinks": "variables.spec.?enableServiceLinks.orValue(true)"}),
-            "Addresses of services do not go into the environment; this must be false",
-        ),
+        Rule("has_links", words(links), "Addresses of services do not go into the environment; this must be false"),
     ]
+
+
+def _host() -> str:
+    host = {word: f"variables.spec.?{word}.orValue(false)" for word in ("hostNetwork", "hostPID", "hostIPC")}
+    ports = "c.?ports.orValue([]).exists(p, p.?hostPort.orValue(0) != 0)"
+    # The kubelet asks for these, past every network policy.
+    asked = "[c.?livenessProbe, c.?readinessProbe, c.?startupProbe, c.?lifecycle.?postStart, c.?lifecycle.?preStop]"
+    probes = f"{asked}.exists(h, h.?httpGet.?host.hasValue() || h.?tcpSocket.?host.hasValue())"
+    return (
+        f'{words(host)} + variables.containers.map(c, {ports}, "hostPort of " + c.name)'
+        f' + variables.containers.map(c, {probes}, "host of a probe of " + c.name)'
+    )
+
+
+def _unrestricted() -> str:
+    """What the Pod Security Standard has as restricted, and no profile of seccomp but the runtime's."""
+    own, profile = "c.?securityContext", 'variables.context.?seccompProfile.?type.orValue("")'
+    good = (
+        f"!{own}.?privileged.orValue(false)",
+        f"!{own}.?allowPrivilegeEscalation.orValue(true)",
+        f'{own}.?capabilities.?drop.orValue([]).exists(d, d == "ALL")',
+        f"size({own}.?capabilities.?add.orValue([])) == 0",
+        f"{own}.?runAsNonRoot.orValue(variables.context.?runAsNonRoot.orValue(false))",
+        f"{own}.?runAsUser.orValue(variables.context.?runAsUser.orValue(0)) != 0",
+        f'{own}.?seccompProfile.?type.orValue({profile}) == "RuntimeDefault"',
+        f'{own}.?procMount.orValue("Default") == "Default"',
+    )
+    return _containers(" && ".join(good))
 
 
 def _images(platform: Platform) -> list[Rule]:

@@ -18,20 +18,16 @@ def folders(platform: Platform) -> str:
 
 def storage_rules(platform: Platform) -> list[Rule]:
     """Kinds of volumes, claims, folders, and whose Secrets and ConfigMaps."""
+    return [*_claims(platform), *_objects(platform)]
+
+
+def _claims(platform: Platform) -> list[Rule]:
     known = " || ".join(f"has(x.{kind})" for kind in _KINDS)
     claim = (
         'x.name + "|" + x.persistentVolumeClaim.claimName'
         ' + (x.persistentVolumeClaim.?readOnly.orValue(false) ? "|ro" : "")'
     )
     claims = texts(f"{name}|{volume.claim}{'|ro' if volume.read_only else ''}" for name, volume in _claimed(platform))
-    shared = texts(volume.secret for volume in platform.volumes if volume.kind == "object-store")
-    own = f'(variables.kind == "{names.JOB}" ? ["job-" + variables.run] : [])'
-    secret = f'has(x.secret) && !(x.secret.?secretName.orValue("") in {shared} + {own})'
-    environment = (
-        "has(c.envFrom) || c.?env.orValue([]).exists(e, has(e.valueFrom) && (has(e.valueFrom.configMapKeyRef)"
-        " || e.valueFrom.?secretKeyRef.?name.orValue(variables.own_token) != variables.own_token))"
-    )
-    config = f'has(x.configMap) && !(x.configMap.?name.orValue("") in {own})'
     return [
         Rule(
             "wrong_volumes",
@@ -48,12 +44,25 @@ def storage_rules(platform: Platform) -> list[Rule]:
             f"variables.containers.map(c, c.?volumeMounts.orValue([]).exists(m, {_strange_folder(platform)}), c.name)",
             "A folder that is not this person's or this activity's is mounted by containers",
         ),
+    ]
+
+
+def _objects(platform: Platform) -> list[Rule]:
+    """A job has its own Secret and ConfigMap; a session's token is a Secret that has the pod's name in its own."""
+    shared = texts(volume.secret for volume in platform.volumes if volume.kind == "object-store")
+    own = f'(variables.kind == "{names.JOB}" ? ["job-" + variables.run] : [])'
+    secret = f'has(x.secret) && !(x.secret.?secretName.orValue("") in {shared} + {own})'
+    config = f'has(x.configMap) && !(x.configMap.?name.orValue("") in {own})'
+    environment = (
+        "has(c.envFrom) || c.?env.orValue([]).exists(e, has(e.valueFrom) && (has(e.valueFrom.configMapKeyRef)"
+        " || e.valueFrom.?secretKeyRef.?name.orValue(variables.own_token) != variables.own_token))"
+    )
+    return [
         Rule(
             "wrong_objects",
             f"variables.volumes.map(x, ({secret}) || ({config}), x.name)",
             "Secrets or ConfigMaps of others are shown by volumes",
         ),
-        # A session's token is a Secret that has the pod's name in its own.
         Rule(
             "wrong_environment",
             f"variables.containers.map(c, {environment}, c.name)",
