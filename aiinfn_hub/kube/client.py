@@ -123,6 +123,10 @@ class KubeClient:
         """Close the connections."""
         await self._api.close()
 
+    async def version(self) -> str:
+        """The API server's, as "v1.36.2"."""
+        return str((await self._json("GET", "/version"))["gitVersion"])
+
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object:
         """One object."""
         return await self._json("GET", kind.path(namespace, name))
