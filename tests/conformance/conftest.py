@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from support.controlplane.cluster import Cluster
 from support.places import Place, embedded_place, real_place
 
 
@@ -15,10 +16,16 @@ def where(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture
+def real_one(request: pytest.FixtureRequest, where: str) -> Cluster | None:
+    """The cluster, started where no event loop runs: it has one of its own."""
+    return request.getfixturevalue("cluster") if where == "real" else None
+
+
 @pytest_asyncio.fixture
-async def place(request: pytest.FixtureRequest, where: str, tmp_path: Path) -> AsyncIterator[Place]:
-    if where == "real":
-        async with real_place(request.getfixturevalue("cluster"), tmp_path) as place:
+async def place(real_one: Cluster | None, tmp_path: Path) -> AsyncIterator[Place]:
+    if real_one is not None:
+        async with real_place(real_one, tmp_path) as place:
             yield place
     else:
         async with embedded_place(tmp_path) as place:

@@ -205,3 +205,78 @@ async def test_a_job_that_is_suspended_stays_so_however_it_is_resumed_and_suspen
             await place.client.patch(JOBS, "a", {"spec": {"suspend": wanted}}, place.namespace)
             await jobs.until("a", lambda _, before=before: len(jobs.turns("a")) > before)
             assert jobs.turns("a")[-1].startswith(f"Suspended={word}")
+
+
+TEMPLATE_CHANGES = {
+    "image": {"spec": {"containers": [{"name": "main", "image": "i:2", "command": ["true"]}]}},
+    "nodeSelector": {"spec": {"nodeSelector": {"a": "b"}}},
+    "tolerations": {"spec": {"tolerations": [{"key": "a", "operator": "Exists"}]}},
+    "affinity": {"spec": {"affinity": {"nodeAffinity": {}}}},
+    "schedulingGates": {"spec": {"schedulingGates": [{"name": "a/b"}]}},
+    "labels": {"metadata": {"labels": {"a": "b"}}},
+    "annotations": {"metadata": {"annotations": {"a": "b"}}},
+    "priorityClassName": {"spec": {"priorityClassName": "system-node-critical"}},
+}
+#: What Kueue changes in the template of a Job that has not started.
+PLACING = {"nodeSelector", "tolerations", "affinity", "schedulingGates", "labels", "annotations"}
+PATCH = "application/merge-patch+json"
+
+
+async def _changeable(place: Place) -> set[str]:
+    """The parts of the template of "a" that the API lets go through, without changing any."""
+    found = set()
+    for part, template in TEMPLATE_CHANGES.items():
+        patch = {"spec": {"template": template}}
+        answer = await place.call(
+            "PATCH", "/apis/batch/v1/namespaces/{ns}/jobs/a?dryRun=All", patch, content_type=PATCH
+        )
+        if answer.status == 200:
+            found.add(part)
+        else:
+            assert answer.status == 422, part
+            assert answer.json["details"]["causes"][-1]["message"].endswith("field is immutable"), part
+    return found
+
+
+async def test_the_template_is_fixed_but_for_the_placement_of_a_job_that_has_not_started(
+    place: Place, tmp_path: Path
+) -> None:
+    await place.create(JOBS, job("a", until(tmp_path / "go"), suspend=True))
+    await place.until(JOBS, "a", holds("Suspended"))
+    assert await _changeable(place) == PLACING
+    await place.client.patch(JOBS, "a", {"spec": {"suspend": False}}, place.namespace)
+    await place.until(JOBS, "a", lambda one: one["status"].get("ready") == 1)
+    assert await _changeable(place) == set()
+    await place.client.patch(JOBS, "a", {"spec": {"suspend": True}}, place.namespace)
+    await place.until(JOBS, "a", lambda one: holds("Suspended")(one) and not one["status"].get("terminating"))
+    assert await _changeable(place) == PLACING
+
+
+async def test_what_may_change_of_a_job_that_runs(place: Place) -> None:
+    await place.create(JOBS, job("a", "sleep 20"))
+    changes = {
+        "parallelism": 2,
+        "backoffLimit": 3,
+        "activeDeadlineSeconds": 600,
+        "ttlSecondsAfterFinished": 600,
+        "suspend": True,
+        "podReplacementPolicy": "Failed",
+        "completions": 2,
+        "completionMode": "Indexed",
+        "podFailurePolicy": {"rules": []},
+        "managedBy": "example.org/other",
+        "selector": {"matchLabels": {"a": "b"}},
+        "backoffLimitPerIndex": 1,
+    }
+    allowed = set()
+    for name, value in changes.items():
+        answer = await place.call(
+            "PATCH", "/apis/batch/v1/namespaces/{ns}/jobs/a?dryRun=All", {"spec": {name: value}}, content_type=PATCH
+        )
+        if answer.status == 200:
+            allowed.add(name)
+        else:
+            assert answer.status == 422
+            last = answer.json["details"]["causes"][-1]
+            assert (last["field"], last["message"].endswith("field is immutable")) == (f"spec.{name}", True)
+    assert allowed == set(list(changes)[:6])

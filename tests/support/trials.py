@@ -62,6 +62,13 @@ def until(file: Path, then: str = "true") -> str:
     return f"until [ -e {file} ]; do sleep 0.05; done; {then}"
 
 
+async def appears(file: Path, timeout_s: float = 20) -> None:
+    """Wait until a script has made a file."""
+    async with asyncio.timeout(timeout_s):
+        while not file.exists():
+            await asyncio.sleep(0.02)
+
+
 @dataclass
 class History:
     """Every revision of the objects of one kind in a namespace, in order, as the API told them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+from aiinfn_hub.local.api.job_rules import counting_problems, policy_problems
 from aiinfn_hub.local.api.pod_defaults import default_spec
 from aiinfn_hub.local.api.pod_rules import spec_problems
 from aiinfn_hub.local.api.status import Problem
@@ -57,9 +58,7 @@ def job_problems(job: Object) -> list[Problem]:
     ]
     if spec["completionMode"] not in {"NonIndexed", "Indexed"}:
         problems.append(Problem.unsupported("spec.completionMode", spec["completionMode"], ("NonIndexed", "Indexed")))
-    if spec["completionMode"] == "Indexed" and spec.get("completions") is None:
-        detail = "when completion mode is Indexed"
-        problems.append(Problem.required("spec.completions", detail))
+    problems += [*counting_problems(spec), *policy_problems(spec)]
     pod = spec["template"]["spec"]
     problems += [Problem(f"spec.template.{p.field}", p.reason, p.message) for p in spec_problems(pod)]
     policy = pod["restartPolicy"]

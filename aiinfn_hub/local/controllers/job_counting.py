@@ -7,7 +7,7 @@ A pod is counted once, whatever dies in between: it carries a finalizer; its uid
 from __future__ import annotations
 
 from aiinfn_hub.local.controllers.indexes import format_indexes, parse_indexes
-from aiinfn_hub.local.controllers.job_failures import has_failed, verdict
+from aiinfn_hub.local.controllers.job_failures import ended_index, has_failed, verdict
 from aiinfn_hub.local.controllers.job_shapes import JobPod, Uncounted
 from aiinfn_hub.local.controllers.job_step import Step
 
@@ -39,12 +39,17 @@ def count(todo: Step) -> None:
             _count_failure(todo, pod, after)
     if job.indexed:
         status.completed_indexes = format_indexes(done)
-    status.uncounted_terminated_pods = after if after.succeeded or after.failed else None
+    if job.spec.backoff_limit_per_index is not None:
+        status.failed_indexes = format_indexes(todo.failed_indexes - done)
+    status.uncounted_terminated_pods = after
     todo.plan.release += [known[uid] for uid in (*after.succeeded, *after.failed)]
 
 
 def _count_failure(todo: Step, pod: JobPod, after: Uncounted) -> None:
     action, message = verdict(todo.job.spec.pod_failure_policy, pod)
+    failing = todo.status.condition("FailureTarget")  # what a failing Job ends gives up no index
+    if pod.index is not None and not failing and ended_index(todo.job, pod, action):
+        todo.failed_indexes |= {pod.index}
     if action == "Ignore":
         todo.plan.release.append(pod)
         return

@@ -13,12 +13,18 @@ def has_failed(job: Job, pod: JobPod) -> bool:
 
 
 def verdict(policy: FailurePolicy | None, pod: JobPod) -> tuple[str, str]:
-    """The action for a failed pod ("Count", "Ignore", "FailJob") and the sentence for a FailJob."""
+    """The action for a failed pod ("Count", "Ignore", "FailIndex", "FailJob") and the sentence for a FailJob."""
     for index, rule in enumerate(policy.rules if policy else ()):
         said = _matches(rule, pod)
         if said:
             return rule.action, f"{said} matching {rule.action} rule at index {index}"
     return "Count", ""
+
+
+def ended_index(job: Job, pod: JobPod, action: str) -> bool:
+    """Whether a failed pod was the last try of its index."""
+    limit = job.spec.backoff_limit_per_index
+    return limit is not None and (action == "FailIndex" or (action != "Ignore" and pod.failures >= limit))
 
 
 def _matches(rule: FailureRule, pod: JobPod) -> str:

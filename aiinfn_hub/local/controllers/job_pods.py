@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from aiinfn_hub.local.controllers.job_shapes import CONTROLLER_UID, FINALIZER, INDEX, JOB_NAME, Job
+from aiinfn_hub.local.controllers.job_shapes import CONTROLLER_UID, FAILURES, FINALIZER, INDEX, JOB_NAME, Job
 
 _INDEX_ENV = {
     "name": "JOB_COMPLETION_INDEX",
@@ -13,8 +13,8 @@ _INDEX_ENV = {
 }
 
 
-def pod_of(job: Job, index: int | None) -> dict[str, Any]:
-    """A pod for one completion; `index` is None where completions have none."""
+def pod_of(job: Job, index: int | None, failures: int = 0) -> dict[str, Any]:
+    """A pod for one completion; `index` is None where completions have none, `failures` how often it failed before."""
     template = deepcopy(job.spec.template)
     meta, spec = template.get("metadata") or {}, template["spec"]
     name, uid = job.metadata.name, job.uid
@@ -23,6 +23,8 @@ def pod_of(job: Job, index: int | None) -> dict[str, Any]:
     prefix = name if index is None else f"{name}-{index}"
     if index is not None:
         tags[INDEX] = annotations[INDEX] = str(index)
+        if job.spec.backoff_limit_per_index is not None:
+            annotations[FAILURES] = str(failures)
         spec.setdefault("hostname", prefix[:63].rstrip("-"))
         for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
             environment = container.setdefault("env", [])

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 import msgspec
 
 from aiinfn_hub.kube.moments import rfc3339, unix
-from aiinfn_hub.local.controllers.indexes import parse_indexes
 from aiinfn_hub.local.controllers.job_counting import count
-from aiinfn_hub.local.controllers.job_failures import verdict
+from aiinfn_hub.local.controllers.job_replacing import free_slots
 from aiinfn_hub.local.controllers.job_shapes import Job, JobCondition, JobPod, JobStatus
 from aiinfn_hub.local.controllers.job_step import Plan, Step
 
 #: Seconds before the pod after a first failure is created; doubled by each further one.
-BACKOFF_S, MAX_BACKOFF_S = 10.0, 600.0
+BACKOFF_S = 10.0
 FINISHED = ("Complete", "Failed")
 
 
@@ -79,6 +78,8 @@ def _failure(todo: Step) -> tuple[str, str]:
         restarts = sum(pod.restarts for pod in todo.active)
     if todo.failed > limit or (restarts and restarts >= max(limit, 1)):
         return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
+    if spec.max_failed_indexes is not None and len(todo.failed_indexes) > spec.max_failed_indexes:
+        return "MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes"
     started = todo.status.start_time
     if spec.active_deadline_seconds is not None and started and not spec.suspend:
         deadline = unix(started) + spec.active_deadline_seconds
@@ -130,11 +131,7 @@ def _fill(todo: Step) -> None:
     missing = wanted - holding
     if missing <= 0:
         return
-    free_at = _backoff_until(todo)
-    if free_at > todo.now:
-        todo.plan.wake(free_at)
-    else:
-        todo.plan.create = _next_indexes(todo, missing) if todo.job.indexed else [None] * missing
+    todo.plan.create = free_slots(todo, missing)
 
 
 def _wanted(todo: Step) -> int:
@@ -142,30 +139,7 @@ def _wanted(todo: Step) -> int:
     parallelism = 1 if spec.parallelism is None else spec.parallelism
     if spec.completions is None:  # a work queue: the first success says that there is no more work
         return min(parallelism, len(todo.active)) if todo.succeeded else parallelism
-    return min(parallelism, max(0, spec.completions - todo.succeeded))
-
-
-def _next_indexes(todo: Step, missing: int) -> list[int | None]:
-    held = [*todo.active, *(todo.terminating if todo.job.replaces_failed_only else ())]
-    taken = parse_indexes(todo.status.completed_indexes) | {pod.index for pod in held if pod.index is not None}
-    free = (index for index in range(todo.job.spec.completions or 0) if index not in taken)
-    return [index for index, _ in zip(free, range(missing), strict=False)]
-
-
-def _backoff_until(todo: Step) -> float:
-    """When the next pod may start: failures since the last success double the pause."""
-    ended_well = max((pod.finished for pod in todo.pods if pod.phase == "Succeeded"), default=0.0)
-    failures = [
-        pod.finished
-        for pod in todo.pods
-        if pod.phase == "Failed"
-        and pod.finished > ended_well
-        and verdict(todo.job.spec.pod_failure_policy, pod)[0] != "Ignore"
-    ]
-    if not failures:
-        return 0.0
-    pause: float = min(MAX_BACKOFF_S, todo.backoff_s * 2 ** min(len(failures) - 1, 10))
-    return max(failures) + pause
+    return min(parallelism, max(0, spec.completions - todo.succeeded - len(todo.failed_indexes)))
 
 
 def _summarise(todo: Step) -> None:
@@ -174,10 +148,14 @@ def _summarise(todo: Step) -> None:
     status.active = len(todo.active) + len(todo.plan.create)
     status.ready = sum(pod.ready for pod in todo.active)
     status.terminating = len(todo.terminating)
+    if not spec.suspend and not todo.plan.create and not status.condition("FailureTarget") and _all_done(todo):
+        if todo.failed_indexes:
+            todo.set("FailureTarget", "FailedIndexes", "Job has failed indexes")
+        else:
+            todo.set("SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods")
     target = status.condition("FailureTarget")
-    if target is None and not spec.suspend and not todo.plan.create and _all_done(todo):
-        todo.set("SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods")
-    quiet = not todo.active and not todo.terminating and status.uncounted_terminated_pods is None
+    waiting = todo.uncounted
+    quiet = not todo.active and not todo.terminating and not waiting.succeeded and not waiting.failed
     if target is not None and quiet:
         todo.set("Failed", target.reason, target.message)
         todo.plan.events.append(("Warning", target.reason, target.message))
@@ -191,4 +169,4 @@ def _all_done(todo: Step) -> bool:
     completions = todo.job.spec.completions
     if completions is None:
         return todo.succeeded > 0 and not todo.active and not todo.terminating
-    return todo.succeeded >= completions and not todo.active
+    return todo.succeeded + len(todo.failed_indexes) >= completions and not todo.active

@@ -17,6 +17,8 @@ FINALIZER = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
+#: How often pods of the same index failed before this one; only where indexes have tries of their own.
+FAILURES = "batch.kubernetes.io/job-index-failure-count"
 
 
 class ExitCodes(msgspec.Struct, rename="camel"):
@@ -35,7 +37,7 @@ class PodConditionPattern(msgspec.Struct):
 
 
 class FailureRule(msgspec.Struct, rename="camel"):
-    """What to do about a failed pod: FailJob, Ignore, Count."""
+    """What to do about a failed pod: FailJob, FailIndex, Ignore, Count."""
 
     action: str
     on_exit_codes: ExitCodes | None = None
@@ -56,6 +58,8 @@ class JobSpec(msgspec.Struct, rename="camel"):
     completions: int | None = None
     completion_mode: str | None = "NonIndexed"
     backoff_limit: int | None = 6
+    backoff_limit_per_index: int | None = None
+    max_failed_indexes: int | None = None
     active_deadline_seconds: int | None = None
     ttl_seconds_after_finished: int | None = None
     suspend: bool | None = False
@@ -83,17 +87,18 @@ class Uncounted(msgspec.Struct, omit_defaults=True):
 
 
 class JobStatus(msgspec.Struct, rename="camel", omit_defaults=True):
-    """`status` of a Job."""
+    """`status` of a Job. A number that is None is not written; 0 is, where the real controller writes it."""
 
     conditions: list[JobCondition] = []
     start_time: str | None = None
     completion_time: str | None = None
     active: int = 0
-    ready: int = 0
-    terminating: int = 0
+    ready: int | None = None
+    terminating: int | None = None
     succeeded: int = 0
     failed: int = 0
     completed_indexes: str = ""
+    failed_indexes: str | None = None
     uncounted_terminated_pods: Uncounted | None = None
 
     def condition(self, name: str) -> JobCondition | None:
@@ -153,6 +158,7 @@ class JobPod(msgspec.Struct, frozen=True, kw_only=True):
     tracked: bool = True
     ready: bool = False
     index: int | None = None
+    failures: int = 0
     exits: tuple[Exit, ...] = ()
     conditions: frozenset[tuple[str, str]] = frozenset()
     restarts: int = 0
@@ -193,6 +199,7 @@ def decode_job_pod(text: bytes) -> JobPod:
     containers = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
     ended = [(c.name, c.state.terminated) for c in containers if c.state and c.state.terminated]
     index = (meta.annotations or {}).get(INDEX, "")
+    failures = (meta.annotations or {}).get(FAILURES, "")
     return JobPod(
         uid=meta.uid,
         name=meta.name,
@@ -204,6 +211,7 @@ def decode_job_pod(text: bytes) -> JobPod:
         tracked=FINALIZER in (meta.finalizers or ()),
         ready=any(c.type == "Ready" and c.status == "True" for c in status.conditions or ()),
         index=int(index) if index.isdigit() else None,
+        failures=int(failures) if failures.isdigit() else 0,
         exits=tuple(Exit(name, run.exit_code) for name, run in ended),
         conditions=frozenset((c.type, c.status) for c in status.conditions or ()),
         restarts=sum(c.restart_count for c in containers),

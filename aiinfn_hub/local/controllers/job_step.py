@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aiinfn_hub.kube.moments import rfc3339
+from aiinfn_hub.local.controllers.indexes import parse_indexes
 from aiinfn_hub.local.controllers.job_shapes import Job, JobCondition, JobPod, JobStatus, Uncounted
 
 
@@ -15,6 +16,7 @@ class Plan:
 
     Attributes:
         create: the completion index of each pod to create; None where there are no indexes.
+        failures: how often earlier pods of an index failed, where indexes have tries of their own.
         delete: pods to delete; those in `release` give up their finalizer first and are never counted.
         release: pods whose finalizer is to go.
         events: (type, reason, message).
@@ -24,6 +26,7 @@ class Plan:
 
     status: JobStatus
     create: list[int | None] = field(default_factory=list)
+    failures: dict[int, int] = field(default_factory=dict)
     delete: list[JobPod] = field(default_factory=list)
     release: list[JobPod] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
@@ -48,6 +51,10 @@ class Step:
     terminating: list[JobPod] = field(default_factory=list)
     new_failures: int = 0
     policy_failure: str = ""
+    failed_indexes: set[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.failed_indexes = parse_indexes(self.job.status.failed_indexes or "")
 
     @property
     def status(self) -> JobStatus:

@@ -26,9 +26,11 @@ from aiinfn_hub.local.controllers.job_shapes import (
     decode_job,
     decode_job_pod,
 )
+from aiinfn_hub.local.controllers.job_step import Plan
 from aiinfn_hub.local.controllers.workqueue import WorkQueue
 
 NAME = "job-controller"
+_UNCOUNTED = "uncountedTerminatedPods"
 #: Jobs looked at, and requests of one Job under way, at the same time.
 WORKERS, AT_ONCE = 5, 16
 #: Pods created in one step; a larger Job takes several.
@@ -107,7 +109,7 @@ class JobController:
         first = [pod for pod in plan.delete if pod.uid in let_go]
         await self._release(first)
         await self._delete(job, plan.delete)
-        await self._create(job, plan.create)
+        await self._create(job, plan)
         await self._write(job, plan.status)
         await self._release({pod.uid: pod for pod in plan.release if pod not in first}.values())
         for kind, reason, message in plan.events:
@@ -117,12 +119,11 @@ class JobController:
         elif plan.wake_at is not None:
             self.queue.add_after(uid, plan.wake_at - now)
 
-    async def _create(self, job: Job, indexes: Sequence[int | None]) -> None:
-        if len(indexes) > MOST_PODS:
+    async def _create(self, job: Job, plan: Plan) -> None:
+        if len(plan.create) > MOST_PODS:
             self.queue.add(job.uid)
-        results = await asyncio.gather(
-            *(self._create_one(job, index) for index in indexes[:MOST_PODS]), return_exceptions=True
-        )
+        pods = [pod_of(job, index, plan.failures.get(index or 0, 0)) for index in plan.create[:MOST_PODS]]
+        results = await asyncio.gather(*(self._create_one(job, pod) for pod in pods), return_exceptions=True)
         failed = next((result for result in results if isinstance(result, BaseException)), None)
         if failed is not None:
             if isinstance(failed, AiinfnError):
@@ -130,9 +131,9 @@ class JobController:
                 await self.events.record(_involved(job), "FailedCreate", message, kind="Warning")
             raise failed
 
-    async def _create_one(self, job: Job, index: int | None) -> None:
+    async def _create_one(self, job: Job, wanted: dict[str, Any]) -> None:
         async with self._slots:
-            pod = await self.client.create(PODS, pod_of(job, index))
+            pod = await self.client.create(PODS, wanted)
         self.pods.learn(pod)
         await self.events.record(_involved(job), "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
 
@@ -164,7 +165,9 @@ class JobController:
         before, after = _plain(job.status), _plain(status)
         if before == after:
             return
-        emptied = dict.fromkeys(before.keys() - after.keys())
+        emptied: dict[str, Any] = dict.fromkeys(before.keys() - after.keys())
+        if status.uncounted_terminated_pods is not None:  # in a merge patch, an absent list would stay
+            after[_UNCOUNTED] = {"succeeded": None, "failed": None} | after[_UNCOUNTED]
         patch = {"metadata": {"resourceVersion": job.rv}, "status": emptied | after}
         meta = job.metadata
         self.jobs.learn(await self.client.patch(JOBS, meta.name, patch, meta.namespace, subresource="status"))
