@@ -37,3 +37,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One real JupyterHub for all tests of our pages."""
     with plain_site(tmp_path_factory.mktemp("hub")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def busy_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Another one, where sessions go through a queue with one slice."""
+    with plain_site(tmp_path_factory.mktemp("busy"), slices=1) as running:
+        yield running

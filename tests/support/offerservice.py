@@ -13,7 +13,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, TicketOffer
 
 KEY = "the-hubs-key"
 
@@ -38,6 +38,7 @@ class OfferService:
     delay_s: float = 0
     body: bytes | None = None
     location: str = ""
+    tickets: dict[str, list[TicketOffer]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
 
@@ -55,7 +56,9 @@ class _Handler(RequestHandler):
         if self.service.location:
             self.set_header("Location", self.service.location)
         body = self.service.body
-        self.finish(body if body is not None else msgspec.json.encode(offer(person, self.service.free)))
+        known = offer(person, self.service.free)
+        known = msgspec.structs.replace(known, tickets=self.service.tickets.get(person, []))
+        self.finish(body if body is not None else msgspec.json.encode(known))
 
 
 @asynccontextmanager

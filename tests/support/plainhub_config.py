@@ -52,6 +52,12 @@ c.JupyterHub.spawner_class = "aiinfn"
 c.AiinfnSpawner.platform_file = settings["platform_file"]
 c.AiinfnSpawner.service_url = settings["service_url"]
 c.AiinfnSpawner.hub_key_file = settings["hub_key_file"]
+# JupyterHub itself waits for one second before it shows the pending page; people called "hasty" wait for less.
+c.AiinfnSpawner.queue_patience = 1.6
+c.AiinfnSpawner.pre_spawn_hook = lambda spawner: (
+    spawner.set_trait("queue_patience", 0.2) if spawner.user.name.startswith("hasty") else None
+)
+c.JupyterHub.concurrent_spawn_limit = 5
 c.JupyterHub.services = [{"name": "tests", "api_token": settings["token"]}]
 c.JupyterHub.load_roles = [
     {"name": "tests", "services": ["tests"], "scopes": ["admin:users", "admin:servers", "tokens"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ from support.hubfakes import write_platform
 from support.kubeapi import running_api
 from support.offerservice import KEY, OfferService, offer_service
 from support.plainhub import PlainHub, plain_hub
+from support.sessionqueue import session_queue
 
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.kube.client import NAMESPACES, Kind, KubeClient
+from aiinfn_hub.local.controllers.admission import admit
 
+HASTY = [f"hasty{number}" for number in range(30)]
 GROUPS: dict[str, Any] = {
-    "/aiinfn": {"users": ["mrossi", "nobody", "leaver", "third", "both"]},
-    "/aiinfn/lhcb": {"users": ["mrossi", "leaver", "third", "both"]},
+    "/aiinfn": {"users": ["mrossi", "nobody", "leaver", "third", "both", *HASTY]},
+    "/aiinfn/lhcb": {"users": ["mrossi", "leaver", "third", "both", *HASTY]},
     "/aiinfn/cms": {"users": ["both"]},
     "/aiinfn/fpga": {"users": ["both"]},
 }
@@ -50,16 +53,22 @@ class Site:
 
 
 @contextmanager
-def plain_site(folder: Path) -> Iterator[Site]:
-    """Run it all; service and API server have a thread of their own, beside the loops of the tests."""
+def plain_site(folder: Path, *, slices: int | None = None) -> Iterator[Site]:
+    """Run it all; service and API server have a thread of their own, beside the loops of the tests.
+
+    With a number of slices sessions go through a queue that has no more.
+    """
     ready, over = threading.Event(), threading.Event()
     box: list[OfferService] = []
 
     async def serve() -> None:
-        async with offer_service() as service, running_api(folder) as api:
+        admission = admit if slices is not None else None
+        async with offer_service() as service, running_api(folder, admission) as api, AsyncExitStack() as stack:
             client = await KubeClient.connect(api.kubeconfig)
+            stack.push_async_callback(client.close)
             await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "aiinfn"}})
-            await client.close()
+            if slices is not None:
+                await stack.enter_async_context(session_queue(client, slices))
             box.append(service)
             ready.set()
             await asyncio.to_thread(over.wait)
