@@ -60,16 +60,7 @@ def parse_platform(text: str, file: str = "platform.yaml") -> Platform:
 
 
 def _invalid(file: str, document: Document, findings: list[Finding]) -> CatalogueInvalid:
-    problems = [
-        {
-            "file": file,
-            "line": finding.line or document.line(finding.location),
-            "path": spell(finding.location),
-            "message": finding.message,
-            "nearest": finding.nearest,
-        }
-        for finding in findings
-    ]
+    problems = [problem_of(file, document, finding) for finding in findings]
     problems.sort(key=lambda problem: (problem["line"], problem["path"]))
     count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
     lines = "\n".join(problem_line(problem) for problem in problems)
@@ -78,6 +69,17 @@ def _invalid(file: str, document: Document, findings: list[Finding]) -> Catalogu
         hint=f"Correct the file, then: aiinfn platform check {file}",
         details={"problems": problems},
     )
+
+
+def problem_of(file: str, document: Document, finding: Finding) -> dict[str, Any]:
+    """One of `details["problems"]`."""
+    return {
+        "file": file,
+        "line": finding.line or document.line(finding.location),
+        "path": spell(finding.location),
+        "message": finding.message,
+        "nearest": finding.nearest,
+    }
 
 
 def problem_line(problem: Mapping[str, Any]) -> str:

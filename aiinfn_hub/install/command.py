@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aiinfn_hub.catalogue.loader import example_path, load_platform, problem_line
+from aiinfn_hub.catalogue.document import read_document
+from aiinfn_hub.catalogue.loader import example_path, load_platform, problem_line, problem_of
 from aiinfn_hub.catalogue.models import Platform
-from aiinfn_hub.errors import CatalogueInvalid, InvalidInput
+from aiinfn_hub.errors import AiinfnError, CatalogueInvalid, InvalidInput
 from aiinfn_hub.install.render import PARTS, render
 
 
@@ -25,9 +27,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "check",
         help="report every mistake of platform files",
         description="Report every mistake of platform files, with line, path and nearest valid key.",
-        epilog="Exit codes: 0 no mistake, 1 mistakes, 2 wrong usage.",
+        epilog="Exit codes: 0 no mistake (notes aside), 1 mistakes, 2 wrong usage, 3 the cluster does not answer.",
     )
     check.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    check.add_argument(
+        "--against-cluster",
+        action="store_true",
+        help="compare with the nodes, claims and namespaces of a cluster, too",
+    )
+    check.add_argument(
+        "--kubeconfig", type=Path, metavar="FILE", help="of the cluster; else $KUBECONFIG, or the pod's own"
+    )
     check.add_argument("--json", action="store_true", help="print JSON, for programs")
     check.set_defaults(func=_check)
     rendering = actions.add_parser(
@@ -53,18 +63,58 @@ def json_schema() -> dict[str, Any]:
 
 def _check(args: argparse.Namespace) -> int:
     problems: list[dict[str, Any]] = []
-    good: list[str] = []
+    good: dict[Path, Platform] = {}
     for path in args.files:
         try:
-            good.append(f"{path}: no mistakes: {_summary(load_platform(path))}.")
+            good[path] = load_platform(path)
         except CatalogueInvalid as error:
             problems += error.details["problems"]
+    notes: list[dict[str, Any]] = []
+    if args.against_cluster and good:
+        try:
+            _compare(args.kubeconfig, good, problems, notes)
+        except AiinfnError as error:
+            print(f"aiinfn: {error}", file=sys.stderr)
+            return 3
     if args.json:
-        print(json.dumps({"problems": problems}, indent=2))
-        return 1 if problems else 0
-    lines = _table(problems, shutil.get_terminal_size().columns) if sys.stdout.isatty() else map(problem_line, problems)
-    print("\n".join([*good, *lines]))
+        print(json.dumps({"problems": problems} | ({"notes": notes} if args.against_cluster else {}), indent=2))
+    else:
+        wrong = {problem["file"] for problem in problems}
+        right = [f"{p}: no mistakes: {_summary(platform)}." for p, platform in good.items() if str(p) not in wrong]
+        print("\n".join([*right, *_lines(problems, notes)]))
     return 1 if problems else 0
+
+
+def _compare(
+    kubeconfig: Path | None,
+    good: Mapping[Path, Platform],
+    problems: list[dict[str, Any]],
+    notes: list[dict[str, Any]],
+) -> None:
+    """Add what the cluster has otherwise.
+
+    Raises:
+        AiinfnError: the cluster does not answer.
+    """
+    # Its client takes a second to import, which a check of the file alone need not wait for.
+    from aiinfn_hub.install.against_reader import compare_all  # noqa: PLC0415
+
+    remarks = asyncio.run(compare_all(kubeconfig, list(good.values())))
+    for path, found in zip(good, remarks, strict=True):
+        document = read_document(path.read_text(encoding="utf-8"))
+        for remark in sorted(found, key=lambda one: document.line(one.finding.location)):
+            problem = problem_of(str(path), document, remark.finding)
+            (notes if remark.note else problems).append(problem)
+
+
+def _lines(problems: Sequence[dict[str, Any]], notes: Sequence[dict[str, Any]]) -> Iterator[str]:
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        yield from _table(problems, width, "to correct")
+        yield from _table(notes, width, "to know")
+    else:
+        yield from map(problem_line, problems)
+        yield from (problem_line(note | {"message": f"note: {note['message']}"}) for note in notes)
 
 
 def _render(args: argparse.Namespace) -> int:
@@ -91,12 +141,12 @@ def _summary(platform: Platform) -> str:
     return ", ".join(f"{len(getattr(platform, section))} {section}" for section in sections)
 
 
-def _table(problems: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
+def _table(problems: Sequence[dict[str, Any]], width: int, what: str) -> Iterator[str]:
     """Columns for a terminal of so many characters; what is long is wrapped in its column."""
     for file in dict.fromkeys(problem["file"] for problem in problems):
         here = [problem for problem in problems if problem["file"] == file]
         paths = max(len("path"), *(len(problem["path"]) for problem in here))
-        yield f"{file}: {len(here)} to correct"
+        yield f"{file}: {len(here)} {what}"
         yield f"  {'line':>5}  {'path':{paths}}  what is wrong"
         for problem in here:
             nearest = f" (nearest: {problem['nearest']})" if problem["nearest"] else ""

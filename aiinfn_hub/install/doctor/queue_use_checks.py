@@ -107,9 +107,8 @@ def _nowhere(facts: Facts) -> Iterator[Seen]:
     used = {flavor for queue in _ours(facts, "cluster queues") for flavor, _ in _quotas(queue)}
     for flavor in facts.of("flavors"):
         wanted = at(flavor, "spec", "nodeLabels") or {}
-        if flavor["metadata"]["name"] in used and not any(
-            wanted.items() <= labels(n).items() for n in facts.of("nodes")
-        ):
+        there = not wanted or any(wanted.items() <= labels(node).items() for node in facts.of("nodes"))
+        if flavor["metadata"]["name"] in used and not there:
             yield Seen(
                 f"{named('ResourceFlavor', flavor)}: spec.nodeLabels {_pairs_text(wanted)} are on no node",
                 f"aiinfn platform check {facts.file} --against-cluster",
