@@ -62,7 +62,7 @@ class Place:
         """One request as it goes over the wire; `{ns}` in the path is the namespace."""
         config = yaml.safe_load(self.kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        tls = ssl.create_default_context(cadata=_decoded(cluster["certificate-authority-data"]))
+        tls = ssl.create_default_context(cadata=decoded(cluster["certificate-authority-data"]))
         data = body if isinstance(body, str | None) else json.dumps(body)
         sent = {"Authorization": f"Bearer {user['token']}"} | (
             {"Content-Type": content_type} if body is not None else {}
@@ -115,7 +115,7 @@ class Place:
                     await asyncio.sleep(0.05)
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
     return base64.b64decode(text).decode()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aiinfn_hub.contract.quantities import parse_bytes, parse_cpu
-from aiinfn_hub.errors import AiinfnError, Conflict, InvalidInput, NotFound, Unavailable
+from aiinfn_hub.errors import AiinfnError, InvalidInput, NotFound, Unavailable
 from aiinfn_hub.kube.client import PODS, KubeClient
 from aiinfn_hub.kube.events import Involved
 from aiinfn_hub.kube.moments import unix
@@ -208,7 +208,7 @@ class PodWorker:
             over=over,
             verdict=self._verdict,
         )
-        # The uid makes it a conflict if a pod of the same name has come after this one.
+        # The uid makes it invalid if a pod of the same name has come after this one.
         patch: Object = {"metadata": {"uid": self.uid}, "status": pod_status(self.pod, view, self.shared.clock())}
         self.pod = await self.shared.client.patch(
             PODS, self.name, patch, self.namespace, strategy="strategic", subresource="status"
@@ -224,7 +224,11 @@ class PodWorker:
         while not self._is_gone:
             try:
                 await what()
-            except (NotFound, Conflict):
+            except NotFound:
+                return
+            except InvalidInput as error:
+                if "metadata.uid" not in error.message:  # else another pod has the name by now
+                    self.shared.log.exception("The API refuses the status of %s/%s.", self.namespace, self.name)
                 return
             except Unavailable as error:
                 self.shared.log.warning("The status of %s/%s is not written yet: %s", self.namespace, self.name, error)

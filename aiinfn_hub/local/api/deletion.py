@@ -46,8 +46,10 @@ def parse_options(body: Any, query: dict[str, str]) -> DeleteOptions:
     except (msgspec.ValidationError, TypeError) as error:
         raise status.bad_request(f"DeleteOptions cannot be read: {error}") from error
     if options.propagation_policy not in {None, "", "Background", "Foreground", "Orphan"}:
-        choices = "Foreground, Background, Orphan"
-        raise status.bad_request(f"propagationPolicy {options.propagation_policy!r} is none of {choices}")
+        choices = ("Foreground", "Background", "Orphan", "nil")
+        problem = status.Problem.unsupported("propagationPolicy", options.propagation_policy, choices)
+        group = "meta.k8s.io"
+        raise status.invalid_value(f"DeleteOptions.{group}", problem, "DeleteOptions", group)
     return options
 
 
@@ -83,13 +85,13 @@ def _check(resource: Resource, old: Stored, wanted: Preconditions | None) -> Non
     if wanted is None:
         return
     meta = old.obj["metadata"]
-    for key, given, found in (
-        ("UID", wanted.uid, meta["uid"]),
-        ("ResourceVersion", wanted.resource_version, meta["resourceVersion"]),
+    for key, given, found, perhaps in (
+        ("UID", wanted.uid, meta["uid"], "deleted and then recreated"),
+        ("ResourceVersion", wanted.resource_version, meta["resourceVersion"], "modified"),
     ):
         if given and given != found:
-            why = f"Precondition failed: {key} in precondition: {given}, {key} in object meta: {found}"
-            raise status.conflict(resource, meta["name"], why)
+            why = f"the {key} in the precondition ({given}) does not match the {key} in record ({found}). "
+            raise status.unmet(resource, meta["name"], f"{why}The object might have been {perhaps}")
 
 
 def _finalizers(resource: Resource, meta: Object, options: DeleteOptions) -> list[str]:

@@ -50,8 +50,13 @@ def selection(query: Mapping[str, str], resource: Resource) -> Predicate | None:
     """
     return selectors.both(
         selectors.labels(query.get("labelSelector", "")),
-        selectors.fields(query.get("fieldSelector", ""), resource.table),
+        selectors.fields(_stored_fields(query.get("fieldSelector", ""), resource), resource.table),
     )
+
+
+def _stored_fields(text: str, resource: Resource) -> str:
+    """A field selector in the terms of the stored version."""
+    return text.replace("regarding.", "involvedObject.") if resource.kind.group == "events.k8s.io" else text
 
 
 def number(query: Mapping[str, str], name: str, default: int = 0) -> int:
@@ -64,7 +69,7 @@ def number(query: Mapping[str, str], name: str, default: int = 0) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdigit()):
-        raise status.bad_request(f"{name}: Invalid value: {text!r}: must be a whole number of at least 0")
+        raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     return int(text)
 
 
@@ -103,7 +108,7 @@ class Listing:
 
     def _resume(self, token: str) -> Page:
         if not _TOKEN.fullmatch(token):
-            raise status.bad_request("continue key is not valid")
+            raise status.bad_request("invalid continue token: continue key is not valid")
         # Kept, so that a page whose answer was lost can be asked for again.
         page = self._snapshots.get(token)
         if page is None:

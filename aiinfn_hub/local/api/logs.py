@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,10 @@ class Logs:
         Raises:
             InvalidInput: no such container, or it has not started, or a parameter is not served.
         """
-        wanted = parse_query(request.query)
+        wanted = parse_query(request.query, pod.ref.name)
         container = _container(pod.obj, request.query.get("container", ""))
+        if not pod.obj["spec"].get("nodeName"):
+            return web.Response(status=204)
         path = self._root / pod.obj["metadata"]["uid"] / "logs" / f"{container}.log"
         if not path.exists():
             _refuse_waiting(pod.obj, container)
@@ -87,8 +90,8 @@ class Logs:
         return "terminated" in state or (found.obj.get("status") or {}).get("phase") in _FINISHED
 
 
-def parse_query(query: Mapping[str, str]) -> LogQuery:
-    """The parameters of a log.
+def parse_query(query: Mapping[str, str], pod: str) -> LogQuery:
+    """The parameters of the log of a pod.
 
     Raises:
         InvalidInput: one is not a number, or asks for what is not served: times are not recorded.
@@ -96,6 +99,12 @@ def parse_query(query: Mapping[str, str]) -> LogQuery:
     for name in ("sinceSeconds", "sinceTime", "timestamps", "previous"):
         if listing.flag(query, name) and query[name]:
             raise status.bad_request(f"{name} is not served by the embedded Kubernetes API")
+    for name, least in (("tailLines", 0), ("limitBytes", 1)):
+        text = query.get(name, "")
+        if re.fullmatch("-?[0-9]+", text) and int(text) < least:
+            detail = "must be greater than 0" if least else "must be greater than or equal to 0"
+            problem = status.Problem.invalid(name, int(text), detail)
+            raise status.invalid_value("PodLogOptions", problem, "PodLogOptions", name=pod)
     return LogQuery(
         follow=listing.flag(query, "follow"),
         tail=listing.number(query, "tailLines") if query.get("tailLines") else None,
@@ -149,9 +158,9 @@ def _state(pod: Object, container: str) -> Object:
 
 
 def _refuse_waiting(pod: Object, container: str) -> None:
-    """A bound pod's container without a log has not started; an unbound pod's log is empty."""
+    """A container without a log has not started."""
     state = _state(pod, container)
-    if pod["spec"].get("nodeName") and not {"running", "terminated"} & set(state):
+    if not {"running", "terminated"} & set(state):
         reason = (state.get("waiting") or {}).get("reason", "ContainerCreating")
         message = f'container "{container}" in pod "{pod["metadata"]["name"]}" is waiting to start: {reason}'
         raise status.bad_request(message)

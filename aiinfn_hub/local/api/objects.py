@@ -12,7 +12,7 @@ from aiinfn_hub.kube.kinds import Kind
 from aiinfn_hub.local.api import conversion, shapes, status, validation
 from aiinfn_hub.local.api.kinds import Resource, Resources
 from aiinfn_hub.local.api.persistence import Ref
-from aiinfn_hub.local.api.priorities import resolve_priority
+from aiinfn_hub.local.api.pod_admission import check_account, resolve_priority
 from aiinfn_hub.local.api.status import Problem
 from aiinfn_hub.local.api.store import Store, Stored, encode
 from aiinfn_hub.local.api.strategies import Strategy, strategy
@@ -78,6 +78,7 @@ class Objects:
         rules = _rules(resource)
         rules.default(obj)
         if resource.table == ("", "pods"):
+            check_account(resource, namespace, obj, self.store)
             resolve_priority(resource, obj, self.store)
         rules.prepare(obj, self.now())
         if self._admission is not None:
@@ -86,8 +87,8 @@ class Objects:
         name = obj["metadata"].get("name", "")
         if problems:
             raise status.invalid(resource, name, problems)
-        if self.store.get(ref(resource, namespace, name)):
-            raise status.already_exists(resource, name)
+        if (present := self.store.get(ref(resource, namespace, name))) is not None:
+            raise status.already_exists(resource, name, leaving="deletionTimestamp" in present.obj["metadata"])
         return self.commit(ref(resource, namespace, name), obj, dry_run=dry_run)
 
     def update(
@@ -108,7 +109,14 @@ class Objects:
             NotFound: there is none.
         """
         old = self.get(resource, namespace, name)
-        obj = self._normal(resource, namespace, obj)
+        new = self._normal(resource, namespace, obj)
+        uid, found = new["metadata"].get("uid"), old.obj["metadata"]["uid"]
+        if uid and uid != found:
+            raise status.other_object(resource, (namespace, name), uid, found)
+        return self._change(resource, old, new, subresource, dry_run=dry_run)
+
+    def _change(self, resource: Resource, old: Stored, obj: Object, subresource: str, *, dry_run: bool) -> Stored:
+        name = old.ref.name
         self._check_update(resource, old, obj["metadata"], name)
         meta = obj["metadata"]
         for key in (*_OWN, *_NAME):
@@ -146,7 +154,8 @@ class Objects:
         changed = change(document)
         if not isinstance(changed, dict) or not isinstance(changed.get("metadata"), dict):
             raise status.bad_request("the patch leaves no object with metadata")
-        return self.update(resource, namespace, name, changed, subresource=subresource, dry_run=dry_run)
+        new = self._normal(resource, namespace, changed, patched=True)
+        return self._change(resource, old, new, subresource, dry_run=dry_run)
 
     def replace(self, resource: Resource, old: Stored, new: Object, *, dry_run: bool = False) -> Stored:
         """Store `new` in place of `old` unless nothing changed; delete it if the last finalizer has gone."""
@@ -162,20 +171,21 @@ class Objects:
             return self.store.drop(old.ref, new)
         return self.commit(old.ref, new, dry_run=dry_run)
 
-    def _normal(self, resource: Resource, namespace: str, body: Any) -> Object:
+    def _normal(self, resource: Resource, namespace: str, body: Any, *, patched: bool = False) -> Object:
         """The body as the stored version, its shape checked and its nulls dropped."""
         if not isinstance(body, dict):
             raise status.bad_request("the body is not an object")
         kind = resource.kind
-        given = body.setdefault("apiVersion", kind.api_version), body.setdefault("kind", kind.kind)
-        if given != (kind.api_version, kind.kind):
-            message = f"the object provided is a {given[1]} of {given[0]}, expected {kind.kind} of {kind.api_version}"
+        version, name = body.setdefault("apiVersion", kind.api_version), body.setdefault("kind", kind.kind)
+        if (version, name) != (kind.api_version, kind.kind):
+            message = f"the object provided is a {name} of {version}, expected {kind.kind} of {kind.api_version}"
             raise status.bad_request(message)
-        obj: Object = conversion.to_stored(
-            resource, {key: _pruned(value) for key, value in body.items() if value is not None}
-        )
+        content = {key: _pruned(value) for key, value in body.items() if value is not None}
+        # In this order, which lists rely on.
+        head = {"apiVersion": resource.stored.api_version, "kind": kind.kind}
+        obj: Object = head | conversion.to_stored(resource, content)
         obj.setdefault("metadata", {})
-        shapes.check(resource, obj)
+        shapes.check(resource, obj, patched=patched)
         meta = obj["metadata"]
         if meta.get("namespace", namespace) not in {namespace, ""}:
             message = "the namespace of the provided object does not match the namespace sent on the request"
@@ -200,7 +210,7 @@ class Objects:
     def _start(self, resource: Resource, namespace: str, meta: Object) -> None:
         """The metadata that every new object gets."""
         if meta.pop("resourceVersion", ""):
-            raise status.bad_request("resourceVersion should not be set on objects to be created")
+            raise status.internal("resourceVersion should not be set on objects to be created")
         for key in _OWN:
             meta.pop(key, None)
         if not meta.get("name") and meta.get("generateName"):
@@ -224,14 +234,11 @@ class Objects:
         if meta.get("name", name) != name:
             message = f"the name of the object ({meta['name']}) does not match the name on the URL ({name})"
             raise status.bad_request(message)
-        uid = old.obj["metadata"]["uid"]
-        if meta.get("uid", uid) != uid:
-            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {uid}"
-            raise status.conflict(resource, name, why)
+        if meta.get("uid", old.obj["metadata"]["uid"]) != old.obj["metadata"]["uid"]:
+            raise status.invalid(resource, name, [Problem.invalid("metadata.uid", meta["uid"], "field is immutable")])
         version = meta.get("resourceVersion", "")
         if not version and not resource.unconditional:
-            problem = Problem.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-            raise status.invalid(resource, name, [problem])
+            raise status.unversioned(resource, name)
         if version and version != str(old.revision):
             raise status.modified(resource, name)
 
@@ -280,12 +287,16 @@ def _tidy(meta: Object) -> Object:
 def _content(resource: Resource, obj: Object) -> Object:
     """What `metadata.generation` counts the changes of."""
     ignored = {"metadata", "status"} if resource.status or not resource.custom else {"metadata"}
-    return {key: value for key, value in obj.items() if key not in ignored}
+    content = {key: value for key, value in obj.items() if key not in ignored}
+    if resource.table == ("", "pods"):  # a binding does not count
+        content["spec"] = {key: value for key, value in obj["spec"].items() if key != "nodeName"}
+    return content
 
 
 def _finalizer_problems(new: Object, old: Object) -> list[Problem]:
     added = set(new.get("finalizers") or ()) - set(old.get("finalizers") or ())
     if not added or "deletionTimestamp" not in old:
         return []
-    detail = f"no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
+    listed = ", ".join(f'"{name}"' for name in sorted(added))
+    detail = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
     return [Problem.forbidden("metadata.finalizers", detail)]

@@ -17,24 +17,29 @@ class Target:
     subresource: str = ""
 
 
+def version(parts: list[str]) -> tuple[str, str] | None:
+    """The group and the version that the parts of a path begin with."""
+    match parts:
+        case ["api", version, *_]:
+            return "", version
+        case ["apis", group, version, *_]:
+            return group, version
+    return None
+
+
 def parse(path: str) -> Target | None:
     """The target of `/api/v1/...` or `/apis/GROUP/VERSION/...`; None for any other path.
 
     `/namespaces/NAME` and its subresources are the namespace itself, `/namespaces/NAME/PLURAL` is a collection in it.
     """
     parts = path.strip("/").split("/")
-    if not all(parts):
+    found = version(parts)
+    if not all(parts) or found is None:
         return None
-    match parts:
-        case ["api", version, *rest]:
-            group = ""
-        case ["apis", group, version, *rest]:
-            pass
-        case _:
-            return None
+    rest = parts[2 if parts[0] == "api" else 3 :]
     namespace = ""
     if len(rest) > 2 and rest[0] == "namespaces" and not (len(rest) == 3 and rest[2] in {"status", "finalize"}):
         namespace, rest = rest[1], rest[2:]
     if not rest or len(rest) > 3:
         return None
-    return Target(group, version, rest[0], namespace, *rest[1:])
+    return Target(*found, rest[0], namespace, *rest[1:])

@@ -37,13 +37,12 @@ def bind(objects: Objects, resource: Resource, namespace: str, name: str, bindin
     old = objects.get(resource, namespace, name)
     wanted = _binding(binding)
     if wanted.target.kind != "Node" or not wanted.target.name:
-        problem = status.Problem.required("target.name")
-        raise status.invalid(resource, name, [problem])
+        raise status.internal(str(status.Problem.required("target.name")))
     meta, spec, uid = old.obj["metadata"], old.obj["spec"], wanted.metadata.uid
     why = ""
     if uid and uid != meta["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
-    elif "deletionTimestamp" in meta:
+        raise status.other_object(resource, (namespace, name), uid, meta["uid"])
+    if "deletionTimestamp" in meta:
         why = f"pod {name} is being deleted, cannot be assigned to a host"
     elif spec.get("nodeName"):
         why = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
@@ -74,8 +73,21 @@ def evict(objects: Objects, resource: Resource, namespace: str, name: str, evict
         Conflict: a precondition does not hold.
     """
     options = deletion.parse_options(eviction.get("deleteOptions"), {})
+    old = objects.get(resource, namespace, name)
+    new = old.fresh()
+    set_condition(new, _DISRUPTED | {"lastTransitionTime": objects.now()})
+    objects.replace(resource, old, new)
     deletion.delete(objects, resource, namespace, name, options)
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+#: What a Job's failure policy knows an evicted pod by.
+_DISRUPTED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
 
 
 def set_condition(pod: Object, condition: Object) -> None:

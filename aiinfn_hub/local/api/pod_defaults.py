@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aiinfn_hub.local.api import quantity
+from aiinfn_hub.local.api.pod_placement import default_tolerations
 
 Object = dict[str, Any]
 
@@ -18,12 +19,18 @@ _SPEC = {
     "enableServiceLinks": True,
 }
 _CONTAINER = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
+#: Left out of the JSON where they are empty; containers, and what may be an empty object, are not.
+_LEFT_OUT = (
+    *("hostIPC", "hostNetwork", "hostPID", "imagePullSecrets", "initContainers", "nodeSelector"),
+    *("schedulingGates", "tolerations", "volumes"),
+)
+_EMPTY: tuple[Any, ...] = (None, False, [], {})
 _GATED = "Scheduling is blocked due to non-empty scheduling gates"
 
 
 def containers(spec: Object) -> Iterator[tuple[str, Object]]:
-    """Each container of a pod with the path of its field, init containers first."""
-    for field in ("initContainers", "containers"):
+    """Each container of a pod with the path of its field, init containers last."""
+    for field in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(field) or ()):
             yield f"spec.{field}[{index}]", container
 
@@ -34,6 +41,7 @@ def default_pod(pod: Object) -> None:
     spec = pod["spec"]
     account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = account
+    default_tolerations(spec)
 
 
 def default_spec(spec: Object) -> None:
@@ -41,6 +49,10 @@ def default_spec(spec: Object) -> None:
     for key, value in _SPEC.items():
         spec.setdefault(key, value)
     spec.setdefault("securityContext", {})
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
+    for name in [name for name in _LEFT_OUT if spec.get(name) in _EMPTY]:
+        spec.pop(name, None)
     for _, container in containers(spec):
         _default_container(container)
     for volume in spec.get("volumes") or ():
@@ -121,8 +133,16 @@ def _default_volume(volume: Object) -> None:
     for kind in ("secret", "configMap", "downwardAPI", "projected"):
         if isinstance(volume.get(kind), dict):
             volume[kind].setdefault("defaultMode", 0o644)
+            for source in volume[kind].get("sources") or [volume]:
+                _default_items(source.get("downwardAPI") or {})
     if isinstance(volume.get("hostPath"), dict):
         volume["hostPath"].setdefault("type", "")
+
+
+def _default_items(downward: Object) -> None:
+    for item in downward.get("items") or ():
+        if item.get("fieldRef"):
+            item["fieldRef"].setdefault("apiVersion", "v1")
 
 
 def _canonical(amounts: Object | None) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-Quantity = str | int | float
+#: As the refusal words it; what is no number at all is refused here, what cannot be an amount by the rules.
+Quantity = Annotated[str, msgspec.Meta(pattern=r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$")] | int | float
 Texts = dict[str, str] | None
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Amounts = dict[str, Quantity] | None
@@ -124,6 +125,7 @@ class _Container(msgspec.Struct, rename="camel"):
     resources: Needs | None = None
     liveness_probe: _Probe | None = None
     readiness_probe: _Probe | None = None
+    image_pull_policy: str | None = None
     startup_probe: _Probe | None = None
 
 
@@ -139,13 +141,56 @@ class _Gate(msgspec.Struct):
     name: str
 
 
+class _EmptyDir(msgspec.Struct, rename="camel"):
+    medium: str | None = None
+    size_limit: Quantity | None = None
+
+
 class _Volume(msgspec.Struct, rename="camel"):
     name: str = ""
-    empty_dir: dict[str, Any] | None = None
+    empty_dir: _EmptyDir | None = None
     secret: dict[str, Any] | None = None
     config_map: dict[str, Any] | None = None
     projected: dict[str, Any] | None = None
     persistent_volume_claim: dict[str, Any] | None = None
+
+
+class _Expression(msgspec.Struct):
+    key: str = ""
+    operator: str = ""
+    values: list[str] | None = None
+
+
+class _Term(msgspec.Struct, rename="camel"):
+    match_expressions: list[_Expression] | None = None
+    match_fields: list[_Expression] | None = None
+
+
+class _Terms(msgspec.Struct, rename="camel"):
+    node_selector_terms: list[_Term] | None = None
+
+
+class _Wish(msgspec.Struct):
+    weight: int = 0
+    preference: _Term | None = None
+
+
+class _NodeAffinity(msgspec.Struct):
+    required: _Terms | None = msgspec.field(name="requiredDuringSchedulingIgnoredDuringExecution", default=None)
+    preferred: list[_Wish] | None = msgspec.field(name="preferredDuringSchedulingIgnoredDuringExecution", default=None)
+
+
+class _Affinity(msgspec.Struct, rename="camel"):
+    node_affinity: _NodeAffinity | None = None
+    pod_affinity: dict[str, Any] | None = None
+    pod_anti_affinity: dict[str, Any] | None = None
+
+
+class _SecurityContext(msgspec.Struct, rename="camel"):
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+    fs_group: int | None = None
+    run_as_non_root: bool | None = None
 
 
 class PodSpec(msgspec.Struct, rename="camel"):
@@ -165,8 +210,11 @@ class PodSpec(msgspec.Struct, rename="camel"):
     priority_class_name: str | None = None
     service_account_name: str | None = None
     service_account: str | None = None
-    affinity: dict[str, Any] | None = None
-    security_context: dict[str, Any] | None = None
+    affinity: _Affinity | None = None
+    security_context: _SecurityContext | None = None
+    host_network: bool | None = None
+    hostname: str | None = None
+    dns_policy: str | None = None
     overhead: Amounts = None
 
 

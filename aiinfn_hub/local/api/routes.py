@@ -39,6 +39,17 @@ _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
 _STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
+_RETURNED = frozenset(
+    {
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "pods",
+        "resourcequotas",
+        "serviceaccounts",
+        "services",
+        "storageclasses",
+    }
+)
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 
 
@@ -85,10 +96,18 @@ class Api:
             raise status.no_such_path()
         if path in _HEALTH:
             return web.Response(text="ok")
-        found = describe(self._resources, path.strip("/").split("/"))
+        parts = path.strip("/").split("/")
+        found = describe(self._resources, parts)
+        if found is None and not self._serves(parts):
+            return web.Response(status=404, text="404 page not found\n")
         if found is None:
             raise status.no_such_path()
         return answer(encode(found))
+
+    def _serves(self, path: list[str]) -> bool:
+        """Whether a path lies in a version of a group that is there, so that only its resource is not."""
+        found = paths.version(path)
+        return found is not None and any((r.kind.group, r.kind.version) == found for r in self._resources)
 
     async def _act(self, request: web.Request, resource: Resource, target: Target) -> web.StreamResponse:
         """The subresources of a pod that are acts."""
@@ -149,8 +168,8 @@ class Api:
         options = deletion.parse_options(body, dict(request.query))
         dry_run = is_dry_run(request) or bool(options.dry_run)
         stored, gone = deletion.delete(self._objects, resource, target.namespace, target.name, options, dry_run=dry_run)
-        # The real one returns the object where it stays for a while, and for these two kinds always.
-        if gone and resource.stored.plural not in {"pods", "persistentvolumeclaims"}:
+        # The real one returns the object where it stays for a while, and for some kinds always.
+        if gone and resource.stored.plural not in _RETURNED:
             return answer(encode(status.success(resource, target.name, stored.obj["metadata"]["uid"])))
         return self._answer(request, resource, stored)
 
@@ -232,7 +251,7 @@ async def read(request: web.Request, accepted: list[str] | None = None) -> Any:
     """
     accepted = accepted or [_JSON]
     if request.content_type not in accepted or "Content-Type" not in request.headers:
-        raise status.unsupported_media(accepted)
+        raise status.unsupported_media(accepted, patch=request.method == "PATCH")
     try:
         return decode(await request.read())
     except (msgspec.DecodeError, RecursionError) as error:

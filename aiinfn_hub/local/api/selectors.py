@@ -93,10 +93,13 @@ def field_value(obj: dict[str, Any], path: str) -> str:
 def _field(part: str, table: tuple[str, str]) -> Predicate:
     match = _FIELD.fullmatch(part.strip())
     if match is None:
-        raise status.bad_request(f"invalid field selector: {part.strip()!r}; can't understand it")
+        raise status.bad_request(f"invalid selector: '{part.strip()}'; can't understand '{part.strip()}'")
     key, value, wanted = match["key"].strip(), match["value"].strip(), match["operator"] != "!="
-    if key not in _COMMON | FIELDS.get(table, frozenset()):
-        raise status.bad_request(f'field label not supported: "{key}"')
+    known = FIELDS.get(table)
+    if key not in _COMMON and known is None:
+        raise status.bad_request(f'"{key}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+    if known is not None and key not in _COMMON | known:
+        raise status.bad_request(f"field label not supported: {key}")
     missing = "false" if key == "spec.unschedulable" else ""
     return lambda obj: ((field_value(obj, key) or missing) == value) is wanted
 

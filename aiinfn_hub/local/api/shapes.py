@@ -9,6 +9,7 @@ import msgspec
 from aiinfn_hub.local.api import status
 from aiinfn_hub.local.api.kinds import Resource
 from aiinfn_hub.local.api.pod_shape import Amounts, Condition, Metadata, Needs, PodSpec, PodStatus, Port, Texts, Time
+from aiinfn_hub.local.api.status import Problem
 
 Any_ = dict[str, Any] | None
 
@@ -58,12 +59,12 @@ class _Job(_Object):
 
 class _ConfigMap(_Object):
     data: Texts = None
-    binary_data: Texts = None
+    binary_data: dict[str, bytes] | None = None
     immutable: bool | None = None
 
 
 class _Secret(_Object):
-    data: Texts = None
+    data: dict[str, bytes] | None = None
     string_data: Texts = None
     type: str | None = None
     immutable: bool | None = None
@@ -228,14 +229,18 @@ _SHAPES: dict[tuple[str, str], type[_Object]] = {
 }
 
 
-def check(resource: Resource, obj: Any) -> None:
+def check(resource: Resource, obj: Any, *, patched: bool = False) -> None:
     """Refuse an object with a field of the wrong type.
 
     Raises:
-        InvalidInput: 400, with the path of the field.
+        InvalidInput: 400, or 422 if it is what a patch made; with the path of the field.
     """
     try:
         msgspec.convert(obj, _SHAPES.get(resource.table, _Object))
     except msgspec.ValidationError as error:
         kind, version = resource.kind.kind, resource.kind.version
+        if patched:
+            # The real one shows the whole object here, a Secret's too.
+            problem = Problem.invalid("patch", kind, str(error))
+            raise status.invalid_value("", problem) from error
         raise status.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from error

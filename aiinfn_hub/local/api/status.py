@@ -80,7 +80,7 @@ class Problem:
 
 
 def _quoted(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def not_found(resource: Resource, name: str) -> NotFound:
@@ -95,16 +95,34 @@ def no_such_path() -> NotFound:
     )
 
 
-def already_exists(resource: Resource, name: str) -> Conflict:
+def already_exists(resource: Resource, name: str, *, leaving: bool) -> Conflict:
     """409 at a creation."""
-    return Conflict(f'{resource.title} "{name}" already exists', details=_details("AlreadyExists", 409, resource, name))
+    why = f'{"object is being deleted: " if leaving else ""}{resource.title} "{name}" already exists'
+    return Conflict(why, details=_details("AlreadyExists", 409, resource, name))
 
 
 def conflict(resource: Resource, name: str, why: str, subresource: str = "") -> Conflict:
     """409 at a change."""
     title = f"{resource.title}/{subresource}" if subresource else resource.title
     message = f'Operation cannot be fulfilled on {title} "{name}": {why}'
-    return Conflict(message, details=_details("Conflict", 409, resource, name))
+    details = _details("Conflict", 409, resource, name)
+    details["object"]["kind"] += f"/{subresource}" if subresource else ""
+    return Conflict(message, details=details)
+
+
+def other_object(resource: Resource, ref: Sequence[str], uid: str, found: str) -> Conflict:
+    """409 because the name belongs to another object by now."""
+    key = "/".join(("/registry", resource.kind.plural, *(part for part in ref if part)))
+    why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+    said = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+    return conflict(resource, ref[-1], said)
+
+
+def unmet(resource: Resource, name: str, why: str) -> Conflict:
+    """409 because a precondition of a deletion does not hold."""
+    details = _details("Conflict", 409, resource, name)
+    details["object"]["kind"] = resource.kind.kind
+    return Conflict(f'Operation cannot be fulfilled on {resource.kind_title} "{name}": {why}', details=details)
 
 
 def modified(resource: Resource, name: str) -> Conflict:
@@ -123,6 +141,23 @@ def invalid(resource: Resource, name: str, problems: Sequence[Problem]) -> Inval
     return InvalidInput(f'{resource.kind_title} "{name}" is invalid: {text}', details=details)
 
 
+def unversioned(resource: Resource, name: str) -> InvalidInput:
+    """422 for an update that must name the version that it replaces; titled unlike every other 422."""
+    problem = Problem.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+    details = _details("Invalid", 422, resource, name)
+    details["object"]["causes"] = [{"reason": problem.reason, "message": problem.message, "field": problem.field}]
+    return InvalidInput(f'{resource.title} "{name}" is invalid: {problem}', details=details)
+
+
+def invalid_value(what: str, problem: Problem, kind: str = "", group: str = "", name: str = "") -> InvalidInput:
+    """422 for something that is no object of a resource: options of a deletion, a patch."""
+    cause = {"reason": problem.reason, "message": problem.message, "field": problem.field}
+    about = {"name": name, "kind": kind, "group": group}
+    details = {key: value for key, value in about.items() if value} | {"causes": [cause]}
+    message = f'{what} "{name}" is invalid: {problem}'
+    return InvalidInput(message, details={"reason": "Invalid", "status": 422, "object": details})
+
+
 def forbidden(resource: Resource, name: str, why: str, causes: Sequence[dict[str, str]] = ()) -> Forbidden:
     """403 because the state of the cluster does not allow it."""
     details = _details("Forbidden", 403, resource, name)
@@ -136,8 +171,9 @@ def bad_request(message: str) -> InvalidInput:
     return InvalidInput(message, details={"reason": "BadRequest", "status": 400})
 
 
-def unprocessable(message: str) -> InvalidInput:
-    """422 for a patch that does not fit."""
+def unprocessable() -> InvalidInput:
+    """422 for a JSON patch that does not fit; which operation it was stays unsaid."""
+    message = "the server rejected our request due to an error in our request"
     return InvalidInput(message, details={"reason": "Invalid", "status": 422})
 
 
@@ -156,9 +192,16 @@ def not_allowed() -> InvalidInput:
     return InvalidInput("the server does not allow this method on the requested resource", details={"status": 405})
 
 
-def unsupported_media(accepted: Sequence[str]) -> InvalidInput:
+def internal(message: str) -> InvalidInput:
+    """500, which the real one answers to some mistakes of the client."""
+    return InvalidInput(message, details={"reason": "", "status": 500})
+
+
+def unsupported_media(accepted: Sequence[str], *, patch: bool = False) -> InvalidInput:
     """415: only JSON is read."""
     message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+    if patch:
+        message = "415: Unsupported Media Type"
     return InvalidInput(message, details={"status": 415})
 
 
@@ -194,14 +237,16 @@ def too_large(limit: int) -> TooLarge:
 def to_status(error: AiinfnError) -> dict[str, Any]:
     """The `Status` object of an error; the server's answer, or the object of an ERROR event."""
     code = int(error.details.get("status", error.status))
+    reason = error.details.get("reason", _REASONS.get(code, "Unknown"))
+    details = error.details.get("object")
     return {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
         "message": str(error),
-        "reason": error.details.get("reason", _REASONS.get(code, "Unknown")),
-        "details": error.details.get("object", {}),
+        **({"reason": reason} if reason else {}),
+        **({"details": details} if details else {}),
         "code": code,
     }
 

@@ -58,14 +58,17 @@ def strategic(document: Any, patch: Any) -> Any:
     if directive == "delete":
         return {}
     if directive != "merge":
-        raise status.bad_request(f"Unknown patch type {directive!r}: use replace, delete or merge")
+        raise status.internal(f"unknown patch type: {directive} in map: {patch}")
     _retain(document, patch.pop("$retainKeys", None))
     orders = {key[len(_ORDER) :]: patch.pop(key) for key in list(patch) if key.startswith(_ORDER)}
+    before = {key: list(value) for key, value in document.items() if isinstance(value, list)}
     for key, value in patch.items():
         _apply(document, key, value)
+        if key not in orders and isinstance(value, list) and (key in MERGE_KEYS or key in UNITED):
+            orders[key] = value
     for key, order in orders.items():
         if isinstance(document.get(key), list):
-            document[key] = _ordered(key, document[key], order)
+            document[key] = _woven(key, document[key], order, before.get(key, []))
     return document
 
 
@@ -106,7 +109,8 @@ def _merge_key(field: str, entry: Object) -> str:
     for key in MERGE_KEYS[field]:
         if key in entry:
             return key
-    raise status.bad_request(f"map: {sorted(entry)} does not contain declared merge key: {MERGE_KEYS[field][0]}")
+    text = " ".join(f"{key}:{value}" for key, value in sorted(entry.items()))
+    raise status.internal(f"map: map[{text}] does not contain declared merge key: {MERGE_KEYS[field][0]}")
 
 
 def _retain(document: Object, keys: Any) -> None:
@@ -115,17 +119,27 @@ def _retain(document: Object, keys: Any) -> None:
             del document[key]
 
 
-def _ordered(field: str, items: list[Any], order: list[Any]) -> list[Any]:
-    """The items that the patch names in its order, each other one behind the one that it followed before."""
-    keys = MERGE_KEYS.get(field, ())
+def _woven(field: str, items: list[Any], order: list[Any], before: list[Any]) -> list[Any]:
+    """The items that the patch names in its order, the others in theirs (strategicpatch.normalizeElementOrder).
 
-    def identity(item: Any) -> Any:
-        return next(((key, item[key]) for key in keys if key in item), None) if isinstance(item, dict) else item
+    One of the others comes first only if both it and the patch's next item were there before, in that order: so what a
+    patch adds goes to the front.
+    """
+    wanted = [_identity(field, entry) for entry in order]
+    was = [_identity(field, entry) for entry in before]
+    named = [item for item in items if _identity(field, item) in wanted]
+    named.sort(key=lambda item: wanted.index(_identity(field, item)))
+    others = [item for item in items if _identity(field, item) not in wanted]
+    woven: list[Any] = []
+    while named and others:
+        ours, theirs = _identity(field, others[0]), _identity(field, named[0])
+        first = ours in was and theirs in was and was.index(ours) < was.index(theirs)
+        woven.append((others if first else named).pop(0))
+    return [*woven, *named, *others]
 
-    wanted = {identity(entry): position for position, entry in enumerate(order)}
-    ranks: list[tuple[int, int]] = []
-    last = -1
-    for position, item in enumerate(items):
-        last = wanted.get(identity(item), last)
-        ranks.append((last, position))
-    return [item for _, item in sorted(zip(ranks, items, strict=True), key=lambda pair: pair[0])]
+
+def _identity(field: str, item: Any) -> Any:
+    """What makes an entry of a list the same entry in another one."""
+    if not isinstance(item, dict):
+        return item
+    return next(((key, item[key]) for key in MERGE_KEYS.get(field, ()) if key in item), None)

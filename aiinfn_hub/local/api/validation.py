@@ -11,7 +11,6 @@ from aiinfn_hub.local.api.status import Problem
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_DNS1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
 _ENDS = "and must start and end with an alphanumeric character"
@@ -44,17 +43,6 @@ def dns_subdomain(value: str) -> str:
     )
 
 
-def service_name(value: str) -> str:
-    """What is wrong with a DNS-1035 label; "" if nothing is."""
-    if len(value) <= 63 and re.fullmatch(_DNS1035, value):
-        return ""
-    return (
-        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-        "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
-        f"regex used for validation is '{_DNS1035}')"
-    )
-
-
 def path_segment(value: str) -> str:
     """What is wrong with a name that only has to fit into a path; "" if nothing is."""
     if value in {".", ".."}:
@@ -79,6 +67,22 @@ def qualified_name(value: str) -> str:
     )
 
 
+def config_key(value: str) -> str:
+    """What is wrong with a key of a ConfigMap or a Secret; "" if nothing is."""
+    if len(value) > 253:
+        return "must be no more than 253 characters"
+    if value in {".", ".."}:
+        return f"must not be '{value}'"
+    if value.startswith(".."):
+        return "must not start with '..'"
+    if re.fullmatch("[-._a-zA-Z0-9]+", value):
+        return ""
+    return (
+        "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+        "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+    )
+
+
 def label_value(value: str) -> str:
     """What is wrong with the value of a label; "" if nothing is."""
     if len(value) > 63:
@@ -91,9 +95,11 @@ def label_value(value: str) -> str:
     )
 
 
+#: Finalizers without a domain.
+_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 _NAMES = {
     ("", "namespaces"): dns_label,
-    ("", "services"): service_name,
+    ("", "services"): dns_label,
     **{
         ("rbac.authorization.k8s.io", plural): path_segment
         for plural in ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
@@ -104,10 +110,18 @@ _NAMES = {
 def metadata_problems(resource: Resource, meta: dict[str, Any]) -> list[Problem]:
     """The mistakes in an object's metadata, whose shape has been checked."""
     problems: list[Problem] = []
-    name = meta.get("name", "")
+    name, prefix = meta.get("name", ""), meta.get("generateName", "")
+    check = _NAMES.get(resource.table, dns_subdomain)
+    # A prefix may end in what a name may not.
+    if (
+        prefix
+        and resource.table != ("", "events")
+        and (wrong := check(f"{prefix[:-1]}a" if prefix[-1] == "-" else prefix))
+    ):
+        problems.append(Problem.invalid("metadata.generateName", prefix, wrong))
     if not name:
         problems.append(Problem.required("metadata.name", "name or generateName is required"))
-    elif wrong := _NAMES.get(resource.table, dns_subdomain)(name):
+    elif wrong := check(name):
         problems.append(Problem.invalid("metadata.name", name, wrong))
     problems += label_problems("metadata.labels", meta.get("labels"))
     annotations: dict[str, str] = meta.get("annotations") or {}
@@ -117,12 +131,19 @@ def metadata_problems(resource: Resource, meta: dict[str, Any]) -> list[Problem]
     if sum(len(key) + len(value) for key, value in annotations.items()) > MAX_ANNOTATIONS:
         message = f"Too long: may not be more than {MAX_ANNOTATIONS} bytes"
         problems.append(Problem("metadata.annotations", "FieldValueTooLong", message))
-    problems += [
-        Problem.invalid("metadata.finalizers", finalizer, wrong)
-        for finalizer in meta.get("finalizers") or ()
-        if (wrong := qualified_name(finalizer))
-    ]
+    for index, finalizer in enumerate(meta.get("finalizers") or ()):
+        field = f"metadata.finalizers[{index}]"
+        if wrong := qualified_name(finalizer):
+            problems.append(Problem.invalid(field, finalizer, wrong))
+        elif "/" not in finalizer and finalizer not in _FINALIZERS and not _is_extension(resource):
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            problems.append(Problem.invalid(field, finalizer, detail))
     return problems + list(_owner_problems(meta.get("ownerReferences") or ()))
+
+
+def _is_extension(resource: Resource) -> bool:
+    """Whether another validation than that of core kinds looks at it."""
+    return resource.custom or resource.kind.group == "apiextensions.k8s.io"
 
 
 def label_problems(field: str, labels: dict[str, str] | None) -> list[Problem]:

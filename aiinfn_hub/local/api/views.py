@@ -36,9 +36,13 @@ class Whole(View):
         return conversion.served_json(self.resource, stored)
 
     def many(self, page: Page) -> bytes:
-        """A `PodList` and the like."""
+        """A `PodList` and the like; items of builtin kinds do not repeat what they are."""
         kind = self.resource.kind
-        return _collection(f"{kind.kind}List", kind.api_version, page, [self.one(item) for item in page.items])
+        items = [self.one(item) for item in page.items]
+        if not self.resource.custom:
+            head = encode({"apiVersion": kind.api_version, "kind": kind.kind})[:-1] + b","
+            items = [b"{" + item.removeprefix(head) if item.startswith(head) else item for item in items]
+        return _collection(f"{kind.kind}List", kind.api_version, page, items)
 
 
 class Metadata(View):

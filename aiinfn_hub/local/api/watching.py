@@ -155,6 +155,7 @@ class Watches:
         response = web.StreamResponse(
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
+        listing.number(request.query, "timeoutSeconds")  # refused before the answer has begun
         watch = Watch(self._store, view, namespace, chosen)
         try:
             watch.open(request.query)

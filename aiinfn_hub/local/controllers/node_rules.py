@@ -13,7 +13,8 @@ NODE_GRACE_S, POD_GRACE_S = 40.0, 300.0
 GARBAGE_S = 5.0
 
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
-_OURS = (NOT_READY, UNREACHABLE)
+CORDONED = "node.kubernetes.io/unschedulable"
+_OURS = (NOT_READY, UNREACHABLE, CORDONED)
 TERMINAL = frozenset({"Succeeded", "Failed"})
 
 
@@ -24,8 +25,10 @@ def ready_status(node: Node) -> str:
 
 
 def taints_for(node: Node) -> tuple[Taint, ...]:
-    """The node's taints with ours set as its readiness asks for."""
+    """The node's taints with ours set as its readiness and its cordon ask for."""
     others = tuple(taint for taint in node.taints if taint.key not in _OURS)
+    if node.unschedulable:
+        others = (*others, Taint(CORDONED, "", "NoSchedule"))
     status = ready_status(node)
     if status == "True":
         return others

@@ -7,17 +7,16 @@ import logging
 import time
 from typing import Any
 
-from aiinfn_hub.errors import AiinfnError, Conflict, NotFound
+from aiinfn_hub.errors import AiinfnError, InvalidInput, NotFound
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import NODES, PODS, KubeClient
-from aiinfn_hub.kube.events import EventRecorder, Involved
 from aiinfn_hub.kube.moments import rfc3339
 from aiinfn_hub.kube.slim import Node, Pod, decode_node
 from aiinfn_hub.local.controllers.bookings import TERMINAL, Bookings
 from aiinfn_hub.local.controllers.constraints import Claimant, Constraints, decode_claimant
 from aiinfn_hub.local.controllers.scheduling import NodeView, Unschedulable, place
+from aiinfn_hub.local.controllers.verdicts import NAME, Verdicts
 
-NAME = "default-scheduler"
 #: Requests that are on their way at the same time.
 CONCURRENCY = 16
 #: Seconds in which changes are gathered into one pass.
@@ -34,7 +33,7 @@ class Scheduler:
         self.client = client
         self.log = log or logging.getLogger("aiinfn.local.scheduler")
         self.bookings = Bookings()
-        self.events = EventRecorder(client, NAME, log=self.log)
+        self.verdicts = Verdicts(client, self.log)
         self._pending: dict[str, Claimant] = {}
         self._told: dict[str, str] = {}
         self._wake = asyncio.Event()
@@ -132,7 +131,6 @@ class Scheduler:
             "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
-        about = Involved(PODS, pod.name, pod.uid, pod.namespace)
         async with self._slots:
             try:
                 await self.client.create(PODS, binding, name=pod.name, subresource="binding")
@@ -142,7 +140,7 @@ class Scheduler:
                 asyncio.get_running_loop().call_later(RETRY_S, self._again, pod.uid)
                 return
             self._told.pop(pod.uid, None)
-            await self.events.record(about, "Scheduled", f"Successfully assigned {pod.namespace}/{pod.name} to {node}")
+            await self.verdicts.bound(pod, node)
 
     def _again(self, uid: str) -> None:
         """After a failed binding: what the API has now decides; a request that timed out may have been done."""
@@ -162,9 +160,8 @@ class Scheduler:
 
     async def _refuse(self, pod: Pod, message: str) -> None:
         await self._condition(pod, "Unschedulable", message)
-        about = Involved(PODS, pod.name, pod.uid, pod.namespace)
         async with self._slots:
-            await self.events.record(about, "FailedScheduling", message, kind="Warning")
+            await self.verdicts.refused(pod, message)
 
     async def _condition(self, pod: Pod, reason: str, message: str) -> None:
         condition = {
@@ -180,7 +177,7 @@ class Scheduler:
                 await self.client.patch(
                     PODS, pod.name, patch, pod.namespace, strategy="strategic", subresource="status"
                 )
-            except (NotFound, Conflict) as error:
+            except (NotFound, InvalidInput) as error:  # another pod has its name by now, and a uid is immutable
                 self.log.debug("%s/%s is gone: %s", pod.namespace, pod.name, error)
             except AiinfnError as error:
                 self._told.pop(pod.uid, None)

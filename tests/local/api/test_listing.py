@@ -45,30 +45,6 @@ async def test_a_list_has_the_version_of_the_newest_change(api: RunningApi, clie
     assert answer.json["metadata"] == {"resourceVersion": last["metadata"]["resourceVersion"]}
 
 
-async def test_pages_show_one_moment(api: RunningApi, client: KubeClient) -> None:
-    await make(client, "a", "b", "c", "d", "e")
-    first = await api.call("GET", f"{MAPS}?limit=2")
-    meta = first.json["metadata"]
-    assert (names(first), meta["remainingItemCount"]) == (["a", "b"], 3)
-    await client.delete(CONFIGMAPS, "d", "default")
-    await make(client, "bb")
-    second = await api.call("GET", f"{MAPS}?limit=2&continue={meta['continue']}")
-    assert names(second) == ["c", "d"]
-    assert second.json["metadata"]["resourceVersion"] == meta["resourceVersion"]
-    third = await api.call("GET", f"{MAPS}?limit=2&continue={second.json['metadata']['continue']}")
-    assert names(third) == ["e"]
-    assert "continue" not in third.json["metadata"]
-    again = await api.call("GET", f"{MAPS}?limit=2&continue={meta['continue']}")
-    assert names(again) == ["c", "d"], "a lost answer can be asked for again"
-
-
-async def test_with_a_selector_nobody_counts_the_rest(api: RunningApi, client: KubeClient) -> None:
-    await make(client, "a", "b", "c")
-    answer = await api.call("GET", f"{MAPS}?limit=1&labelSelector=!x")
-    assert "remainingItemCount" not in answer.json["metadata"]
-    assert answer.json["metadata"]["continue"]
-
-
 async def test_a_page_that_was_forgotten_is_gone(api: RunningApi) -> None:
     answer = await api.call("GET", f"{MAPS}?limit=1&continue=0123456789abcdef")
     assert (answer.status, answer.json["reason"]) == (410, "Expired")
@@ -86,24 +62,10 @@ async def test_only_so_many_unfinished_lists_are_kept() -> None:
     assert len(lists._snapshots) == MAX_SNAPSHOTS
 
 
-async def test_a_version_from_the_future_is_refused(api: RunningApi) -> None:
-    answer = await api.call("GET", f"{MAPS}?resourceVersion=99999999999999999")
-    assert (answer.status, answer.json["reason"]) == (504, "Timeout")
-    assert "Too large resource version: 99999999999999999, current: " in answer.json["message"]
-
-
 async def test_an_old_or_zero_version_gets_the_present(api: RunningApi, client: KubeClient) -> None:
     await make(client, "a")
     for version in ("0", "1"):
         assert names(await api.call("GET", f"{MAPS}?resourceVersion={version}")) == ["a"]
-
-
-@pytest.mark.parametrize(
-    "query", ["limit=-1", "limit=x", "limit=٣", "resourceVersion=abc", "labelSelector=a%20b", "fieldSelector=x=y"]
-)
-async def test_parameters_that_mean_nothing_are_refused(api: RunningApi, query: str) -> None:
-    answer = await api.call("GET", f"{MAPS}?{query}")
-    assert (answer.status, answer.json["reason"]) == (400, "BadRequest")
 
 
 @pytest.mark.parametrize(

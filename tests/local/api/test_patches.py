@@ -131,7 +131,7 @@ def spec(**fields: Any) -> dict[str, Any]:
         pytest.param(
             spec(containers=[{"name": "a", "env": [{"name": "X", "value": "1"}]}]),
             spec(containers=[{"name": "a", "env": [{"name": "Y", "value": "2"}]}]),
-            spec(containers=[{"name": "a", "env": [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]}]),
+            spec(containers=[{"name": "a", "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "1"}]}]),
             id="and what they hold too",
         ),
         pytest.param(
@@ -185,7 +185,7 @@ def spec(**fields: Any) -> dict[str, Any]:
         pytest.param(
             {"metadata": {"ownerReferences": [{"uid": "1", "name": "x"}]}},
             {"metadata": {"ownerReferences": [{"uid": "2", "name": "y"}]}},
-            {"metadata": {"ownerReferences": [{"uid": "1", "name": "x"}, {"uid": "2", "name": "y"}]}},
+            {"metadata": {"ownerReferences": [{"uid": "2", "name": "y"}, {"uid": "1", "name": "x"}]}},
             id="owners are merged by uid",
         ),
         pytest.param(
@@ -233,8 +233,8 @@ def spec(**fields: Any) -> dict[str, Any]:
         pytest.param(
             spec(containers=[{"name": "a"}, {"name": "x"}, {"name": "b"}]),
             {"spec": {"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}},
-            spec(containers=[{"name": "b"}, {"name": "a"}, {"name": "x"}]),
-            id="what the order does not name stays behind what it followed",
+            spec(containers=[{"name": "x"}, {"name": "b"}, {"name": "a"}]),
+            id="what the order does not name stays before what it preceded",
         ),
         pytest.param(
             {"metadata": {"labels": {"a": "1", "b": "2"}}},

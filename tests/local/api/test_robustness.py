@@ -41,7 +41,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
                 {
                     "name": "main",
                     "image": "i:1",
-                    "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}],
+                    "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
                     "ports": [{"containerPort": 1}],
                     "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}},
                     "volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "x"}],

@@ -132,15 +132,6 @@ def test_field_selectors(selector: str, obj: dict[str, Any], table: tuple[str, s
     assert predicate(obj) is selected
 
 
-@pytest.mark.parametrize(
-    ("selector", "message"),
-    [("spec.image=x", 'field label not supported: "spec.image"'), ("metadata.name", "can't understand it")],
-)
-def test_what_is_no_field_selector_is_refused(selector: str, message: str) -> None:
-    with pytest.raises(InvalidInput, match=message):
-        selectors.fields(selector, PODS)
-
-
 def test_no_field_selector_selects_everything() -> None:
     assert selectors.fields("", PODS) is None
     assert selectors.both(None, None) is None
