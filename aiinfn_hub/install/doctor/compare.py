@@ -57,9 +57,12 @@ def differences(wanted: Any, found: Any, path: Location = ()) -> Iterator[Differ
             if not (one is ABSENT and _default(here, other)):
                 yield from differences(one, other, here)
     elif isinstance(wanted, list) and isinstance(found, list):
-        for index, (one, other) in enumerate(zip_longest(wanted, found, fillvalue=ABSENT)):
+        pairs = list(enumerate(zip_longest(wanted, found, fillvalue=ABSENT)))
+        # What is too much comes from the end, so that one can be taken away after the other.
+        for index, (one, other) in (*pairs[: len(wanted)], *reversed(pairs[len(wanted) :])):
             yield from differences(one, other, (*path, index))
-    elif not _same(wanted, found):
+    elif not _same(wanted, found) and not (found is ABSENT and wanted in ([], {}) and isinstance(path[-1], str)):
+        # An empty list or mapping under a key is not stored; as an item of a list it means "everything".
         yield Difference(path, wanted, found)
 
 
@@ -77,9 +80,6 @@ def _default(path: Location, value: Any) -> bool:
 def _same(one: Any, other: Any) -> bool:
     if one == other:
         return True
-    # An empty list or mapping that the API server does not store.
-    if {type(one), type(other)} & {list, dict} and ABSENT in (one, other):
-        return not (one if other is ABSENT else other)
     if not all(isinstance(value, str | int) for value in (one, other)):
         return False
     return any(_amount(kind, one) is not None and _amount(kind, one) == _amount(kind, other) for kind in _AMOUNTS)

@@ -10,6 +10,7 @@ from aiinfn_hub.install import rbac
 from aiinfn_hub.install.doctor.compare import specs
 from aiinfn_hub.install.doctor.facts import Facts, Named, Object, at, labels, named
 from aiinfn_hub.install.doctor.findings import Check, Seen
+from aiinfn_hub.install.doctor.queue_checks import mend
 
 #: Part -> kind of its objects.
 KINDS = {
@@ -96,7 +97,7 @@ def _unbound(facts: Facts) -> Iterator[Seen]:
             for one in specs(wanted, found, ("roleRef", "subjects")) if found else ():
                 # What a binding refers to cannot be changed.
                 again = f"{who.kubectl('delete')} && " if one.path[0] == "roleRef" else ""
-                yield Seen(f"{who}: {one}", again + facts.render("rbac"))
+                yield Seen(f"{who}: {one}", again + mend(who, one, facts.render("rbac")))
 
 
 def _accounts(facts: Facts) -> set[tuple[str, str]]:
