@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from support.controlplane.cluster import Cluster
 
+from aiinfn_hub.errors import NotFound
 from aiinfn_hub.kube.client import JOBS, NODES, PODS, SECRETS, KubeClient
 
 NAMESPACE = "aiinfn"
@@ -22,7 +24,8 @@ async def _clear(cluster: Cluster) -> None:
         for kind in (JOBS, PODS, SECRETS):
             for thing in (await client.list(kind, NAMESPACE))[0]:
                 grace = 0 if kind is PODS else None
-                await client.delete(kind, thing["metadata"]["name"], NAMESPACE, grace_s=grace)
+                with suppress(NotFound):  # what the job owned goes with it
+                    await client.delete(kind, thing["metadata"]["name"], NAMESPACE, grace_s=grace)
         async with asyncio.timeout(60):
             while (await client.list(PODS, NAMESPACE))[0]:
                 await asyncio.sleep(0.2)

@@ -1,0 +1,194 @@
+"""Parts of the control plane die and come back: nothing is lost, doubled or orphaned, and people are told.
+
+One cluster and one demo for all of it, with a session and a job that live through everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from support.controlplane.cluster import Cluster, running_cluster
+from support.controlplane.processes import Program
+from support.demo import Kernel, RunningDemo, Visitor, running_demo
+from support.people_at_work import SESSION, ask, job, long, records, said, session, stop
+
+from aiinfn_hub.kube.client import JOBS, PODS, KubeClient
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+#: How long the API server is silent; longer than a request waits, shorter than nodes are given up.
+OUTAGE_S = 30
+
+
+@dataclass
+class World:
+    """A platform at work: the session of a scientist, with a job that runs."""
+
+    cluster: Cluster
+    demo: RunningDemo
+    scientist: Visitor
+    kernel: Kernel
+
+    async def unharmed(self) -> None:
+        """Session and job have not noticed, and the ledger has one open record of each."""
+        assert (await self.kernel.run("print(6 * 7)")).text == "42\n"
+        assert (await job(self.scientist, "steady", "running"))["attempt"] == 1
+        deadline = time.monotonic() + 60
+        while True:
+            mine = await records(self.scientist)
+            assert len({record["pod_uid"] for record in mine}) == len(mine)
+            if sorted(record["kind"] for record in mine if record["held_to"] is None) == ["job", "session"]:
+                return
+            assert time.monotonic() < deadline, mine
+            await asyncio.sleep(0.5)
+
+    async def form(self, visitor: Visitor) -> str:
+        """What the spawn form says."""
+        page = await visitor.http.get(f"{visitor.hub}/hub/spawn/{visitor.name}")
+        return said(page)
+
+    async def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        async with httpx.AsyncClient() as http:
+            text = (await http.get(self.demo.info["metrics_url"])).text
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
+
+@pytest.fixture(scope="module")
+def broken_cluster(controlplane: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_cluster(tmp_path_factory.mktemp("outages")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(broken_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    home: Path = tmp_path_factory.mktemp("demo") / "home"
+    with running_demo(home, "--kubeconfig", str(broken_cluster.kubeconfig)) as demo:
+        scientist, kernel = await session(demo, "scientist")
+        await kernel.run(long("steady", seconds=3000))
+        await job(scientist, "steady", "running")
+        yield World(broken_cluster, demo, scientist, kernel)
+
+
+async def fresh(visitor: Visitor, kernel: Kernel, name: str) -> None:
+    """A new job goes all the way."""
+    reply = await kernel.run(f"%%offload {name} --cpu 1 --mem 512Mi --time 5m\nprint('done')\n")
+    assert reply.status == "ok", reply.error
+    await job(visitor, name, "succeeded", seconds=120)
+
+
+async def again(program: Program, seconds: float = 0) -> None:
+    """Kill a program, wait, start it again."""
+    program.kill()
+    await asyncio.sleep(seconds)
+    program.start()
+    await asyncio.to_thread(program.wait)
+
+
+@pytest.mark.parametrize("name", ["apiserver", "etcd", "manager", "scheduler"])
+async def test_a_part_is_killed_and_comes_back(world: World, name: str) -> None:
+    plane = world.cluster.ours
+    lists = await world.metric("aiinfn_watch_restarts_total")
+    await again(getattr(plane, name), 2)
+    if name == "etcd":
+        await asyncio.to_thread(plane.apiserver.wait)
+    await fresh(world.scientist, world.kernel, f"after-{name}")
+    await world.unharmed()
+    if name == "apiserver":
+        # What it remembered of changes died with it: every watch from before is answered with 410.
+        assert await world.metric("aiinfn_watch_restarts_total") > lists
+
+
+async def test_while_the_api_is_silent_the_form_says_so_and_then_tells_the_truth_again(world: World) -> None:
+    plane = world.cluster.ours
+    pi = Visitor(world.demo, "pi")
+    await pi.login()
+    assert "unknown since" not in await world.form(pi)
+    plane.apiserver.pause()
+    try:
+        silent = time.monotonic()
+        kernel = asyncio.create_task(world.kernel.run("print('still here')"))
+        assert (await kernel).text == "still here\n", "sessions do not need the API server"
+        await asyncio.sleep(max(0.0, OUTAGE_S - (time.monotonic() - silent)))
+    finally:
+        plane.apiserver.resume()
+    await fresh(world.scientist, world.kernel, "after-silence")
+    deadline = time.monotonic() + 60
+    while "unknown since" in (page := await world.form(pi)):
+        assert time.monotonic() < deadline, page
+        await asyncio.sleep(1)
+    await world.unharmed()
+
+
+async def test_while_the_api_is_down_nothing_is_shown_as_free(world: World) -> None:
+    plane = world.cluster.ours
+    pi = Visitor(world.demo, "pi")
+    await pi.login()
+    plane.apiserver.kill()
+    try:
+        deadline = time.monotonic() + 60
+        while "unknown since" not in (page := await world.form(pi)):
+            assert time.monotonic() < deadline, page
+            await asyncio.sleep(0.5)
+        assert not re.search(r"\d+ of \d+ free", page), page
+    finally:
+        plane.apiserver.start()
+    await asyncio.to_thread(plane.apiserver.wait)
+    await world.unharmed()
+
+
+async def test_kueue_is_away_and_what_people_ask_for_happens_when_it_is_back(world: World) -> None:
+    kueue = world.cluster.ours.kueue
+    assert kueue is not None
+    pi = Visitor(world.demo, "pi")
+    await pi.login()
+    kueue.kill()
+    await world.kernel.run("%%offload patient --cpu 1 --mem 512Mi --time 5m\nprint('done')\n")
+    waiting = await job(world.scientist, "patient", "staging")
+    assert "Kueue" in waiting["reason"], waiting["reason"]
+    answer = await pi.spawn(SESSION)
+    await asyncio.sleep(60)
+    assert (await job(world.scientist, "patient", "staging"))["state"] == "staging"
+    kueue.start()
+    await asyncio.to_thread(kueue.wait)
+    await job(world.scientist, "patient", "succeeded", seconds=180)
+    if answer.status_code != 200:
+        assert "queue" in said(answer).lower(), said(answer)
+        answer = await pi.spawn(SESSION)
+    await pi.ready(timeout_s=120)
+    await stop(pi)
+    await world.unharmed()
+
+
+async def test_nothing_is_left_behind_when_all_is_over(world: World) -> None:
+    await world.kernel.run("%offload cancel steady")
+    await job(world.scientist, "steady", "cancelled")
+    await stop(world.scientist)
+    client = await KubeClient.connect(world.cluster.kubeconfig)
+    try:
+        deadline = time.monotonic() + 90
+        while left := await _left(client):
+            assert time.monotonic() < deadline, left
+            await asyncio.sleep(0.5)
+    finally:
+        await client.close()
+    deadline = time.monotonic() + 60
+    while open_ones := [r for r in (await ask(world.scientist, "accounting/records"))["records"] if not r["held_to"]]:
+        assert time.monotonic() < deadline, open_ones
+        await asyncio.sleep(0.5)
+
+
+async def _left(client: KubeClient) -> list[Any]:
+    pods = [
+        p["metadata"]["name"] for p in (await client.list(PODS, "aiinfn"))[0] if p["status"]["phase"] != "Succeeded"
+    ]
+    jobs = [j["metadata"]["name"] for j in (await client.list(JOBS, "aiinfn"))[0] if j["status"].get("active")]
+    return pods + jobs
