@@ -9,7 +9,7 @@ from support.people import member_of, scientist
 from support.small_platform import IMAGES, small_platform
 
 from aiinfn_hub.catalogue import example_path, load_platform
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, TicketOffer
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.sessions.availability import Seen
 from aiinfn_hub.sessions.form import Attempt, read_form, render, salvage
@@ -41,10 +41,11 @@ def page(
     platform: Any = PLATFORM,
     name: str = "mrossi",
     notice: str = "",
+    ticket: TicketOffer | None = None,
 ) -> BeautifulSoup:
     person = member_of(platform, *activities, name=name)
     attempt = Attempt(options or {}, refused, notice)
-    html = render(platform, person, choices(platform, person), seen=seen, attempt=attempt)
+    html = render(platform, person, choices(platform, person), seen=seen, attempt=attempt, ticket=ticket)
     return BeautifulSoup(html, "html.parser")
 
 
@@ -129,6 +130,41 @@ def test_hidden_images_are_not_offered() -> None:
 def test_ways_that_the_policy_closes_are_not_shown() -> None:
     soup = page(platform=small_platform(image_policy={}))
     assert soup.select("#environment-registry, #environment-apptainer") == []
+
+
+TICKET = TicketOffer(
+    uid="u-1",
+    server="lab",
+    flavour="a100-1g.5gb",
+    activity="lhcb",
+    since=NOON,
+    place=2,
+    of=3,
+    reason="All of <these> are taken.",
+    next_step="Another one may be free.",
+)
+
+
+def test_a_session_in_the_queue_stands_above_the_form() -> None:
+    soup = page(ticket=TICKET)
+    panel = one(soup, "#aiinfn-ticket")
+    assert (panel["data-uid"], panel["data-server"]) == ("u-1", "lab")
+    assert text(soup, "#aiinfn-ticket-headline") == "NVIDIA A100 slice <1g> & 5 GB, place 2 of 3"
+    assert text(soup, "#aiinfn-ticket-reason") == "All of <these> are taken. Another one may be free."
+    assert "It starts" not in text(soup, "#aiinfn-ticket-headline")
+    assert "Asked for at 16:00 UTC" in text(soup, "#aiinfn-ticket")
+    assert "close this page" in text(soup, "#aiinfn-ticket")
+    assert one(soup, "#aiinfn-ticket-cancel").has_attr("hidden"), "it needs the script"
+    assert soup.select("#aiinfn-ticket + .mb-3, #aiinfn-ticket ~ fieldset"), "the form is below"
+
+
+def test_a_ticket_for_what_is_no_longer_offered_is_shown_by_its_name() -> None:
+    gone = TicketOffer("u", "", "v100", "lhcb", NOON, admitted=True)
+    assert text(page(ticket=gone), "#aiinfn-ticket-headline") == "v100, its turn has come"
+
+
+def test_without_a_ticket_there_is_no_panel() -> None:
+    assert page().select("#aiinfn-ticket") == []
 
 
 def test_a_notice_stands_above_the_form() -> None:

@@ -1,0 +1,83 @@
+"""Waiting for the only A30, in a real browser: the panel, its numbers, the way out, and the turn that comes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from support.demo import RunningDemo, Visitor
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+WAIT = 90_000
+A30 = {
+    "flavour": "a30",
+    "cpu": "2",
+    "memory": "8Gi",
+    "activity": "lhcb-flashsim",
+    "environment": "image",
+    "environment-image": "pytorch",
+    "lifetime": "4h",
+}
+
+
+async def login(page: Page, demo: RunningDemo, name: str) -> None:
+    await page.goto(f"{demo.info['hub_url']}hub/oauth_login?next=/hub/spawn")
+    await page.fill("[name=username]", name)
+    await page.fill("[name=password]", demo.account(name)["password"])
+    await page.click("form button")
+    await page.wait_for_url(re.compile(r"/hub/spawn|/user/"))
+
+
+async def ask(page: Page) -> None:
+    """Choose the A30, press Start, and come back to the form by itself."""
+    await page.get_by_label("NVIDIA A30").check()
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await page.wait_for_url(re.compile(r"/hub/spawn-pending/scientist"))
+    await page.wait_for_url(re.compile(r"/hub/spawn/scientist"), timeout=WAIT)
+    await expect(page.locator("#aiinfn-ticket-title")).to_have_text("Your session is in the queue")
+
+
+@pytest.mark.asyncio
+async def test_a_scientist_waits_without_a_page_and_starts_when_the_turn_comes(
+    browser: Browser, demo: RunningDemo, camera: Any
+) -> None:
+    holder = Visitor(demo, "operator")
+    await holder.login()
+    await holder.spawn(A30)
+    await holder.ready()
+    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    page = await context.new_page()
+    mistakes: list[str] = []
+    page.on("pageerror", lambda error: mistakes.append(str(error)))
+    await login(page, demo, "scientist")
+    await ask(page)
+    headline = page.locator("#aiinfn-ticket-headline")
+    await expect(headline).to_have_text("NVIDIA A30, place 1 of 1", timeout=15_000)
+    await expect(page.locator("#aiinfn-ticket-reason")).to_contain_text("Every GPU of this kind is taken")
+    await camera.shoot(page, "queue", whole=True)
+
+    # Taken out with a click; asked for again; looked at with a phone.
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#aiinfn-ticket")).to_be_hidden()
+    await page.reload()
+    await expect(page.locator("#aiinfn-ticket")).to_have_count(0)
+    await ask(page)
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await expect(headline).to_have_text("NVIDIA A30, place 1 of 1", timeout=15_000)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360, "nothing sticks out"
+    await camera.shoot(page, "queue-phone", whole=True)
+
+    # An old link to the session leads to the queue, not to a failure.
+    other = await context.new_page()
+    await other.goto(f"{demo.info['hub_url']}user/scientist/lab")
+    await expect(other.locator("h1")).to_have_text("Your session is in the queue")
+    await camera.shoot(other, "queue-link")
+    await other.close()
+
+    # The open page goes on by itself.
+    await holder.api("DELETE", "/users/operator/server")
+    await page.wait_for_url(re.compile(r"/hub/spawn-pending/scientist|/user/scientist/"), timeout=WAIT)
+    await page.wait_for_url(re.compile(r"/user/scientist/"), timeout=WAIT)
+    assert mistakes == []
