@@ -58,7 +58,7 @@ class RunningDemo:
 
 
 @contextmanager
-def running_demo(home: Path, *arguments: str, port: int = 0, timeout_s: float = 90) -> Iterator[RunningDemo]:
+def running_demo(home: Path, *arguments: str, port: int = 0, timeout_s: float = 180) -> Iterator[RunningDemo]:
     """Start `aiinfn demo` and wait until its --json file is there."""
     from aiinfn_hub.local.home import free_ports  # noqa: PLC0415  only those who start a demo need aiinfn[demo]
 
