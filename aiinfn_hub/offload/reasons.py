@@ -126,6 +126,13 @@ def eviction_reason(workload: Workload | None) -> str:
     return _EVICTED.get(evicted.reason, "it was suspended") if evicted is not None else "it was suspended"
 
 
+def refusal_reason(message: str) -> str:
+    """Why nothing can be put into the cluster now. Kueue's webhooks fail closed: without it no Job can be created."""
+    if re.search(r'failed calling webhook "[^"]*\.kb\.io"', message):
+        return "Kueue does not answer, and nothing can be queued without it; it is tried again."
+    return f"The cluster does not answer; it is tried again. {message}"
+
+
 def start_reason(pod: Pod) -> Reason:
     """Why an admitted pod does not run yet."""
     scheduled = pod.conditions.get("PodScheduled")

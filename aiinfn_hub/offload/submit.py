@@ -24,6 +24,7 @@ from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, SECRETS, KubeClient
 from aiinfn_hub.offload import blobs, capability, manifest, runs
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.plan import Plan, make_plan
+from aiinfn_hub.offload.reasons import refusal_reason
 from aiinfn_hub.offload.results import CODECS
 from aiinfn_hub.offload.runs import NewRun, Run
 from aiinfn_hub.offload.session import Heritage, environment
@@ -116,7 +117,7 @@ class Submitter:
             await self._place(run)
         except Unavailable as error:
             self.log.warning("%s waits for the cluster: %s", run.id, error)
-            await self._move(run, JobState.STAGING, f"The cluster does not answer; it is tried again. {error.message}")
+            await self._move(run, JobState.STAGING, refusal_reason(error.message))
         except AiinfnError as error:
             self.log.warning("%s cannot be put in place: %s", run.id, error)
             await self._fail(run, str(error))

@@ -4,7 +4,7 @@ import pytest
 from support.offload import pod, workload
 
 from aiinfn_hub.kube.slim import Workload
-from aiinfn_hub.offload.reasons import eviction_reason, queue_reason, start_reason
+from aiinfn_hub.offload.reasons import eviction_reason, queue_reason, refusal_reason, start_reason
 
 COULD_NOT = "couldn't assign flavors to pod set main: "
 
@@ -160,3 +160,21 @@ def test_an_eviction_names_a_class_and_nobody(evicted: str, preempted: str, word
 
 def test_a_start_says_on_which_node() -> None:
     assert "node-1" in start_reason(pod("Pending")).sentence
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (
+            'Internal error occurred: failed calling webhook "mjob.kb.io": failed to call webhook: connection refused',
+            "Kueue does not answer, and nothing can be queued without it; it is tried again.",
+        ),
+        (
+            'Internal error occurred: failed calling webhook "policy.example.org": no endpoints available',
+            'The cluster does not answer; it is tried again. Internal error occurred: failed calling webhook "policy.',
+        ),
+        ("POST /jobs: timeout", "The cluster does not answer; it is tried again. POST /jobs: timeout"),
+    ],
+)
+def test_who_does_not_answer_is_named(message: str, sentence: str) -> None:
+    assert refusal_reason(message).startswith(sentence)
