@@ -7,7 +7,7 @@ import binascii
 from typing import Protocol
 
 from aiinfn_hub.errors import InvalidInput, NotFound
-from aiinfn_hub.kube.client import CONFIGMAPS, SECRETS, KubeClient
+from aiinfn_hub.kube.client import CONFIGMAPS, SECRETS, SERVICE_ACCOUNTS, KubeClient, Object
 
 Data = dict[str, bytes]
 
@@ -22,8 +22,15 @@ class Source(Protocol):
         """Its keys. Raises NotFound, in the kubelet's words."""
 
 
+class VolumeSource(Source, Protocol):
+    """Where what is in volumes comes from."""
+
+    async def token(self, account: str, request: Object) -> str:
+        """A token of a ServiceAccount. Raises NotFound if there is no account, or the API issues none."""
+
+
 class References:
-    """A `Source` that asks the API each time: what a container starts with is what is there then."""
+    """A `VolumeSource` that asks the API each time: what a container starts with is what is there then."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
@@ -36,6 +43,12 @@ class References:
         except NotFound as error:
             raise NotFound(f'secret "{name}" not found') from error
         return {key: _decoded(value, name) for key, value in (found.get("data") or {}).items()}
+
+    async def token(self, account: str, request: Object) -> str:
+        """A new token; it is not renewed, so a pod keeps its rights for as long as the request says."""
+        manifest = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": request}
+        made = await self._client.create(SERVICE_ACCOUNTS, manifest, self._namespace, name=account, subresource="token")
+        return str(made["status"]["token"])
 
     async def config_map(self, name: str) -> Data:
         """Its keys, text and binary ones."""

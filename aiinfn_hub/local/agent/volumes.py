@@ -12,7 +12,7 @@ from typing import Any
 from aiinfn_hub.errors import InvalidInput, NotFound
 from aiinfn_hub.local.agent.environment import Facts
 from aiinfn_hub.local.agent.paths import Mount, below, container_path, one_name
-from aiinfn_hub.local.agent.references import Data, Source
+from aiinfn_hub.local.agent.references import Data, VolumeSource
 
 Object = Mapping[str, Any]
 #: Relative path -> content and mode.
@@ -30,7 +30,7 @@ class Volumes:
         ready: set when all are made.
     """
 
-    def __init__(self, pod: Object, folder: Path, claims: Path, source: Source, facts: Facts) -> None:
+    def __init__(self, pod: Object, folder: Path, claims: Path, source: VolumeSource, facts: Facts) -> None:
         self._pod = pod
         self._folder = folder / "volumes"
         self._claims = claims
@@ -45,6 +45,8 @@ class Volumes:
             "downwardAPI": self._downward,
             "projected": self._projected,
         }
+        #: Only ever inside of a projected volume.
+        self._sources = self._makers | {"serviceAccountToken": self._token}
 
     def check(self) -> None:
         """Refuse at once what no later try could change.
@@ -159,10 +161,20 @@ class Volumes:
         files: Files = {}
         for source in volume.get("sources") or ():
             for kind, part in source.items():
-                if kind not in self._makers or kind == "projected":
+                if kind not in self._sources or kind == "projected":
                     raise InvalidInput(f"projected volumes of this node have no source of the kind {kind}")
-                files |= await self._makers[kind]({"defaultMode": volume.get("defaultMode", 0o644), **part})
+                files |= await self._sources[kind]({"defaultMode": volume.get("defaultMode", 0o644), **part})
         return files
+
+    async def _token(self, source: Object) -> Files:
+        """Bound to the pod, as the kubelet asks for it: worth nothing once the pod is gone."""
+        meta = self._pod["metadata"]
+        request: dict[str, Any] = {
+            "expirationSeconds": source.get("expirationSeconds", 3600),
+            "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]},
+        } | ({"audiences": [source["audience"]]} if source.get("audience") else {})
+        token = await self._source.token(self._pod["spec"].get("serviceAccountName", "default"), request)
+        return {source["path"]: (token.encode(), source["defaultMode"])}
 
     def _container(self, name: str) -> Object:
         containers: Sequence[Object] = self._pod["spec"]["containers"]

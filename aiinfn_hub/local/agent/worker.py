@@ -101,6 +101,8 @@ class PodWorker:
         report = asyncio.create_task(self._report())
         try:
             ending = await self._until_over(life)
+            if ending.verdict:
+                report.cancel()  # the end and its reason are told together
             await self._stop(ending.grace_s)
         finally:
             for task in (life, report):

@@ -181,9 +181,8 @@ class Objects:
             message = f"the object provided is a {name} of {version}, expected {kind.kind} of {kind.api_version}"
             raise status.bad_request(message)
         content = {key: _pruned(value) for key, value in body.items() if value is not None}
-        # In this order, which lists rely on.
-        head = {"apiVersion": resource.stored.api_version, "kind": kind.kind}
-        obj: Object = head | conversion.to_stored(resource, content)
+        # Lists rely on this order.
+        obj: Object = {"apiVersion": "", "kind": ""} | conversion.to_stored(resource, content)
         obj.setdefault("metadata", {})
         shapes.check(resource, obj, patched=patched)
         meta = obj["metadata"]
@@ -288,9 +287,8 @@ def _content(resource: Resource, obj: Object) -> Object:
     """What `metadata.generation` counts the changes of."""
     ignored = {"metadata", "status"} if resource.status or not resource.custom else {"metadata"}
     content = {key: value for key, value in obj.items() if key not in ignored}
-    if resource.table == ("", "pods"):  # a binding does not count
-        content["spec"] = {key: value for key, value in obj["spec"].items() if key != "nodeName"}
-    return content
+    # A pod's binding does not count.
+    return content | ({"spec": obj["spec"] | {"nodeName": ""}} if resource.table == ("", "pods") else {})
 
 
 def _finalizer_problems(new: Object, old: Object) -> list[Problem]:
