@@ -126,16 +126,18 @@ def _capacity(platform: Platform, nodes: Sequence[Node]) -> Iterator[Remark]:
         return
     for resource in ("cpu", "memory"):
         said, there = getattr(platform.capacity, resource), sum(node.allocatable.get(resource, 0) for node in usable)
-        yield from amounts_differ(("capacity", resource), resource, said, there, f"{len(usable)} nodes allocate")
+        yield from amounts_differ(("capacity", resource), resource, said, there, _count(usable))
 
 
-def amounts_differ(location: Location, resource: str, said: int, there: int, who: str) -> Iterator[Remark]:
+def amounts_differ(location: Location, resource: str, said: int, there: int, where: str) -> Iterator[Remark]:
     """More than there is is a mistake: Kueue admits what the scheduler cannot place. Less is idle."""
     words = {"cpu": format_cpu, "memory": format_bytes}.get(resource, str)
     if said > there:
-        yield _mistake(location, f"is {words(said)}, and {who} {words(there)}: the rest is admitted and never placed")
+        yield _mistake(
+            location, f"is {words(said)}, and {words(there)} are on {where}: the rest is admitted and never placed"
+        )
     elif said < there:
-        yield _note(location, f"is {words(said)}, and {who} {words(there)}: the rest stays idle")
+        yield _note(location, f"is {words(said)}, and {words(there)} are on {where}: the rest stays idle")
 
 
 def _open(tolerations: Sequence[Toleration], node: Node) -> bool:
@@ -148,7 +150,7 @@ def _flavour(location: Location, flavour: Flavour, nodes: Sequence[Node]) -> Ite
     if flavour.accelerator and not offering:
         yield _no_such_resource(location, flavour, selected or nodes)
     if not selected:
-        more = f"; {_count(offering)} offer {flavour.resource}" if flavour.accelerator else ""
+        more = f"; {flavour.resource} is on {_count(offering)}" if flavour.accelerator else ""
         yield from mistaken_selector((*location, "node_selector"), flavour.node_selector, nodes, more)
         return
     fitting = [node for node in selected if node in offering]
@@ -169,7 +171,7 @@ def _no_such_resource(location: Location, flavour: Flavour, nodes: Sequence[Node
         offers.update({name: n for name, n in node.allocatable.items() if n and not name.startswith(_PLAIN)})
     listed = ", ".join(f"{name} x{number}" for name, number in sorted(offers.items())) or "no device"
     where = f"{_count(nodes)} with these labels" if flavour.node_selector else _count(nodes)
-    said = f"no node offers {flavour.resource}; {where} offer {listed}"
+    said = f"no node offers {flavour.resource}; on {where} there is {listed}"
     return _mistake((*location, "resource"), said, _nearest(flavour.resource, offers))
 
 
@@ -177,6 +179,9 @@ def _taints(
     location: Location, flavour: Flavour, fitting: Sequence[Node], suitable: Sequence[Node]
 ) -> Iterator[Remark]:
     closed = [node for node in fitting if node not in suitable]
+    if suitable and not flavour.node_selector:
+        # Whoever asks for no particular node is kept off those of others on purpose.
+        return
     for taint in dict.fromkeys(t for node in closed for t in node.taints if not tolerated(flavour.tolerations, t)):
         having = [node.name for node in closed if taint in node.taints]
         said = f"the taint {taint_text(taint)} of {_names(having)} is not tolerated"
@@ -198,7 +203,7 @@ def _sizes(location: Location, flavour: Flavour, suitable: Sequence[Node]) -> It
         yield _mistake((*location, "count"), f"no node offers {flavour.count} {flavour.resource}: the most is {most}")
     elif flavour.units is not None:
         units = sum(node.allocatable[flavour.resource] // flavour.count for node in suitable)
-        yield from amounts_differ((*location, "units"), "", flavour.units, units, f"{_count(suitable)} have")
+        yield from amounts_differ((*location, "units"), "", flavour.units, units, _count(suitable))
 
 
 def _unreachable(platform: Platform, nodes: Sequence[Node]) -> Iterator[Remark]:

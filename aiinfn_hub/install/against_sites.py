@@ -49,7 +49,22 @@ def _site(location: Location, platform: Platform, site: Site, nodes: Sequence[No
                 yield Remark(Finding((*location, "tolerations"), said, toleration_line(taint)))
         if not node.ready:
             yield Remark(Finding((*location, "name"), f"its node {node.name} is not Ready: jobs wait"), note=True)
+    yield from _labels((*location, "flavours"), platform, site, selected)
     yield from _amounts((*location, "capacity"), platform, site, selected)
+
+
+def _labels(location: Location, platform: Platform, site: Site, nodes: Sequence[Node]) -> Iterator[Remark]:
+    """A pod asks for the labels of its flavour at a site, too."""
+    for flavour in kueue.carried(platform, site):
+        wanted = flavour.node_selector | site.node_selector
+        if not any(wanted.items() <= node.labels.items() for node in nodes):
+            pairs = " ".join(f"{key}={value}" for key, value in flavour.node_selector.items())
+            said = f"{flavour.name} asks for {pairs}, which {nodes[0].name} does not have"
+            yield Remark(
+                Finding(
+                    (*location, site.flavours.index(flavour.name)), said, f"kubectl label node {nodes[0].name} {pairs}"
+                )
+            )
 
 
 def _amounts(location: Location, platform: Platform, site: Site, nodes: Sequence[Node]) -> Iterator[Remark]:
@@ -62,12 +77,12 @@ def _amounts(location: Location, platform: Platform, site: Site, nodes: Sequence
 
     names = ", ".join(node.name for node in nodes)
     remarks = [
-        *amounts_differ((*location, "cpu"), "cpu", site.capacity.cpu, sum_of("cpu"), f"{names} allocates"),
-        *amounts_differ((*location, "memory"), "memory", site.capacity.memory, sum_of("memory"), f"{names} allocates"),
+        *amounts_differ((*location, "cpu"), "cpu", site.capacity.cpu, sum_of("cpu"), names),
+        *amounts_differ((*location, "memory"), "memory", site.capacity.memory, sum_of("memory"), names),
     ]
     for flavour in kueue.carried(platform, site):
         if flavour.accelerator and flavour.name in site.capacity.units:
             there = sum_of(flavour.resource) // flavour.count
             units = (*location, "units", flavour.name)
-            remarks += amounts_differ(units, "", site.capacity.units[flavour.name], there, f"{names} has")
+            remarks += amounts_differ(units, "", site.capacity.units[flavour.name], there, names)
     yield from (remark for remark in remarks if not remark.note)

@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 
 from aiinfn_hub.install.doctor.findings import Finding
 
@@ -42,9 +43,10 @@ def _one(same: Sequence[Finding], width: int, *, coloured: bool) -> Iterator[str
     word = f"\033[{_COLOURS[first.level]}m{first.level}\033[0m" if coloured else first.level
     yield f"  {word}  {first.code}"
     yield from _wrapped(first.says, width, "    ", "    ")
-    for one in same[:_MOST]:
+    shown = same[:_MOST]
+    for one, following in zip_longest(shown, shown[1:]):
         yield from _wrapped(one.evidence, width, "      seen  ", "            ")
-        if one is same[-1] or one.mend != same[same.index(one) + 1].mend:
+        if following is None or one.mend != following.mend:
             yield f"      mend  {one.mend}"
     if len(same) > _MOST:
         yield f"      and {len(same) - _MOST} more; --json has them all"
@@ -66,4 +68,5 @@ def _sum(findings: Sequence[Finding], made: int) -> str:
     if not findings:
         return f"Nothing found by {made} checks."
     words = {"mistake": "mistakes", "unknown": "not known", "note": "notes"}
-    return f"{made} checks: " + ", ".join(f"{count} {words[level]}" for level, count in counts.items() if count) + "."
+    told = [f"{count} {level if count == 1 else words[level]}" for level, count in counts.items() if count]
+    return f"{made} checks: {', '.join(told)}."
