@@ -4,7 +4,7 @@ It stands in for kube-apiserver, etcd, the garbage collector and the namespace c
 JSON and answered from memory; a change is on disk before it is acknowledged.
 
 Where it differs from the real one is listed in `docs/explanation/embedded.md`; `tests/conformance` asks both. Not tried
-there: owners in a circle that are deleted in the foreground wait for each other for ever, and objects of definitions are
+there: owners in a circle, deleted in the foreground, wait for each other for ever; and objects of definitions are
 converted by their `apiVersion` alone.
 """
 
