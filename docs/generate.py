@@ -1,4 +1,4 @@
-"""The reference pages that are made from the code: errors, settings, routes, platform file, states, command."""
+"""The reference pages that are made from the code: errors, settings, routes, platform file, states, command, doctor."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aiinfn_hub.cli import GROUP, build_parser
 from aiinfn_hub.contract.jobs import FINAL, TRANSITIONS
 from aiinfn_hub.hub.authenticator import IamAuthenticator
 from aiinfn_hub.hub.spawner import AiinfnSpawner
+from aiinfn_hub.install.doctor.table import CHECKS, OTHERS
 from aiinfn_hub.service.openapi import document
 
 
@@ -96,6 +97,21 @@ def _kind(value: dict[str, Any]) -> str:
     return str(value.get("description") or value.get("type", ""))
 
 
+def doctor() -> Iterator[str]:
+    yield "# Codes of the doctor\n\nWhat `aiinfn doctor` names; a code never changes. A note is no mistake: with notes"
+    yield "alone, the command exits with 0. With each it prints where it was seen and the line that mends it.\n"
+    for group in dict.fromkeys(check.group for check in CHECKS):
+        yield f"\n## {group}\n"
+        rows = [
+            (f"`{check.code}`", check.says, "note" if check.level == "note" else "", "yes" if check.compares else "")
+            for check in CHECKS
+            if check.group == group
+        ]
+        yield from table(("code", "what it does to people", "", "needs `--platform`"), rows)
+    yield "\n## Not known\n"
+    yield from table(("code", "meaning"), [(f"`{code}`", says) for code, says in OTHERS.items()])
+
+
 def command() -> Iterator[str]:
     yield "# The aiinfn command\n"
     yield from _help(parser(), "##")
@@ -120,6 +136,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "rest-api": routes,
     "platform-file": platform_file,
     "command": command,
+    "doctor": doctor,
 }
 
 
