@@ -12,6 +12,7 @@ from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.kube import shapes
 
 Amount = str | int | float
+_THOUSANDS = ("k", "M", "G", "Ki", "Mi", "Gi")
 
 
 @lru_cache(maxsize=4096)
@@ -28,7 +29,10 @@ def amount(resource: str, text: Amount) -> int:
 
 
 def _unusual(resource: str, text: str) -> int:
-    """Spellings that Kubernetes accepts and people do not use: "1e9", "128974848000m" bytes."""
+    """Spellings that Kubernetes accepts and people do not use: "1e9", "128974848000m" bytes, "1k" cores."""
+    if resource == "cpu" and text.endswith(_THOUSANDS):
+        # So the API server writes what somebody wrote as 1000 cores, as a virtual node may have.
+        return 1000 * parse_bytes(text)
     factor = Decimal(1000 if resource == "cpu" else 1)
     number, scale = (text[:-1], Decimal("0.001")) if text.endswith("m") else (text, Decimal(1))
     try:

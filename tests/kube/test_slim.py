@@ -166,6 +166,8 @@ def test_the_controller_is_the_owner() -> None:
         ("cpu", "2e1", 20000),
         ("memory", "16Gi", 16 * 2**30),
         ("memory", 1024, 1024),
+        ("cpu", "1k", 1_000_000),
+        ("cpu", "1Ki", 1_024_000),
         ("memory", "1e9", 10**9),
         ("memory", "128974848000m", 128974848),
         ("nvidia.com/gpu", "8", 8),

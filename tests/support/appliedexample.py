@@ -48,7 +48,10 @@ class Applied:
     async def install(self) -> None:
         """Everything that the how-to applies, and what stands for Kueue's chart, nodes and volumes."""
         for part in PARTS:
-            self.must(f"aiinfn platform render {part} {shlex.quote(FILE)} | kubectl apply -f -")
+            line = f"aiinfn platform render {part} {shlex.quote(FILE)} | kubectl apply -f -"
+            if self.run(line).returncode:
+                # Kubernetes made the namespace's account while kubectl was about to.
+                self.must(line)
         # The manager runs from a file here: the objects that its chart would have made.
         idle = deepcopy(MANAGER)
         idle["spec"]["replicas"] = 0
