@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 from support.offload import workload
 
 from aiinfn_hub.capacity.queue import place
@@ -27,6 +28,19 @@ def test_the_place_counts_those_that_wait_in_the_same_queue() -> None:
         queued("done", 3, Finished=("True", "", "")),
     ]
     assert place(mine, others) == (3, 4)
+
+
+def test_those_that_kueue_does_not_count_have_no_place() -> None:
+    """As its visibility API lists them: without the gated and those that were put aside, with the impossible."""
+    aside = queued("aside", 4)
+    never = ("False", "Pending", "insufficient quota for nvidia.com/gpu in flavor a100")
+    others = [
+        queued("gated", 1, QuotaReserved=("False", "AdmissionGated", "Admission is gated by: a.example/one")),
+        queued("impossible", 2, QuotaReserved=never),
+        msgspec.structs.replace(aside, active=False),
+        mine := queued("mine", 9),
+    ]
+    assert place(mine, others) == (2, 2)
 
 
 def test_the_place_of_one_that_the_cache_does_not_hold_yet() -> None:

@@ -110,8 +110,12 @@ class History:
         def found() -> list[Object]:
             return [one for one in self.seen if condition(one)]
 
-        async with asyncio.timeout(timeout_s), self.news:
-            await self.news.wait_for(found)
+        try:
+            async with asyncio.timeout(timeout_s), self.news:
+                await self.news.wait_for(found)
+        except TimeoutError:
+            last = {one["metadata"]["name"]: one.get("status") for one in self.seen}
+            raise AssertionError(f"nothing like that; last were {last}") from None
         return found()[0]
 
 

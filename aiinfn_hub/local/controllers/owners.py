@@ -14,7 +14,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import JOBS, PODS, KubeClient
 from aiinfn_hub.kube.events import EventRecorder, Involved
 from aiinfn_hub.local.controllers.flavors import Flavor
-from aiinfn_hub.local.controllers.job_shapes import Job
+from aiinfn_hub.local.controllers.job_shapes import Job, JobCondition
 from aiinfn_hub.local.controllers.queue_pods import QueuedPod, podset_marks, terminating, ungated
 from aiinfn_hub.local.controllers.workload_store import WorkloadStore
 from aiinfn_hub.local.controllers.workloads import Workload, finished, released
@@ -74,10 +74,10 @@ class JobOwner:
             if over is None:
                 await self._queue(job)
         elif over is not None:
-            await self._finish(workload, over.type, over.message)
+            await self._finish(job, workload, over)
         elif workload.condition("Finished"):
             return
-        elif workload.condition("Evicted"):
+        elif workload.condition("Evicted") and workload.holds_quota:
             await self._give_way(job, workload)
         elif workload.condition("Admitted"):
             if job.spec.suspend:
@@ -94,13 +94,11 @@ class JobOwner:
         count = min(parallelism, job.spec.completions) if job.spec.completions is not None else parallelism
         await self.store.create(JOBS, job.metadata, job.spec.template, count)
 
-    async def _finish(self, workload: Workload, kind: str, message: str) -> None:
+    async def _finish(self, job: Job, workload: Workload, over: JobCondition) -> None:
         if workload.condition("Finished") is None:
-            good = kind == "Complete"
-            message = "Job finished successfully" if good else message
-            await self.store.write(
-                workload, finished(workload, "Succeeded" if good else "Failed", message, self.clock())
-            )
+            reason = "Succeeded" if over.type == "Complete" else "Failed"
+            await self.store.write(workload, finished(workload, reason, over.message, self.clock()))
+            await self._say(job, "FinishedWorkload", f"Workload '{workload.key}' is declared finished")
 
     async def _start(self, job: Job, workload: Workload, place: Granted) -> None:
         spec = job.spec.template["spec"]
@@ -117,22 +115,22 @@ class JobOwner:
         await self._say(job, "Started", f"Admitted by clusterQueue {queue}")
 
     async def _give_way(self, job: Job, workload: Workload) -> None:
-        """Suspend, wait until no pod is active, restore what the admission changed, wait again in the queue."""
+        """Suspend, forget the start, wait until no pod is active, restore the template, wait again in the queue."""
         why = workload.condition("Evicted")
         if not job.spec.suspend:
             await self._patch(job, {"metadata": {"annotations": {STOPPING: "true"}}, "spec": {"suspend": True}})
             await self._say(job, "Stopped", why.message if why else "")
-        elif job.status.active:
-            return  # quota is kept as long as pods are active; those that are ending do not count
         elif job.status.start_time is not None:
             # A Job that has started keeps its template; without a start it may be placed anew.
             patch = {"metadata": {"resourceVersion": job.rv}, "status": {"startTime": None}}
             meta = job.metadata
             self.jobs.learn(await self.client.patch(JOBS, meta.name, patch, meta.namespace, subresource="status"))
+        elif job.status.active:
+            return  # quota is kept as long as pods are active; those that are ending do not count
         elif STOPPING in (job.metadata.annotations or {}):
             await self._patch(job, self._restored(job, workload))
         else:
-            await self.store.write(workload, released(workload, self.clock()))
+            await self.store.write(workload, released(workload, self.clock(), comes_back=True))
 
     @staticmethod
     def _restored(job: Job, workload: Workload) -> Object:
@@ -141,7 +139,10 @@ class JobOwner:
         selector = dict.fromkeys(key for key in now if key not in before) | before
         tolerations = [msgspec.to_builtins(one) for one in workload.constraints().tolerations]
         spec = {"nodeSelector": selector or None, "tolerations": tolerations or None}
-        return {"metadata": {"annotations": {STOPPING: None}}, "spec": {"template": {"spec": spec}}}
+        labels, annotations = podset_marks(workload)
+        marks = {"labels": dict.fromkeys(labels), "annotations": dict.fromkeys(annotations)}
+        template = {"metadata": marks, "spec": spec}
+        return {"metadata": {"annotations": {STOPPING: None}}, "spec": {"template": template}}
 
     async def _patch(self, job: Job, patch: Object) -> None:
         meta = job.metadata
@@ -175,11 +176,9 @@ class PodOwner:
         workload = self.store.of(pod.uid)
         if pod.over:
             await self._finish(pod, workload)
-        elif pod.deleting:
-            return  # it holds its quota until the kubelet says that it has ended
         elif workload is None:
             await self.store.create(PODS, pod.metadata, {"metadata": {}, "spec": pod.spec}, 1)
-        elif workload.condition("Evicted"):
+        elif workload.condition("Evicted") and workload.holds_quota:
             await self._give_way(pod, workload)
         elif workload.condition("Admitted"):
             if pod.gated:
@@ -188,6 +187,9 @@ class PodOwner:
             await self.store.follow(pod.metadata, workload)
 
     async def _finish(self, pod: QueuedPod, workload: Workload | None) -> None:
+        if workload is not None and workload.condition("Evicted") and workload.holds_quota:
+            await self.store.write(workload, released(workload, self.clock(), comes_back=False))
+            return  # the news of that bring us back here
         if workload is not None and workload.condition("Finished") is None:
             reason, message = pod.ending()
             await self.store.write(workload, finished(workload, reason, message, self.clock()))

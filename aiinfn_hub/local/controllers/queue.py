@@ -30,12 +30,14 @@ from aiinfn_hub.local.controllers.job_shapes import decode_job
 from aiinfn_hub.local.controllers.owners import JobOwner, PodOwner
 from aiinfn_hub.local.controllers.queue_pods import decode_queued_pod
 from aiinfn_hub.local.controllers.queue_snapshot import Snapshot, snapshot
-from aiinfn_hub.local.controllers.queue_status import cluster_queue_statuses, local_queue_statuses, same
+from aiinfn_hub.local.controllers.queue_status import cluster_queue_statuses, in_time, local_queue_statuses, same
 from aiinfn_hub.local.controllers.workload_store import WorkloadStore
 from aiinfn_hub.local.controllers.workloads import Workload, preempted_by
 from aiinfn_hub.local.controllers.workqueue import WorkQueue
 from aiinfn_hub.pods.names import QUEUE
 
+#: The reason of a workload that waits for the gates in its annotation.
+GATED = "AdmissionGated"
 #: Owners looked at, and statuses written, at the same time.
 WORKERS, AT_ONCE = 4, 16
 #: Seconds in which changes are gathered into one cycle, and before a cycle that could not be written is repeated.
@@ -151,10 +153,12 @@ class QueueController:
         now, by_key = self.clock(), seen.workloads
         writes = [self._admit(by_key[key], seen.queue_of[key], flavors, now) for key, flavors in decided.admit.items()]
         writes += [self._evict(seen, by_key[key], by_key[by], now) for key, by in decided.evict.items()]
-        writes += [self._deactivate(by_key[key], now) for key in seen.deactivated]
+        writes += [self._tell(by_key[key], reason, now) for key, reason in seen.told.items()]
         waits = seen.blocked | {key: ("Pending", message) for key, message in decided.wait.items()}
         for key, (reason, message) in waits.items():
-            if _said(by_key[key]) != (reason, message):
+            before = _said(by_key[key])
+            # Kueue does not write which gates are left when some are taken away.
+            if before != (reason, message) and (before[0], reason) != (GATED, GATED):
                 writes.append(self._wait(by_key[key], reason, message, now))
         results = await asyncio.gather(*writes, return_exceptions=True)
         for failed in (result for result in results if isinstance(result, BaseException)):
@@ -175,7 +179,12 @@ class QueueController:
             (LOCAL_QUEUES, lines[uid], status)
             for uid, status in local_queue_statuses(seen, lines.values(), by_name, now).items()
         ]
-        return [one for one in found if not same(self._published.get(one[1].uid), one[2])]
+        before = self._published
+        return [
+            (kind, queue, in_time(before.get(queue.uid), status))
+            for kind, queue, status in found
+            if not same(before.get(queue.uid), status)
+        ]
 
     async def _publish(self, statuses: list[tuple[Kind, queue_shapes.Named, dict[str, Any]]]) -> None:
         for kind, queue, status in statuses:
@@ -195,16 +204,22 @@ class QueueController:
     async def _evict(self, seen: Snapshot, workload: Workload, by: Workload, now: float) -> None:
         path, victim = seen.path(by.key), seen.path(workload.key)
         message = preempted_by(by.uid, by.owner.uid, path, victim)
-        await self._write(workload, workloads.preempted(workload, message, now))
-        await self._say(workload, "Preempted", message)
+        await self._write(workload, workloads.evicted(workload, "Preempted", message, now))
+        await self._say(workload, "EvictedDueToPreempted", message)
+        ranks = f"preemptor {_rank(by)}; preemptee {_rank(workload)}"
+        await self._say(workload, "Preempted", f"{message}; {ranks}")
 
-    async def _deactivate(self, workload: Workload, now: float) -> None:
-        await self._write(workload, workloads.deactivated(workload, now))
-        await self._say(workload, "EvictedDueToDeactivated", workloads.DEACTIVATED)
+    async def _tell(self, workload: Workload, reason: str, now: float) -> None:
+        message = workloads.EVICTIONS[reason]
+        await self._write(workload, workloads.evicted(workload, reason, message, now))
+        await self._say(workload, f"EvictedDueTo{reason}", message)
 
     async def _wait(self, workload: Workload, reason: str, message: str, now: float) -> None:
         await self._write(workload, workloads.waiting(workload, reason, message, now))
-        await self._say(workload, "Pending", message)
+        if reason == GATED:
+            await self._say(workload, GATED, f"Workload {message[0].lower()}{message[1:]}")
+        elif reason != "Inadmissible":
+            await self._say(workload, "Pending", message)
 
     async def _write(self, workload: Workload, status: dict[str, Any]) -> None:
         async with self._slots:
@@ -214,6 +229,11 @@ class QueueController:
         meta = workload.metadata
         async with self._slots:
             await self.events.record(Involved(WORKLOADS, meta.name, meta.uid, meta.namespace), reason, message)
+
+
+def _rank(workload: Workload) -> str:
+    priority = workload.spec.priority or 0
+    return f"effective priority: {priority} (base: {priority}, boost: 0)"
 
 
 def _said(workload: Workload) -> tuple[str, str]:

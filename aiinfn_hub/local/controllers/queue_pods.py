@@ -16,7 +16,6 @@ Object = dict[str, Any]
 
 class _Meta(shapes.ObjectMeta):
     finalizers: list[str] | None = None
-    deletion_grace_period_seconds: int | None = None
 
 
 class _Status(msgspec.Struct):
@@ -58,18 +57,14 @@ class QueuedPod(msgspec.Struct):
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, or is deleted and no kubelet will say so."""
-        if self.status.phase in ("Succeeded", "Failed"):
-            return True
-        return self.deleting and (not self.spec.get("nodeName") or self.metadata.deletion_grace_period_seconds == 0)
+        """Whether it has ended, or is to: Kueue gives its quota back at once, although it may still be ending."""
+        return self.deleting or self.status.phase in ("Succeeded", "Failed")
 
     def ending(self) -> tuple[str, str]:
         """Reason and sentence for the end of its Workload."""
-        if self.status.phase == "Succeeded":
-            return "Succeeded", "Pods succeeded"
-        if self.status.phase == "Failed":
-            return "Failed", self.status.message or "Pods failed"
-        return "OwnerNotFound", f"Pod {self.metadata.namespace}/{self.metadata.name} has been deleted"
+        if self.deleting:
+            return "OwnerNotFound", "The workload's owner no longer exists"
+        return self.status.phase or "", self.status.message or ""
 
     def other_finalizers(self) -> list[str] | None:
         """Its finalizers without ours."""

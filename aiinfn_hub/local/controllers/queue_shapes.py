@@ -62,6 +62,11 @@ class LocalQueue(Named):
         """Whether nothing is admitted through it."""
         return self.spec.stop_policy not in (None, "None")
 
+    @property
+    def drains(self) -> bool:
+        """Whether what runs has to go."""
+        return self.spec.stop_policy == "HoldAndDrain"
+
 
 class _FlavorSpec(msgspec.Struct, rename="camel"):
     node_labels: dict[str, str] | None = None
@@ -136,6 +141,11 @@ class ClusterQueueObject(Named):
 
     spec: _ClusterQueueSpec = msgspec.field(default_factory=_ClusterQueueSpec)
 
+    @property
+    def drains(self) -> bool:
+        """Whether what runs has to go."""
+        return self.spec.stop_policy == "HoldAndDrain"
+
     def takes(self, labels: Mapping[str, str]) -> bool:
         """Whether it takes workloads of a namespace with these labels; without a selector it takes none."""
         return self.spec.namespace_selector is not None and self.spec.namespace_selector.matches(labels)
@@ -147,7 +157,10 @@ class ClusterQueueObject(Named):
         named = [quotas.name for group in self.spec.resource_groups or () for quotas in group.flavors]
         missing = sorted({name for name in named if name not in flavors})
         if missing:
-            return "FlavorNotFound", f"Can't admit new workloads: references missing ResourceFlavor(s): {missing}."
+            return (
+                "FlavorNotFound",
+                f"Can't admit new workloads: references missing ResourceFlavor(s): {','.join(missing)}.",
+            )
         return "", ""
 
     def queue(self, flavors: Mapping[str, Flavor]) -> ClusterQueue:

@@ -11,7 +11,7 @@ from aiinfn_hub.local.controllers.flavors import Flavor
 from aiinfn_hub.local.controllers.queue_shapes import ClusterQueueObject, LocalQueue, Namespace
 from aiinfn_hub.local.controllers.quota import ClusterQueue
 from aiinfn_hub.local.controllers.workload_store import GATED_BY
-from aiinfn_hub.local.controllers.workloads import DEACTIVATED, Workload
+from aiinfn_hub.local.controllers.workloads import Workload
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Snapshot:
 
     Attributes:
         blocked: reason and sentence of workloads that no free quota would help.
-        deactivated: workloads that hold quota and were told not to.
+        told: workloads that have to go, and why (one of `EVICTIONS`).
         queue_of: the ClusterQueue of every workload that waits or holds quota.
     """
 
@@ -30,7 +30,7 @@ class Snapshot:
     admitted: list[Admitted] = field(default_factory=list)
     pending: list[Pending] = field(default_factory=list)
     blocked: dict[str, tuple[str, str]] = field(default_factory=dict)
-    deactivated: list[str] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
     queue_of: dict[str, str] = field(default_factory=dict)
 
     def path(self, key: str) -> str:
@@ -57,10 +57,18 @@ def snapshot(
         if workload.condition("Finished") or workload.metadata.deletion_timestamp is not None:
             continue
         seen.workloads[workload.key] = workload
+        line = lines.get((workload.metadata.namespace, workload.spec.queue_name))
+        gone = workload.condition("Evicted") is not None
         if workload.holds_quota:
             _hold(seen, queues, workload)
+            why = _told(workload, line, objects)
+            if why and not gone:
+                seen.told[workload.key] = why
             continue
-        line = lines.get((workload.metadata.namespace, workload.spec.queue_name))
+        if workload.spec.active is False:
+            if not gone:
+                seen.told[workload.key] = "Deactivated"
+            continue
         held_up = _blocked(workload, line, objects, labels, flavors)
         if held_up:
             seen.blocked[workload.key] = held_up
@@ -80,10 +88,18 @@ def _hold(seen: Snapshot, queues: Mapping[str, ClusterQueue], workload: Workload
     reserved = workload.condition("QuotaReserved")
     since = unix(reserved.last_transition_time) if reserved else 0.0
     evicted = workload.condition("Evicted") is not None
-    if workload.spec.active is False and not evicted:
-        seen.deactivated.append(workload.key)
     seen.queue_of[workload.key] = name
     seen.admitted.append(Admitted(workload.key, name, usage, workload.spec.priority or 0, since, evicted))
+
+
+def _told(workload: Workload, line: LocalQueue | None, queues: Mapping[str, ClusterQueueObject]) -> str:
+    """Why a workload that holds quota has to go, or nothing."""
+    if workload.spec.active is False:
+        return "Deactivated"
+    queue = queues.get(workload.status.admission.cluster_queue) if workload.status.admission else None
+    if queue is not None and queue.drains:
+        return "ClusterQueueStopped"
+    return "LocalQueueStopped" if line is not None and line.drains else ""
 
 
 def _wait(seen: Snapshot, workload: Workload, queue: str) -> None:
@@ -109,10 +125,8 @@ def _blocked(
 ) -> tuple[str, str] | None:
     """Reason and sentence, in the order in which Kueue looks."""
     gates = (workload.metadata.annotations or {}).get(GATED_BY)
-    if workload.spec.active is False:
-        return "Inadmissible", DEACTIVATED
     if gates:
-        return "AdmissionGated", f"Admission is gated by: {', '.join(gate.strip() for gate in gates.split(','))}"
+        return "AdmissionGated", f"Admission is gated by: {gates}"
     queue = queues.get(line.spec.cluster_queue) if line is not None else None
     closed = _closed(workload, line, queue, flavors)
     if closed:

@@ -64,6 +64,16 @@ def same(one: Object | None, other: Object) -> bool:
     return _timeless(one) == _timeless(other)
 
 
+def in_time(before: Object | None, status: Object) -> Object:
+    """The status, with the moment of each condition that has not changed."""
+    since = {(c["type"], c["status"]): c["lastTransitionTime"] for c in (before or {}).get("conditions") or ()}
+    conditions = [
+        c | {"lastTransitionTime": since.get((c["type"], c["status"]), c["lastTransitionTime"])}
+        for c in status["conditions"]
+    ]
+    return status | {"conditions": conditions}
+
+
 def _timeless(status: Object) -> Object:
     conditions = [{k: v for k, v in c.items() if k != "lastTransitionTime"} for c in status["conditions"]]
     return status | {"conditions": conditions}

@@ -21,10 +21,23 @@ from aiinfn_hub.local.controllers.constraints import Constraints, PodSpec, const
 Object = dict[str, Any]
 
 JOB_UID = "kueue.x-k8s.io/job-uid"
-DEACTIVATED = "The workload is deactivated"
+#: Labels of a Job's template that differ from one Job to the next: its Workload has none of them.
+_OF_THE_JOB = frozenset({"batch.kubernetes.io/controller-uid", "controller-uid", "job-name"})
+#: Reasons to go other than another workload, with their sentences.
+EVICTIONS = {
+    "Deactivated": "The workload is deactivated",
+    "ClusterQueueStopped": "The ClusterQueue is stopped",
+    "LocalQueueStopped": "The LocalQueue is stopped",
+}
+#: Reason and sentence when such a reason is over.
+_RESTARTS = {
+    "Deactivated": ("Reactivated", "The workload was reactivated"),
+    "ClusterQueueStopped": ("ClusterQueueRestarted", "The ClusterQueue was restarted after being stopped"),
+    "LocalQueueStopped": ("LocalQueueRestarted", "The LocalQueue was restarted after being stopped"),
+}
 
 
-class Condition(msgspec.Struct, rename="camel", omit_defaults=True):
+class Condition(msgspec.Struct, rename="camel"):
     """A condition of a Workload, as it is written back."""
 
     type: str
@@ -64,9 +77,19 @@ class _Spec(msgspec.Struct, rename="camel"):
     pod_sets: list[_PodSet] = []
 
 
-class _Status(msgspec.Struct):
+class _Eviction(msgspec.Struct):
+    reason: str
+    count: int = 0
+
+
+class _Stats(msgspec.Struct):
+    evictions: list[_Eviction] = []
+
+
+class _Status(msgspec.Struct, rename="camel"):
     conditions: list[Condition] = []
     admission: _Admission | None = None
+    scheduling_stats: _Stats = msgspec.field(default_factory=_Stats)
 
 
 class Workload(msgspec.Struct):
@@ -159,6 +182,10 @@ def workload_for(
     }
     name, value = priority
     klass = {"group": WORKLOADS.group, "kind": "WorkloadPriorityClass", "name": name}
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    if labels:
+        kept = {key: label for key, label in labels.items() if key not in _OF_THE_JOB}
+        template = template | {"metadata": template["metadata"] | {"labels": kept}}
     spec = {
         "queueName": queue,
         "active": True,
@@ -206,34 +233,34 @@ def admitted(workload: Workload, queue: str, flavors: Mapping[str, str], now: fl
         before = workload.condition(name)
         if before is not None:
             changes.append((name, "False", "QuotaReserved", f"Previously: {before.message}"))
+    away = next((c for c in workload.status.conditions if c.type == "Requeued" and c.status == "False"), None)
+    if away is not None:
+        changes.append(("Requeued", "True", *_RESTARTS.get(away.reason, (away.reason, away.message))))
     return _changed(workload, now, *changes) | {"admission": {"clusterQueue": queue, "podSetAssignments": [podset]}}
 
 
-def preempted(workload: Workload, message: str, now: float) -> Object:
-    """It is to go, so that another queue gets back what is its own."""
-    return _changed(
-        workload,
-        now,
-        ("Evicted", "True", "Preempted", message),
-        ("Preempted", "True", "InCohortReclamation", message),
-    )
+def evicted(workload: Workload, reason: str, message: str, now: float) -> Object:
+    """It is to go: for another workload ("Preempted"), or for one of `EVICTIONS`."""
+    changes = [("Evicted", "True", reason, message)]
+    if reason == "Preempted":
+        changes.append(("Preempted", "True", "InCohortReclamation", message))
+    counts = {one.reason: one.count for one in workload.status.scheduling_stats.evictions}
+    counts[reason] = counts.get(reason, 0) + 1
+    stats = [{"reason": why, "underlyingCause": "", "count": count} for why, count in counts.items()]
+    return _changed(workload, now, *changes) | {"schedulingStats": {"evictions": stats}}
 
 
-def deactivated(workload: Workload, now: float) -> Object:
-    """Somebody has set `spec.active` to false: it is to go, and does not come back."""
-    return _changed(workload, now, ("Evicted", "True", "Deactivated", DEACTIVATED))
-
-
-def released(workload: Workload, now: float) -> Object:
-    """It has gone: its quota is free and it waits again, at its old place."""
+def released(workload: Workload, now: float, *, comes_back: bool) -> Object:
+    """It has gone: its quota is free. A preempted Job waits again, at its old place; nothing else, for now."""
     before = workload.condition("Evicted")
     reason, message = (before.reason, before.message) if before else ("Pending", "")
+    again = "True" if comes_back and reason == "Preempted" else "False"
     return _changed(
         workload,
         now,
         ("QuotaReserved", "False", "Pending", message),
         ("Admitted", "False", "NoReservation", "The workload has no reservation"),
-        ("Requeued", "True", reason, message),
+        ("Requeued", again, reason, message),
     ) | {"admission": None}
 
 
