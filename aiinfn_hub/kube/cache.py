@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing, suppress
 from typing import Generic, Protocol, TypeVar
 
@@ -19,6 +20,8 @@ from aiinfn_hub.kube.shapes import ObjectMeta
 
 #: Seconds between attempts while the API does not answer: the first and the longest pause.
 BACKOFF_S = (0.2, 15.0)
+#: Changes of a list that are reported before others have their turn on the event loop.
+AT_A_TIME = 50
 
 
 class Record(Protocol):
@@ -135,13 +138,23 @@ class WatchCache(Generic[T]):
             self.log.warning("Following %s: %s", self.kind.plural, error)
 
     async def _list(self) -> str:
-        """Take a complete list, report what differs, and return its version."""
-        texts, version = await self.client.list_raw(self.kind, self.namespace, labels=self.labels)
-        found = {record.uid: record for record in map(self._decoded, texts) if record is not None}
-        for uid in [uid for uid in self.items if uid not in found]:
-            self._apply("DELETED", self.items[uid])
-        for uid, record in found.items():
-            self._take("MODIFIED" if uid in self.items else "ADDED", record)
+        """Take a complete list, report what differs, and return its version.
+
+        Ten thousand pods are seconds of work, so it gives way to others: pages are decoded in a thread, and what they
+        change is reported a few at a time. `items` is between the old list and the new one meanwhile.
+        """
+        found: dict[str, T] = {}
+        version = ""
+        async with aclosing(self.client.pages(self.kind, self.namespace, labels=self.labels)) as pages:
+            async for page in pages:
+                texts, version = page
+                found |= await asyncio.to_thread(self._all_decoded, texts)
+        gone = [old for old in self.items.values() if old.uid not in found and not _after(old.rv, version)]
+        changes = itertools.chain((("DELETED", old) for old in gone), (("ADDED", new) for new in found.values()))
+        for number, (event, record) in enumerate(changes, start=1):
+            self._take(event, record)
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
         self.failing_since = None
         self.synced_at = self.clock()
         self.synced.set()
@@ -160,6 +173,9 @@ class WatchCache(Generic[T]):
                 if record is not None:
                     self._take(event, record)
         return version
+
+    def _all_decoded(self, texts: Iterable[bytes]) -> dict[str, T]:
+        return {record.uid: record for record in map(self._decoded, texts) if record is not None}
 
     def _decoded(self, text: bytes) -> T | None:
         try:
@@ -191,6 +207,11 @@ class WatchCache(Generic[T]):
             self.on_event(event, record, before)
         except Exception:  # a consumer's mistake over one object must not stop the others
             self.log.exception("Handling %s of %s %s failed.", event, self.kind.kind, record.uid)
+
+
+def _after(version: str, than: str) -> bool:
+    """Whether an object was written after a list was made: it was learned of meanwhile, and the list cannot have it."""
+    return version.isdigit() and than.isdigit() and int(version) > int(than)
 
 
 def _newer(version: str, than: str) -> bool:

@@ -142,13 +142,19 @@ class KubeClient:
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = "", limit: int = 500
     ) -> tuple[Texts, str]:
         """As `list`, each object as its JSON text, for a decoder of the caller's."""
-        items: Texts = []
+        found = [page async for page in self.pages(kind, namespace, labels=labels, fields=fields, limit=limit)]
+        return [text for texts, _ in found for text in texts], found[-1][1]
+
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = "", limit: int = 500
+    ) -> AsyncGenerator[tuple[Texts, str], None]:
+        """As `list_raw`, page by page, for lists that are too long to be held as text; every page has the version."""
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(limit)}
         while True:
             page = await self._request("GET", kind.path(namespace), decode_page, query=query)
-            items.extend(bytes(item) for item in page.items or ())
+            yield [bytes(item) for item in page.items or ()], page.metadata.resource_version
             if not page.metadata.continue_:
-                return items, page.metadata.resource_version
+                return
             query["continue"] = page.metadata.continue_
 
     async def create(

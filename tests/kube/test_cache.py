@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -222,3 +223,47 @@ async def test_closing_twice_or_before_starting_is_fine(client: KubeClient) -> N
 async def test_an_invalid_amount_is_our_error() -> None:
     with pytest.raises(InvalidInput):
         decode_pod(b'{"metadata": {"uid": "u"}, "spec": {"overhead": {"cpu": "x"}}}')
+
+
+async def test_a_long_list_leaves_the_event_loop_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "AT_A_TIME", 10)
+    turns = 0
+    decoders, told = set(), []
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def decode(text: bytes) -> Pod:
+        decoders.add(threading.get_ident())
+        return decode_pod(text)
+
+    script = Script(page(10, *(pod(f"p{number}", 1) for number in range(100))), Stream(then="hang"))
+    busy = asyncio.create_task(others())
+    async with (
+        client_of(script) as client,
+        following(client, lambda *_: told.append(turns), decode=decode) as cache,
+    ):
+        await cache.synced.wait()
+        assert threading.get_ident() not in decoders
+        assert max(map(told.count, told)) == 10, "ten at a time, then somebody else"
+        assert len(told) == len(cache.items) == 100
+    busy.cancel()
+
+
+async def test_what_was_learned_while_it_lists_is_not_taken_for_gone() -> None:
+    journal = Journal()
+    caches: list[WatchCache[Pod]] = []
+
+    def meanwhile(_: Any) -> Any:
+        caches[0].learn(pod("mine", 21))
+        return page(20, pod("a", 1))
+
+    script = Script(page(10, pod("a", 1), pod("b", 2)), Stream(GONE), meanwhile, Stream(then="hang"))
+    async with client_of(script) as client, following(client, journal) as cache:
+        caches.append(cache)
+        await eventually(lambda: names(cache) == {"a", "mine"} and len(script.seen) == 4)
+    assert [kind for kind, name, _ in journal.lines if name == "mine"] == ["ADDED"]
+    assert [kind for kind, name, _ in journal.lines if name == "b"] == ["ADDED", "DELETED"]
