@@ -31,6 +31,7 @@ USERS = {
     "system:kube-controller-manager": "",
     "system:kube-scheduler": "",
 }
+KWOK_STAGES = Path(__file__).with_name("kwok.yaml")
 #: One line for each request that was carried out or refused: who, what, on what.
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -139,7 +140,11 @@ class ControlPlane:
             f"--kubeconfig={self.kubeconfig}",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
             f"--server-address=127.0.0.1:{self.ports['kwok']}",
-            "--node-lease-duration-seconds=40",
+            f"--config={KWOK_STAGES}",
+            "--cidr=10.64.0.0/12",  # an address for each of ten thousand pods
+            # Renewed after a quarter of it. A node is given up after 50 s; of a thousand every 10 s would be 100 requests a
+            # second on the machine that is measured.
+            "--node-lease-duration-seconds=160",
         ]
         self.kwok = self._program("kwok", command, self._answers("kwok", "http", "/healthz"))
         self.kwok.start()
@@ -209,6 +214,9 @@ class ControlPlane:
             f"--service-account-private-key-file={self.folder / 'service-accounts.key'}",
             f"--root-ca-file={self.authority.file}",
             "--use-service-account-credentials=true",
+            # Its 20 requests a second are too few for the thousands of Jobs of the benchmarks.
+            "--kube-api-qps=200",
+            "--kube-api-burst=400",
         ]
 
     def _scheduler(self) -> list[str]:
