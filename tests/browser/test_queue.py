@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
-from support.demo import RunningDemo, Visitor
+from support.demo import RunningDemo
+
+from aiinfn_hub.kube.client import PODS, KubeClient
+from aiinfn_hub.pods import names
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 WAIT = 90_000
-A30 = {
-    "flavour": "a30",
-    "cpu": "2",
-    "memory": "8Gi",
-    "activity": "lhcb-flashsim",
-    "environment": "image",
-    "environment-image": "pytorch",
-    "lifetime": "4h",
+AMOUNTS = {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "1"}
+#: Somebody has the only A30. Our gate without a person keeps it from being run: a loaded machine would take long.
+HOLDER = {
+    "metadata": {
+        "name": "holder",
+        "labels": {names.QUEUE: names.interactive_queue("lhcb-flashsim"), names.PRIORITY: names.INTERACTIVE},
+    },
+    "spec": {
+        "containers": [{"name": "x", "image": "x", "resources": {"requests": AMOUNTS, "limits": AMOUNTS}}],
+        "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-A30"},
+        "tolerations": [{"operator": "Exists"}],
+        "schedulingGates": [{"name": names.GATE}],
+    },
 }
 
 
@@ -43,10 +52,8 @@ async def ask(page: Page) -> None:
 async def test_a_scientist_waits_without_a_page_and_starts_when_the_turn_comes(
     browser: Browser, demo: RunningDemo, camera: Any
 ) -> None:
-    holder = Visitor(demo, "operator")
-    await holder.login()
-    await holder.spawn(A30)
-    await holder.ready()
+    cluster = await KubeClient.connect(Path(demo.info["kubeconfig"]))
+    await cluster.create(PODS, HOLDER, "aiinfn")
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
     page = await context.new_page()
     mistakes: list[str] = []
@@ -69,15 +76,8 @@ async def test_a_scientist_waits_without_a_page_and_starts_when_the_turn_comes(
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360, "nothing sticks out"
     await camera.shoot(page, "queue-phone", whole=True)
 
-    # An old link to the session leads to the queue, not to a failure.
-    other = await context.new_page()
-    await other.goto(f"{demo.info['hub_url']}user/scientist/lab")
-    await expect(other.locator("h1")).to_have_text("Your session is in the queue")
-    await camera.shoot(other, "queue-link")
-    await other.close()
-
     # The open page goes on by itself.
-    await holder.api("DELETE", "/users/operator/server")
+    await cluster.delete(PODS, "holder", "aiinfn", grace_s=0)
+    await cluster.close()
     await page.wait_for_url(re.compile(r"/hub/spawn-pending/scientist|/user/scientist/"), timeout=WAIT)
-    await page.wait_for_url(re.compile(r"/user/scientist/"), timeout=WAIT)
     assert mistakes == []
