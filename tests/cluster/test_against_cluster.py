@@ -25,7 +25,7 @@ WRONG = {
         "leonardo",
     ),
     ("claim: homes", "claim: home"): ("volumes[0].claim", "homes"),
-    ("units: 8", "units: 9"): ("flavours[1].units", ""),
+    ("capacity: {cpu: 512, memory: 3712Gi}", "capacity: {cpu: 513, memory: 3712Gi}"): ("capacity.cpu", ""),
 }
 
 

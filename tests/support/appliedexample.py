@@ -56,13 +56,6 @@ class Applied:
         idle = deepcopy(MANAGER)
         idle["spec"]["replicas"] = 0
         await apply_one(self.client, DEPLOYMENTS, idle)
-        await self.client.patch(
-            DEPLOYMENTS,
-            MANAGER["metadata"]["name"],
-            {"status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2}},
-            "kueue-system",
-            subresource="status",
-        )
         await apply_one(self.client, CONFIGMAPS, settings())
         await self._volumes()
         await self.beat()
