@@ -33,11 +33,11 @@ def policy_problems(spec: Object) -> Iterable[Problem]:
     if replaced != "Failed":
         yield Problem.unsupported("spec.podReplacementPolicy", replaced, ("Failed",))
     pod = spec["template"]["spec"]
-    names = {one["name"] for one in (*(pod.get("initContainers") or ()), *pod["containers"])}
+    names = {one.get("name") for one in (*(pod.get("initContainers") or ()), *(pod.get("containers") or ()))}
     for number, rule in enumerate(policy.get("rules") or ()):
         path = f"spec.podFailurePolicy.rules[{number}]"
-        if rule["action"] not in _ACTIONS:
-            yield Problem.unsupported(f"{path}.action", rule["action"], _ACTIONS)
+        if rule.get("action") not in _ACTIONS:
+            yield Problem.unsupported(f"{path}.action", rule.get("action"), _ACTIONS)
         codes = rule.get("onExitCodes")
         if codes is not None:
             yield from _code_problems(codes, f"{path}.onExitCodes", names)
@@ -46,7 +46,7 @@ def policy_problems(spec: Object) -> Iterable[Problem]:
             yield Problem(path, "FieldValueInvalid", f"Invalid value: {detail}")
 
 
-def _code_problems(codes: Object, path: str, names: set[str]) -> Iterable[Problem]:
+def _code_problems(codes: Object, path: str, names: set[str | None]) -> Iterable[Problem]:
     named, values = codes.get("containerName"), codes.get("values") or []
     if named is not None and named not in names:
         detail = "must be one of the container or initContainer names in the pod template"
@@ -55,5 +55,5 @@ def _code_problems(codes: Object, path: str, names: set[str]) -> Iterable[Proble
         yield Problem.invalid(f"{path}.values", values, "at least one value is required")
     elif values != sorted(values):
         yield Problem.invalid(f"{path}.values", values, "must be ordered")
-    if codes["operator"] == "In" and 0 in values:
+    if codes.get("operator") == "In" and 0 in values:
         yield Problem.invalid(f"{path}.values[{values.index(0)}]", 0, "must not be 0 for the In operator")

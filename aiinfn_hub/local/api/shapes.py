@@ -28,6 +28,22 @@ class _Template(msgspec.Struct):
     spec: PodSpec | None = None
 
 
+class _ExitCodes(msgspec.Struct, rename="camel"):
+    container_name: str | None = None
+    operator: str | None = None
+    values: list[int] | None = None
+
+
+class _FailureRule(msgspec.Struct, rename="camel"):
+    action: str | None = None
+    on_exit_codes: _ExitCodes | None = None
+    on_pod_conditions: list[dict[str, Any]] | None = None
+
+
+class _FailurePolicy(msgspec.Struct):
+    rules: list[_FailureRule] | None = None
+
+
 class _JobSpec(msgspec.Struct, rename="camel"):
     template: _Template | None = None
     selector: Any_ = None
@@ -40,7 +56,7 @@ class _JobSpec(msgspec.Struct, rename="camel"):
     active_deadline_seconds: int | None = None
     ttl_seconds_after_finished: int | None = None
     completion_mode: str | None = None
-    pod_failure_policy: Any_ = None
+    pod_failure_policy: _FailurePolicy | None = None
 
 
 class _JobStatus(msgspec.Struct, rename="camel"):

@@ -186,7 +186,7 @@ def _node_problems(node: Object) -> Iterable[Problem]:
 
 def _default_event(event: Object) -> None:
     # Never left out, which those who read them count on.
-    empty = {"eventTime": None, "firstTimestamp": None, "lastTimestamp": None, "source": {}}
+    empty: Object = {"eventTime": None, "firstTimestamp": None, "lastTimestamp": None, "source": {}}
     for key, value in {**empty, "reportingComponent": "", "reportingInstance": ""}.items():
         event.setdefault(key, value)
 
