@@ -173,7 +173,8 @@ async def test_a_session_that_borrowed_is_deleted_for_good_and_told_why(place: P
 async def test_what_an_evicted_sweep_has_done_stays_done(place: Place, tmp_path: Path) -> None:
     lines = Lines(place)
     await lines.usual(2)
-    script = f"echo x >>{tmp_path}/$JOB_COMPLETION_INDEX; [ $JOB_COMPLETION_INDEX -lt 2 ] || [ -e {tmp_path}/go ] || sleep 60"
+    wait = f"[ $JOB_COMPLETION_INDEX -lt 2 ] || [ -e {tmp_path}/go ] || sleep 60"
+    script = f"echo x >>{tmp_path}/$JOB_COMPLETION_INDEX; {wait}"
     async with history(place, WORKLOADS) as workloads, history(place, JOBS) as jobs, history(place, PODS) as pods:
         await lines.job("j", script=script, completionMode="Indexed", completions=5, parallelism=2)
         await jobs.until("j", lambda one: one["status"].get("completedIndexes") == "0,1")

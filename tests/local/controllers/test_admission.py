@@ -117,9 +117,9 @@ def test_an_admission_can_be_read_back() -> None:
 def test_the_way_of_an_evicted_workload() -> None:
     fresh = workload()
     held = after(fresh, workloads.admitted(fresh, "batch", {"cpu": "a100"}, NOW))
-    going = after(held, workloads.preempted(held, "Preempted to accommodate", NOW + 1))
+    going = after(held, workloads.evicted(held, "Preempted", "Preempted to accommodate", NOW + 1))
     assert going.holds_quota, "until its pods have ended"
-    status = workloads.released(going, NOW + 2)
+    status = workloads.released(going, NOW + 2, comes_back=True)
     assert told(status)["QuotaReserved"] == ("False", "Pending", "Preempted to accommodate")
     assert told(status)["Admitted"] == ("False", "NoReservation", "The workload has no reservation")
     assert told(status)["Requeued"] == ("True", "Preempted", "Preempted to accommodate")
@@ -172,10 +172,9 @@ def namespaces() -> list[Namespace]:
         ),
         pytest.param(
             workload(meta={"annotations": {"kueue.x-k8s.io/admission-gated-by": "a.org/x,b.org/y"}}),
-            ("AdmissionGated", "Admission is gated by: a.org/x, b.org/y"),
+            ("AdmissionGated", "Admission is gated by: a.org/x,b.org/y"),
             id="gated",
         ),
-        pytest.param(workload(spec={"active": False}), ("Inadmissible", "The workload is deactivated"), id="inactive"),
     ],
 )
 def test_what_no_quota_would_help(found: Workload, blocked: tuple[str, str] | None) -> None:
@@ -193,6 +192,14 @@ def test_what_no_quota_would_help(found: Workload, blocked: tuple[str, str] | No
     assert bool(seen.pending) is (blocked is None)
 
 
+def test_one_that_waits_and_is_put_aside_is_told_once_and_neither_waits_nor_gets_a_reason() -> None:
+    aside = workload(spec={"active": False})
+    told = after(aside, workloads.evicted(aside, "Deactivated", "The workload is deactivated", NOW))
+    for found, wanted in ((aside, {aside.key: "Deactivated"}), (told, {})):
+        seen = snapshot([found], [cluster("interactive")], [local("sessions", "interactive")], FLAVORS, namespaces())
+        assert (seen.told, seen.pending, seen.blocked) == (wanted, [], {})
+
+
 def test_a_finished_workload_holds_nothing() -> None:
     held = after(workload(), workloads.admitted(workload(), "interactive", {"nvidia.com/gpu": "a100"}, NOW))
     over = after(held, workloads.finished(held, "Succeeded", "Pods succeeded", NOW))
@@ -203,7 +210,7 @@ def test_a_finished_workload_holds_nothing() -> None:
 
 def test_an_evicted_workload_holds_its_quota_until_it_has_gone() -> None:
     held = after(workload(), workloads.admitted(workload(), "interactive", {"nvidia.com/gpu": "a100"}, NOW))
-    going = after(held, workloads.preempted(held, "make room", NOW))
+    going = after(held, workloads.evicted(held, "Preempted", "make room", NOW))
     for found, evicted in ((held, False), (going, True)):
         seen = snapshot([found], [cluster("interactive")], [local("sessions", "interactive")], FLAVORS, namespaces())
         (one,) = seen.admitted
@@ -215,9 +222,9 @@ def test_an_evicted_workload_holds_its_quota_until_it_has_gone() -> None:
 def test_a_running_workload_that_is_deactivated_is_to_go_once() -> None:
     held = after(workload(spec={"active": False}), workloads.admitted(workload(), "interactive", {"cpu": "a100"}, NOW))
     queues, lines = [cluster("interactive")], [local("sessions", "interactive")]
-    assert snapshot([held], queues, lines, FLAVORS, namespaces()).deactivated == [held.key]
-    going = after(held, workloads.deactivated(held, NOW))
-    assert snapshot([going], queues, lines, FLAVORS, namespaces()).deactivated == []
+    assert snapshot([held], queues, lines, FLAVORS, namespaces()).told == {held.key: "Deactivated"}
+    going = after(held, workloads.evicted(held, "Deactivated", "The workload is deactivated", NOW))
+    assert snapshot([going], queues, lines, FLAVORS, namespaces()).told == {}
 
 
 @pytest.mark.parametrize(
@@ -262,14 +269,7 @@ DELETED = "2026-01-01T00:00:00Z"
         pytest.param({}, {"nodeName": "n"}, "Running", False, id="it runs"),
         pytest.param({}, {"nodeName": "n"}, "Succeeded", True, id="it has ended"),
         pytest.param({"deletionTimestamp": DELETED}, {}, "Pending", True, id="deleted while gated"),
-        pytest.param({"deletionTimestamp": DELETED}, {"nodeName": "n"}, "Running", False, id="it is still ending"),
-        pytest.param(
-            {"deletionTimestamp": DELETED, "deletionGracePeriodSeconds": 0},
-            {"nodeName": "n"},
-            "Running",
-            True,
-            id="deleted by force",
-        ),
+        pytest.param({"deletionTimestamp": DELETED}, {"nodeName": "n"}, "Running", True, id="it is still ending"),
     ],
 )
 def test_when_a_queued_pod_gives_its_quota_back(

@@ -97,11 +97,11 @@ def workload(kind: Kind = JOBS, *states: str) -> Workload:
             case "admitted":
                 status = workloads.admitted(result, "batch", {"cpu": "leonardo", "memory": "leonardo"}, NOW)
             case "evicted":
-                status = workloads.preempted(result, "make room", NOW)
+                status = workloads.evicted(result, "Preempted", "make room", NOW)
             case "finished":
                 status = workloads.finished(result, "Succeeded", "done", NOW)
             case _:
-                status = workloads.released(result, NOW)
+                status = workloads.released(result, NOW, comes_back=True)
         plain = msgspec.to_builtins(result)
         result = decode_workload(raw(plain | {"status": plain["status"] | status}))
     return result
@@ -172,6 +172,11 @@ async def test_a_waiting_job_is_followed_and_one_that_sneaked_out_brought_back()
 
 
 EVICTED = ("admitted", "evicted")
+UNPLACED = {"nodeSelector": {"own": "label", "site": None}, "tolerations": None}
+UNMARKED = {
+    "labels": {f"kueue.x-k8s.io/{key}": None for key in ("cluster-queue-name", "local-queue-name", "podset")},
+    "annotations": {"kueue.x-k8s.io/workload": None},
+}
 
 
 @pytest.mark.parametrize(
@@ -194,7 +199,7 @@ EVICTED = ("admitted", "evicted")
             job({}, {STOPPING: "true"}, pod={"nodeSelector": {"own": "label", "site": "leonardo"}}),
             {
                 "metadata": {"annotations": {STOPPING: None}, "resourceVersion": "7"},
-                "spec": {"template": {"spec": {"nodeSelector": {"own": "label", "site": None}, "tolerations": None}}},
+                "spec": {"template": {"metadata": UNMARKED, "spec": UNPLACED}},
             },
             "",
             id="then its template is what it was",
@@ -280,10 +285,12 @@ async def test_other_finalizers_stay() -> None:
     assert seen.requests[0][2]["metadata"]["finalizers"] == ["theirs"]
 
 
-async def test_a_pod_that_is_still_ending_keeps_its_quota() -> None:
+async def test_a_pod_that_was_evicted_gives_its_quota_back_before_its_end_is_told() -> None:
     found = pod("Running", {"deletionTimestamp": "2027-01-15T08:00:00Z"}, nodeName="n")
-    seen = await look_at_pod(found, workload(PODS, "admitted"))
-    assert (seen.requests, seen.written) == ([], [])
+    seen = await look_at_pod(found, workload(PODS, *EVICTED))
+    assert seen.requests == []
+    assert conditions(seen)["Requeued"] == ("False", "Preempted")
+    assert "Finished" not in conditions(seen)
 
 
 async def test_a_new_pod_gets_a_workload_and_a_waiting_one_is_followed() -> None:

@@ -100,7 +100,7 @@ class QueueLife(RuleBasedStateMachine):
             )
         for key, by in decided.evict.items():
             self.evictions[key] = by
-            self._write(self.workloads[key], workloads.preempted(self.workloads[key], f"for {by}", self.now))
+            self._write(self.workloads[key], workloads.evicted(self.workloads[key], "Preempted", f"for {by}", self.now))
         for key, message in decided.wait.items():
             self._write(self.workloads[key], workloads.waiting(self.workloads[key], "Pending", message, self.now))
 
@@ -109,7 +109,7 @@ class QueueLife(RuleBasedStateMachine):
     def an_evicted_one_has_gone(self, which: int) -> None:
         going = [one for one in self._holding() if one.condition("Evicted")]
         one = going[which % len(going)]
-        self._write(one, workloads.released(one, self.now))
+        self._write(one, workloads.released(one, self.now, comes_back=True))
 
     @precondition(lambda self: self._holding())
     @rule(which=st.integers(0, 9))
@@ -160,7 +160,7 @@ class QueueLife(RuleBasedStateMachine):
             self.the_queue_decides()
             for one in self._holding():
                 if one.condition("Evicted"):
-                    self._write(one, workloads.released(one, self.now))
+                    self._write(one, workloads.released(one, self.now, comes_back=True))
                 else:
                     self._write(one, workloads.finished(one, "Succeeded", "Pods succeeded", self.now))
         assert all(one.condition("Finished") for one in self.workloads.values())
