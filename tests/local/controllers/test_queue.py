@@ -9,7 +9,6 @@ import pytest
 from support.kubefake import FakeKubelet, a_job, a_node, a_pod, add_nodes, eventually, raw, running
 from support.queues import QUEUE, condition, two_queues
 
-from aiinfn_hub.errors import NotFound
 from aiinfn_hub.kube.client import (
     CLUSTER_QUEUES,
     JOBS,
@@ -20,8 +19,6 @@ from aiinfn_hub.local.controllers import JobController, QueueController, Schedul
 from aiinfn_hub.local.controllers.queue_shapes import decode_cluster_queue
 
 pytestmark = pytest.mark.asyncio
-
-UNASSIGNED = "couldn't assign flavors to pod set main:"
 
 
 async def cluster(
@@ -59,14 +56,6 @@ async def suspended(client: KubeClient, name: str) -> bool:
 
 async def started(client: KubeClient, name: str) -> bool:
     return (await client.get(JOBS, name, "default"))["status"].get("ready", 0) > 0
-
-
-async def is_gone(client: KubeClient, kind: Any, name: str) -> bool:
-    try:
-        await client.get(kind, name, "default")
-    except NotFound:
-        return True
-    return False
 
 
 async def waits(client: KubeClient, name: str) -> tuple[str, str] | None:
