@@ -6,13 +6,13 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from support.demo import RunningDemo, Visitor, running_demo
+from support.demo import RunningDemo, Visitor
 
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.kube.client import PODS, KubeClient
@@ -28,13 +28,6 @@ A30 = {
     "environment-image": "pytorch",
     "lifetime": "4h",
 }
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
-    """One for this file: its hub and service are killed, and come back."""
-    with running_demo(tmp_path_factory.mktemp("queue") / "home") as running:
-        yield running
 
 
 async def until(question: Callable[[], Awaitable[Any]], seconds: float = 90) -> Any:
