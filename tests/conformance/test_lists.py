@@ -226,15 +226,3 @@ async def test_a_watch_ends_at_its_time_with_a_bookmark(place: Place) -> None:
         if last is not None:  # one that is on its way when the time is over may be lost
             assert (last["type"], last["object"]["kind"]) == ("BOOKMARK", "ConfigMap")
             assert set(last["object"]["metadata"]) <= {"resourceVersion", "creationTimestamp"}
-
-
-async def test_initial_events_end_with_a_bookmark_that_says_so(place: Place) -> None:
-    await make(place, "a")
-    query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
-    async with watching(place, labelSelector="of=test", **query) as events:
-        seen: list[str] = []
-        while (event := await events.next()) is not None and event["type"] != "BOOKMARK":
-            seen.append(event["object"]["metadata"]["name"])
-        assert event is not None
-        assert event["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
-        assert seen == ["a"]

@@ -36,6 +36,8 @@ def bind(objects: Objects, resource: Resource, namespace: str, name: str, bindin
     """
     old = objects.get(resource, namespace, name)
     wanted = _binding(binding)
+    if wanted.metadata.name != name:
+        raise status.bad_request("name in URL does not match name in Binding object")
     if wanted.target.kind != "Node" or not wanted.target.name:
         raise status.internal(str(status.Problem.required("target.name")))
     meta, spec, uid = old.obj["metadata"], old.obj["spec"], wanted.metadata.uid
