@@ -27,11 +27,32 @@ class Stock:
     silent: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """Where the units of one flavour are: allocatable amounts by node. It changes when nodes do, which is seldom."""
+
+    flavour: Flavour
+    resource: str
+    size: int
+    nodes: tuple[tuple[str, int], ...]
+    silent: tuple[str, ...]
+
+
 def inventory(platform: Platform, nodes: Iterable[Node], pods: Iterable[Pod]) -> dict[str, Stock]:
     """The stock of every flavour, by name."""
+    return count(shelves(platform, nodes), pods)
+
+
+def shelves(platform: Platform, nodes: Iterable[Node]) -> list[Shelf]:
+    """One for each flavour, in their order."""
     known = list(nodes)
+    return [_shelf(flavour, known) for flavour in platform.flavours]
+
+
+def count(found: Iterable[Shelf], pods: Iterable[Pod]) -> dict[str, Stock]:
+    """What the pods leave on the shelves, by name of the flavour."""
     held, waiting = _demand(pods)
-    return {flavour.name: _stock(flavour, known, held, waiting) for flavour in platform.flavours}
+    return {shelf.flavour.name: _stock(shelf, held, waiting) for shelf in found}
 
 
 def _demand(pods: Iterable[Pod]) -> tuple[dict[str, dict[str, int]], list[Pod]]:
@@ -52,23 +73,20 @@ def _demand(pods: Iterable[Pod]) -> tuple[dict[str, dict[str, int]], list[Pod]]:
     return held, waiting
 
 
-def _stock(flavour: Flavour, nodes: list[Node], held: Mapping[str, Mapping[str, int]], waiting: list[Pod]) -> Stock:
-    resource, size, unit = (flavour.resource, flavour.count, "unit") if flavour.accelerator else ("cpu", 1000, "core")
-    total = free = 0
-    silent = []
-    for node in nodes:
-        if not suits(flavour, node) or node.allocatable.get(resource, 0) < size:
-            continue
-        if not node.ready:
-            silent.append(node.name)
-            continue
-        if node.unschedulable:
-            continue
-        allocatable = node.allocatable[resource]
-        total += allocatable // size
-        free += max(0, allocatable - held.get(node.name, {}).get(resource, 0)) // size
-    promised = sum(pod.requests.get(resource, 0) // size for pod in waiting if _wants(flavour, pod))
-    return Stock(flavour.name, total, max(0, free - promised), unit, tuple(silent))
+def _shelf(flavour: Flavour, nodes: Iterable[Node]) -> Shelf:
+    resource, size = (flavour.resource, flavour.count) if flavour.accelerator else ("cpu", 1000)
+    fitting = [node for node in nodes if node.allocatable.get(resource, 0) >= size and suits(flavour, node)]
+    usable = tuple((node.name, node.allocatable[resource]) for node in fitting if node.ready and not node.unschedulable)
+    return Shelf(flavour, resource, size, usable, tuple(node.name for node in fitting if not node.ready))
+
+
+def _stock(shelf: Shelf, held: Mapping[str, Mapping[str, int]], waiting: list[Pod]) -> Stock:
+    resource, size, nothing = shelf.resource, shelf.size, dict[str, int]()
+    total = sum(amount // size for _, amount in shelf.nodes)
+    free = sum(max(0, amount - held.get(node, nothing).get(resource, 0)) // size for node, amount in shelf.nodes)
+    promised = sum(pod.requests.get(resource, 0) // size for pod in waiting if _wants(shelf.flavour, pod))
+    unit = "unit" if shelf.flavour.accelerator else "core"
+    return Stock(shelf.flavour.name, total, max(0, free - promised), unit, shelf.silent)
 
 
 def suits(flavour: Flavour, node: Node) -> bool:

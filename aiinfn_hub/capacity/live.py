@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from aiinfn_hub.capacity.inventory import Stock, inventory
+from aiinfn_hub.capacity.inventory import Shelf, Stock, count, shelves
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
 from aiinfn_hub.kube.cache import WatchCache
@@ -27,6 +27,7 @@ class Reporter:
         self.nodes = nodes
         self.pods = pods
         self.clock = clock
+        self._shelves: list[Shelf] = []
         self._stock: dict[str, Stock] = {}
         self._counted: tuple[int, int] | None = None
 
@@ -34,7 +35,9 @@ class Reporter:
         """The stock of every flavour as of the caches."""
         version = (self.nodes.changes, self.pods.changes)
         if version != self._counted:
-            self._stock = inventory(self.platform, self.nodes.items.values(), self.pods.items.values())
+            if self._counted is None or version[0] != self._counted[0]:
+                self._shelves = shelves(self.platform, self.nodes.items.values())
+            self._stock = count(self._shelves, self.pods.items.values())
             self._counted = version
         return self._stock
 

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable
 
 from aiinfn_hub.kube.slim import Workload
 
+_Order = tuple[int, float, str]
+
+
+class Lines:
+    """Those that wait, queue by queue; made once for many questions, because queues hold thousands."""
+
+    def __init__(self, workloads: Iterable[Workload]) -> None:
+        self._orders: dict[str, list[_Order]] = defaultdict(list)
+        for workload in workloads:
+            if waits(workload):
+                self._orders[workload.queue].append(_order(workload))
+        for orders in self._orders.values():
+            orders.sort()
+
+    def place(self, workload: Workload) -> tuple[int, int]:
+        """Place (from 1) and number of those that wait in the same queue: by priority, then by age, as in Kueue."""
+        orders = self._orders.get(workload.queue, [])
+        before = bisect_left(orders, _order(workload))
+        return before + 1, max(len(orders), before + 1)
+
 
 def place(workload: Workload, others: Iterable[Workload]) -> tuple[int, int]:
-    """Place (from 1) and number of those that wait in the same queue: by priority, then by age, as in Kueue."""
-    waiting = [other for other in others if other.queue == workload.queue and waits(other)]
-    before = [other for other in waiting if _order(other) < _order(workload)]
-    return len(before) + 1, max(len(waiting), len(before) + 1)
+    """As `Lines.place`, for one question."""
+    return Lines(other for other in others if other.queue == workload.queue).place(workload)
 
 
-def _order(workload: Workload) -> tuple[int, float, str]:
+def _order(workload: Workload) -> _Order:
     return (-workload.priority, workload.created, workload.uid)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aiinfn_hub.capacity.inventory import FINISHED
-from aiinfn_hub.capacity.queue import place
+from aiinfn_hub.capacity.queue import Lines
 from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.kube.slim import Pod, Workload
 from aiinfn_hub.pods import names
@@ -70,10 +70,10 @@ def digest(spec: SessionSpec) -> str:
 
 def tickets(pods: Iterable[Pod], workloads: Iterable[Workload]) -> list[Ticket]:
     """All tickets, oldest first."""
-    known = list(workloads)
-    by_pod = {workload.owner_uid: workload for workload in known}
     found = sorted((pod for pod in pods if _is_ticket(pod)), key=lambda pod: (pod.created, pod.uid))
-    return [_ticket(pod, by_pod.get(pod.uid), known) for pod in found]
+    known = list(workloads) if found else []
+    by_pod, lines = {workload.owner_uid: workload for workload in known}, Lines(known)
+    return [_ticket(pod, by_pod.get(pod.uid), lines) for pod in found]
 
 
 def due(ticket: Ticket, now: float) -> Literal["wait", "ask", "expired"]:
@@ -112,13 +112,13 @@ def _is_ticket(pod: Pod) -> bool:
     )
 
 
-def _ticket(pod: Pod, workload: Workload | None, workloads: list[Workload]) -> Ticket:
+def _ticket(pod: Pod, workload: Workload | None, lines: Lines) -> Ticket:
     # Without Kueue there is no Workload, and nothing to wait for.
     admitted = not set(pod.gates) - {names.GATE}
     found = _reason(workload, admitted=admitted)
     position, number = (0, 0)
     if workload is not None and not admitted and not found.final:
-        position, number = place(workload, workloads)
+        position, number = lines.place(workload)
     offer = TicketOffer(
         uid=pod.uid,
         server=pod.annotations.get(names.SERVER, ""),

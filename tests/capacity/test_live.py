@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from support.cluster_records import node, pod
 from support.fakecache import FakeCache
 from support.small_platform import small_platform
@@ -36,6 +37,26 @@ def test_the_offer_follows_the_caches() -> None:
 def test_the_arithmetic_runs_only_when_something_changed() -> None:
     live = reporter(FakeCache(node()), FakeCache())
     assert live.stock() is live.stock()
+
+
+def test_a_node_that_comes_changes_or_goes_is_counted_at_once() -> None:
+    nodes, pods = FakeCache(node()), FakeCache(pod())
+    live = reporter(nodes, pods)
+
+    def counted() -> tuple[int, int]:
+        stock = live.stock()["t4"]
+        return stock.total, stock.free
+
+    assert counted() == (8, 7)
+    second = node("gpu-2", allocatable={"nvidia.com/gpu": 4})
+    nodes.put(second)
+    assert counted() == (12, 11)
+    nodes.put(msgspec.structs.replace(second, unschedulable=True))
+    assert counted() == (8, 7)
+    pods.put(pod())
+    assert counted() == (8, 6)
+    nodes.drop(second)
+    assert counted() == (8, 6)
 
 
 def test_a_flavour_of_other_activities_is_not_offered() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 from support.offload import workload
 
-from aiinfn_hub.capacity.queue import place
+from aiinfn_hub.capacity.queue import Lines, place
 from aiinfn_hub.kube.slim import Workload
 
 
@@ -45,3 +45,16 @@ def test_those_that_kueue_does_not_count_have_no_place() -> None:
 
 def test_the_place_of_one_that_the_cache_does_not_hold_yet() -> None:
     assert place(queued("b", 20), []) == (1, 1)
+
+
+def test_many_questions_have_the_answers_that_each_would_have_alone() -> None:
+    everybody = [
+        queued(f"w{number}", created=number * 7 % 10, priority=number % 3, queue=f"q{number % 2}")
+        for number in range(30)
+    ]
+    lines = Lines(everybody)
+    places = [lines.place(one) for one in everybody]
+    assert places == [place(one, everybody) for one in everybody]
+    for queue in ("q0", "q1"):
+        mine = [found for one, found in zip(everybody, places, strict=True) if one.queue == queue]
+        assert sorted(mine) == [(position, 15) for position in range(1, 16)]
