@@ -138,6 +138,13 @@ def contact(connection: sa.Connection, run_id: str) -> Contact:
     return Contact(row.pod_uid, row.last_seen) if row is not None else Contact()
 
 
+def contacts(connection: sa.Connection) -> dict[str, Contact]:
+    """`contact` of every run that is not over."""
+    query = sa.select(_T.c.run_id, _T.c.pod_uid, _T.c.last_seen).join(tables.run).order_by(_T.c.number)
+    rows = connection.execute(query.where(tables.run.c.state.in_(runs.ACTIVE)))
+    return {row.run_id: Contact(row.pod_uid, row.last_seen) for row in rows}
+
+
 def close(connection: sa.Connection, run_id: str, reason: str, *, now: float) -> None:
     """End the attempt of a run that is over."""
     open_ = (_T.c.run_id == run_id) & _T.c.ended_at.is_(None)

@@ -19,7 +19,7 @@ from aiinfn_hub.kube.slim import Pod, Workload, decode_pod
 from aiinfn_hub.offload import capability, runs
 from aiinfn_hub.offload.bell import woken
 from aiinfn_hub.offload.kubejob import KubeJob
-from aiinfn_hub.offload.observe import Sight, observe
+from aiinfn_hub.offload.observe import Contact, Sight, observe
 from aiinfn_hub.offload.plan import site_named
 from aiinfn_hub.offload.runs import Run
 from aiinfn_hub.offload.submit import Submitter
@@ -29,6 +29,8 @@ from aiinfn_hub.pods import names
 SWEEP_S = 15.0
 #: Seconds after its end at which a run's Job that still runs is deleted.
 LINGER_S = 120.0
+#: Runs that a sweep looks at before others have their turn on the event loop.
+AT_A_TIME = 100
 _MOST_STEPS = 5
 
 
@@ -158,10 +160,23 @@ class Follower:
             await self._follow(run_id)
 
     async def sweep(self) -> None:
-        """Look at every open run, whether something happened or not, and continue what is staging."""
+        """Look at every open run, whether something happened or not, and continue what is staging.
+
+        Thousands wait in a queue, and of most there is no news: only those that a step is due for are followed.
+        """
         await self.submitter.sweep()
-        self._dirty.update(run.id for run in await self.database.read(runs.active))
-        self._dirty.update(run_id for run_id, job in self._jobs.items() if not job.finished)
+        self._dirty.clear()  # all of them are looked at here; what happens from now on marks again
+        active = await self.database.read(runs.active)
+        contacts = await self.database.read(capability.contacts)
+        now = self.clock()
+        for number, run in enumerate(active, start=1):
+            sight = replace(self.sight(run), contact=contacts.get(run.id, Contact()))
+            if run.cancel_requested or observe(run, sight, now=now) is not None:
+                self._dirty.add(run.id)
+            if number % AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        known = {run.id for run in active}
+        self._dirty.update(key for key, job in self._jobs.items() if key not in known and not job.finished)
 
     async def _follow(self, run_id: str) -> None:
         self._dirty.discard(run_id)

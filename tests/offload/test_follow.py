@@ -15,7 +15,7 @@ from support.offload_service import NAMESPACE, World, cluster_api, room, soon, s
 from aiinfn_hub.contract.jobs import JobState, Why
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.kube.client import JOBS, PODS, WORKLOADS
-from aiinfn_hub.offload import runs
+from aiinfn_hub.offload import capability, runs
 from aiinfn_hub.store.engine import Database
 
 S = JobState
@@ -188,6 +188,36 @@ async def test_a_cancel_that_the_cluster_missed_is_carried_out_by_the_sweep(serv
     view, _ = await service.running(request())
     database.run(runs.ask_to_cancel, view.id, now=NOW)
     await soon(lambda: service.cluster.gone(view.id))
+
+
+async def test_a_sweep_follows_only_those_that_a_step_is_due_for(service: World, database: Database) -> None:
+    """Of the thousands that wait there is no news, and a transaction for each would keep a core busy."""
+    running, _ = await service.running(request(name="running"))
+    waiting = await service.submit(request(name="waiting"))
+    missed = await service.submit(request(name="missed"))
+    for view in (waiting, missed):
+        await service.until(view.id, S.QUEUED)
+    await soon(lambda: _nothing_marked(service))
+    database.run(runs.note, missed.id, now=NOW, reason="what the watch said before it broke")
+    await service.follower.sweep()
+    assert service.follower._dirty == {missed.id}
+    await service.follower.work()
+    assert (await service.job(missed.id)).reason != "what the watch said before it broke"
+    assert (await service.job(running.id)).state is S.RUNNING
+
+
+async def _nothing_marked(service: World) -> bool:
+    return not service.follower._dirty
+
+
+async def test_the_contacts_of_open_runs_are_read_together(service: World, database: Database) -> None:
+    first, token = await service.running(request(name="first"))
+    second, _ = await service.running(request(name="second"))
+    found = database.run(capability.contacts)
+    assert found == {view.id: database.run(capability.contact, view.id) for view in (first, second)}
+    report = {"state": "succeeded", "exit_code": 0}
+    await service.runner("POST", first.id, "result", token, json=report)
+    assert set(database.run(capability.contacts)) == {second.id}
 
 
 async def test_after_a_restart_everything_is_derived_again(tmp_path: Path, database: Database) -> None:
