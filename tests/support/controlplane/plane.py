@@ -144,7 +144,7 @@ class ControlPlane:
             "--cidr=10.64.0.0/12",  # an address for each of ten thousand pods
             # Renewed after a quarter of it, and a node is given up after 50 s. With the kubelets' 10 s a thousand nodes
             # would make 100 requests a second, on the machine that is measured.
-            "--node-lease-duration-seconds=160",
+            "--node-lease-duration-seconds=100",
         ]
         self.kwok = self._program("kwok", command, self._answers("kwok", "http", "/healthz"))
         self.kwok.start()
@@ -192,8 +192,8 @@ class ControlPlane:
             "--service-cluster-ip-range=10.0.0.0/24",
             "--endpoint-reconciler-type=none",
             "--allow-privileged=true",
-            # With an etcd before 3.5.8 it refuses to stream a list. KWOK asks for that unawares and knows no other way: it
-            # would list everything again every few seconds.
+            # With an etcd before 3.5.8 it refuses to stream a list. KWOK asks for that unawares and has no other way:
+            # it would list everything again every few seconds.
             "--feature-gates=WatchList=false",
             # The aggregated visibility API of Kueue.
             f"--requestheader-client-ca-file={self.authority.file}",
