@@ -11,6 +11,7 @@ from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuth
 from tornado.web import RequestHandler, StaticFileHandler
 
 from aiinfn_hub.accounting import reports
+from aiinfn_hub.accounting.used import Used
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import AiinfnError, Forbidden, NotAuthenticated
@@ -38,14 +39,15 @@ class Pages:
         self.reporter = reporter
         self.auth = auth
         self.prefix = prefix
+        self._used = Used(database)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
         )
 
     async def used(self, person: Person, now: float) -> dict[str, float]:
         """Weighted GPU-hours of each of the person's activities, in its own window."""
-        windows = {name: now - self.platform.activity(name).window_days * DAY for name in person.activities}
-        return await self.database.read(reports.weighted_hours, windows, now=now)
+        windows = {name: self.platform.activity(name).window_days * DAY for name in person.activities}
+        return await self._used.hours(windows, now)
 
     async def occupation(self, now: float, activity: str | None = None) -> dict[str, Any]:
         """The plot of the last 24 hours."""

@@ -1,0 +1,48 @@
+"""Sums for pages that are asked for often: run once in a while, for whom they are due."""
+
+from __future__ import annotations
+
+import pytest
+from support.sightings import T0, life
+
+from aiinfn_hub.accounting import ledger
+from aiinfn_hub.accounting.used import KEEP_S, Used
+from aiinfn_hub.errors import Unavailable
+from aiinfn_hub.store.engine import Database
+
+pytestmark = pytest.mark.asyncio
+
+H = 3600.0
+MONTH = 30 * 24 * H
+
+
+def use(database: Database, uid: str, hours: float, activity: str = "lhcb-flashsim") -> None:
+    database.run(ledger.observe, life(uid, start=0, end=hours * H, activity=activity, units=1, weight=1.0))
+
+
+async def test_a_sum_is_used_again_for_a_while_and_then_it_is_new(database: Database) -> None:
+    used, now = Used(database), T0 + 100 * H
+    use(database, "u1", 2)
+    assert await used.hours({"lhcb-flashsim": MONTH}, now) == {"lhcb-flashsim": pytest.approx(2)}
+    use(database, "u2", 3)
+    assert await used.hours({"lhcb-flashsim": MONTH}, now + KEEP_S - 1) == {"lhcb-flashsim": pytest.approx(2)}
+    assert await used.hours({"lhcb-flashsim": MONTH}, now + KEEP_S) == {"lhcb-flashsim": pytest.approx(5)}
+
+
+async def test_each_activity_is_summed_when_it_is_due_and_in_its_own_window(database: Database) -> None:
+    used, now = Used(database), T0 + 2 * H
+    use(database, "u1", 2)
+    use(database, "u2", 2, activity="cms-ml")
+    assert await used.hours({"lhcb-flashsim": MONTH}, now) == {"lhcb-flashsim": pytest.approx(2)}
+    both = await used.hours({"lhcb-flashsim": MONTH, "cms-ml": H}, now)
+    assert both == {"lhcb-flashsim": pytest.approx(2), "cms-ml": pytest.approx(1)}
+    assert await used.hours({}, now) == {}
+
+
+async def test_what_is_known_is_told_while_the_database_is_away() -> None:
+    away = Database("sqlite:////nowhere/at/all.sqlite")
+    used = Used(away)
+    used._known["cms-ml"] = (T0, 7.0)
+    assert await used.hours({"cms-ml": H}, T0 + 1) == {"cms-ml": 7.0}
+    with pytest.raises(Unavailable):
+        await used.hours({"cms-ml": H}, T0 + KEEP_S)
