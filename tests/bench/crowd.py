@@ -10,7 +10,7 @@ import asyncio
 import copy
 import itertools
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +43,7 @@ from aiinfn_hub.store import tables
 from aiinfn_hub.store.engine import Database
 
 #: Requests that are under way at the same time.
-AT_ONCE = 24
+AT_ONCE = 16
 PER_NODE = 8
 ACTIVITIES = ("lhcb-flashsim", "cms-ml", "teaching")
 FAKE = {"kwok.x-k8s.io/node": "fake"}
@@ -217,25 +217,30 @@ async def populate(client: KubeClient, database: Database, folder: Path, size: S
     await make_queues(client)
     async with timed(crowd, "nodes"):
         await create_all(client, nodes(size))
-    async with timed(crowd, "pods"):
-        bound = await create_all(client, [(PODS, pod) for pod in [pod async for pod in sessions(size, folder)]])
-        crowd.running = [pod["metadata"]["name"] for pod in bound]
-        started = await create_all(client, ((JOBS, job(n, waits=False)) for n in range(size.pods // 5)))
-        await create_all(client, ((PODS, pod_of(made, size, n)) for n, made in enumerate(started)))
-        await create_all(client, others(size))
-    async with timed(crowd, "queue"):
-        waiting = ((JOBS, job(n, waits=True)) for n in range(size.workloads - size.tickets))
-        queued = await create_all(client, waiting)
-        await create_all(client, [(PODS, pod) async for pod in _as_pods(tickets(size, folder))])
+    async with timed(crowd, "pods, Jobs and tickets"):
+        started, queued = await asyncio.gather(bound_pods(client, folder, crowd), the_queue(client, folder, size))
     database.run(remember, [(made, "running") for made in started] + [(made, "queued") for made in queued])
     async with timed(crowd, "until all run or wait"):
         await settled(client, size)
     return crowd
 
 
-async def _as_pods(source: AsyncIterable[Object]) -> AsyncIterator[Object]:
-    async for pod in source:
-        yield pod
+async def bound_pods(client: KubeClient, folder: Path, crowd: Crowd) -> list[Object]:
+    """Everything that runs; the Jobs of it."""
+    size = crowd.size
+    mine = await create_all(client, [(PODS, pod) async for pod in sessions(size, folder)])
+    crowd.running = [pod["metadata"]["name"] for pod in mine]
+    started = await create_all(client, ((JOBS, job(n, waits=False)) for n in range(size.pods // 5)))
+    await create_all(client, ((PODS, pod_of(made, size, n)) for n, made in enumerate(started)))
+    await create_all(client, others(size))
+    return started
+
+
+async def the_queue(client: KubeClient, folder: Path, size: Size) -> list[Object]:
+    """Everything that waits; the Jobs of it."""
+    queued = await create_all(client, ((JOBS, job(n, waits=True)) for n in range(size.workloads - size.tickets)))
+    await create_all(client, [(PODS, pod) async for pod in tickets(size, folder)])
+    return queued
 
 
 async def settled(client: KubeClient, size: Size, timeout_s: float = 900) -> None:
