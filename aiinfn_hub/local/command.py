@@ -54,8 +54,8 @@ def register(subparsers: Subparsers) -> None:
         "--kubeconfig",
         type=Path,
         metavar="FILE",
-        help="use this cluster (with Kueue, and every right) in place of the embedded one: RBAC, queues and policies are "
-        "applied, and this machine joins it as tainted nodes that serve the platform's namespace",
+        help="use this cluster (with Kueue, and every right) in place of the embedded one: what is shipped is applied, "
+        "and this machine joins it as tainted nodes that serve the platform's namespace",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument(

@@ -34,7 +34,13 @@ class Applied:
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         """A line as a person types it, with our `aiinfn` and `kubectl`."""
-        environment = {"PATH": f"{BIN}:/usr/bin:/bin", "KUBECONFIG": str(self.kubeconfig), "COLUMNS": "120"}
+        home = str(self.kubeconfig.parent)  # where kubectl keeps what it has learned
+        environment = {
+            "PATH": f"{BIN}:/usr/bin:/bin",
+            "HOME": home,
+            "KUBECONFIG": str(self.kubeconfig),
+            "COLUMNS": "120",
+        }
         return subprocess.run(
             ["sh", "-c", line], env=environment, capture_output=True, text=True, check=False, timeout=110
         )
