@@ -1,7 +1,7 @@
 """A cluster that exists, with this machine as some of its nodes: what is shipped is applied, and the agent attached.
 
-For a laptop with kind or k3s, and for the tests on the real control plane. The hub and the service get the ServiceAccounts
-and Roles that are shipped, and no other right.
+For a laptop with kind or k3s, and for the tests on the real control plane. Hub and service get the ServiceAccounts and
+Roles that are shipped, and no other right.
 """
 
 from __future__ import annotations
