@@ -146,9 +146,7 @@ async def test_no_pod_has_no_log(api: RunningApi) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "query", ["timestamps=true", "sinceSeconds=5", "previous=true", "tailLines=x"]
-)
+@pytest.mark.parametrize("query", ["timestamps=true", "sinceSeconds=5", "previous=true", "tailLines=x"])
 async def test_what_is_not_served_is_refused_and_not_ignored(api: RunningApi, client: KubeClient, query: str) -> None:
     folder = await running_pod(api, client)
     (folder / "main.log").write_text("x\n")
