@@ -106,7 +106,8 @@ class SessionObjects:
             return None
         selector = f"{JOB_UID}={pod['metadata']['uid']}"
         try:
-            items, _ = await self._client.list(WORKLOADS, self._namespace, labels=selector)
+            # Asked by every start that waits: from etcd it would be all Workloads each time.
+            items, _ = await self._client.list(WORKLOADS, self._namespace, labels=selector, limit=0)
         except AiinfnError:
             return None  # a reason is a courtesy; without Kueue there is no such kind
         return items[0] if items else None

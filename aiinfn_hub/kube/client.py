@@ -134,22 +134,26 @@ class KubeClient:
     async def list(
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = "", limit: int = 500
     ) -> tuple[Objects, str]:
-        """All objects, and the resource version from which to watch; `limit` is the size of a page."""
-        items, version = await self.list_raw(kind, namespace, labels=labels, fields=fields, limit=limit)
-        return [msgspec.json.decode(item) for item in items], version
+        """All objects, and the resource version from which to watch; `limit` is the size of a page.
+
+        With 0 they come at once from the API server's memory, maybe a moment old; others may be read from etcd.
+        """
+        texts, version = await self.list_raw(kind, namespace, labels=labels, fields=fields, limit=limit)
+        return [msgspec.json.decode(text) for text in texts], version
 
     async def list_raw(
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = "", limit: int = 500
     ) -> tuple[Texts, str]:
         """As `list`, each object as its JSON text, for a decoder of the caller's."""
-        found = [page async for page in self.pages(kind, namespace, labels=labels, fields=fields, limit=limit)]
-        return [text for texts, _ in found for text in texts], found[-1][1]
+        pages = [page async for page in self.pages(kind, namespace, labels=labels, fields=fields, limit=limit)]
+        return [text for texts, _ in pages for text in texts], pages[-1][1]
 
     async def pages(
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = "", limit: int = 500
     ) -> AsyncGenerator[tuple[Texts, str], None]:
         """As `list_raw`, page by page, for lists that are too long to be held as text; every page has the version."""
-        query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(limit)}
+        query = {"labelSelector": labels, "fieldSelector": fields}
+        query |= {"limit": str(limit)} if limit else {"resourceVersion": "0"}
         while True:
             page = await self._request("GET", kind.path(namespace), decode_page, query=query)
             yield [bytes(item) for item in page.items or ()], page.metadata.resource_version
@@ -236,11 +240,9 @@ class KubeClient:
     ) -> AsyncGenerator[bytes, None]:
         """A container's output in pieces as they come; `tail` is the number of last lines to begin with."""
         query = {"container": container, "follow": "true" if follow else ""}
-        if tail is not None:
-            query["tailLines"] = str(tail)
+        query |= {} if tail is None else {"tailLines": str(tail)}
         patience = aiohttp.ClientTimeout(sock_connect=self._request_s, sock_read=None if follow else self._request_s)
-        path = PODS.path(namespace, name, "log")
-        async with self._response("GET", path, query=query, patience=patience) as response:
+        async with self._response("GET", PODS.path(namespace, name, "log"), query, patience=patience) as response:
             async for chunk in response.content.iter_any():
                 yield chunk
 

@@ -139,6 +139,14 @@ async def test_a_long_list_comes_in_pages_and_whole(client: KubeClient) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_list_without_a_limit_is_what_the_api_server_has_in_memory() -> None:
+    script = Script(answer(200, {"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "m"}}]}))
+    async with client_of(script) as client:
+        assert await client.list(CONFIGMAPS, "default", labels="a=b", limit=0) == ([{"metadata": {"name": "m"}}], "7")
+    assert script.seen == ["GET /api/v1/namespaces/default/configmaps?labelSelector=a%3Db&resourceVersion=0"]
+
+
+@pytest.mark.asyncio
 async def test_lists_are_narrowed_by_labels_and_fields(client: KubeClient) -> None:
     for name in ("a", "b"):
         await client.create(PODS, a_pod(name, meta={"namespace": "default", "labels": {"app": name}}))
