@@ -17,6 +17,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from bench.spawners import free_pod, plain_manifest, session_manifest
+from support.controlplane.cluster import Cluster, install_kueue
 from support.offload import new_run, order, plan, platform, request
 from support.queues import PLENTY, cluster_queue, flavor, local_queue, priority_class
 
@@ -43,7 +44,7 @@ from aiinfn_hub.store import tables
 from aiinfn_hub.store.engine import Database
 
 #: Requests that are under way at the same time.
-AT_ONCE = 16
+AT_ONCE = 24
 PER_NODE = 8
 ACTIVITIES = ("lhcb-flashsim", "cms-ml", "teaching")
 FAKE = {"kwok.x-k8s.io/node": "fake"}
@@ -210,15 +211,21 @@ async def make_namespaces(client: KubeClient) -> None:
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
-async def populate(client: KubeClient, database: Database, folder: Path, size: Size) -> Crowd:
-    """All of it, on an empty cluster; returns when every pod runs and everything that waits is in the queue."""
+async def populate(cluster: Cluster, client: KubeClient, database: Database, folder: Path, size: Size) -> Crowd:
+    """All of it, on an empty cluster; returns when every pod runs and everything that waits is in the queue.
+
+    Kueue comes when the pods are there: its webhooks look at each of them, and make that twice as long.
+    """
     crowd = Crowd(size)
     await make_namespaces(client)
-    await make_queues(client)
     async with timed(crowd, "nodes"):
         await create_all(client, nodes(size))
-    async with timed(crowd, "pods, Jobs and tickets"):
-        started, queued = await asyncio.gather(bound_pods(client, folder, crowd), the_queue(client, folder, size))
+    async with timed(crowd, "pods"):
+        started = await bound_pods(client, folder, crowd)
+    await install_kueue(cluster.ours)
+    await make_queues(client)
+    async with timed(crowd, "Jobs and tickets that wait"):
+        queued = await the_queue(client, folder, size)
     database.run(remember, [(made, "running") for made in started] + [(made, "queued") for made in queued])
     async with timed(crowd, "until all run or wait"):
         await settled(client, size)

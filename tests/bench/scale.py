@@ -60,7 +60,7 @@ class Bench:
             service = ServiceProcess(self.folder, cluster.kubeconfig, hub.url, http)
             try:
                 with kubeconfig_of_spawners(cluster.kubeconfig):
-                    crowd = await self.crowd(client, database, service)
+                    crowd = await self.crowd(cluster, client, database, service)
                 await self.cold_start(service, "first start, empty ledger")
                 await asyncio.to_thread(service.stop)
                 await self.cold_start(service, "restart")
@@ -78,7 +78,7 @@ class Bench:
         for figure in [*found, *peers.naive_exposition(pods)]:
             self.say(figure.name, figure.value, figure.unit, figure.beside)
 
-    async def crowd(self, client: KubeClient, database: Database, service: ServiceProcess) -> Crowd:
+    async def crowd(self, cluster: Cluster, client: KubeClient, database: Database, service: ServiceProcess) -> Crowd:
         """Populate the cluster; before that, see what the service takes with nothing to look at."""
         service.start()
         await service.listens()
@@ -86,7 +86,7 @@ class Bench:
         self.empty_mib, self.empty_cpu_s = service.memory(), service.cpu_s
         self.say("memory on an empty cluster", self.empty_mib, "MiB")
         await asyncio.to_thread(service.stop)
-        crowd = await populate(client, database, self.folder, self.size)
+        crowd = await populate(cluster, client, database, self.folder, self.size)
         for name, seconds in crowd.seconds.items():
             self.say(f"populating: {name}", seconds, "s")
         return crowd
@@ -219,7 +219,7 @@ def measure(folder: Path, size: Size, **more: Any) -> list[Figure]:
     """On a cluster of its own in this folder."""
     bench = Bench(size, folder, **more)
     (folder / "cluster").mkdir()
-    with running_cluster(folder / "cluster", with_kwok=True) as cluster:
+    with running_cluster(folder / "cluster", with_kueue=False, with_kwok=True) as cluster:
         asyncio.run(bench.run(cluster))
     return bench.figures
 
