@@ -1,7 +1,8 @@
 """A crowded cluster on the real API server: nodes that KWOK plays, pods of ours and of others, and a queue.
 
 Pods are bound when they are created, so that neither the scheduler nor Kueue (8 to 9 admissions a second) decides how
-long it takes. What waits is real: Jobs and gated pods for which Kueue has no quota.
+long it takes. Of what waits, the gated pods go through Kueue and find no quota; the Workloads of Jobs are written here,
+because Kueue makes 1 to 9 a second. Those of one kind it judges together, as it does with its own.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from aiinfn_hub.store.engine import Database
 
 #: Requests that are under way at the same time.
 AT_ONCE = 24
-PER_NODE = 8
+PER_NODE = 16
 ACTIVITIES = ("lhcb-flashsim", "cms-ml", "teaching")
 FAKE = {"kwok.x-k8s.io/node": "fake"}
 
@@ -150,16 +151,30 @@ def others(size: Size) -> Iterator[tuple[Kind, Object]]:
 
 
 def job(number: int, *, waits: bool) -> Object:
-    """A Job as the service sends it, whose inputs are there. One that runs is outside of Kueue and makes no pods."""
+    """A Job as the service sends it, whose inputs are there, unknown to Kueue. One that runs makes no pods."""
     wanted = request(f"fit-{number}", gpu=_model(number))
     made = order(wanted, run_id=runs.new_id(time.time()), owner=f"u{number % 500}", plan=plan(wanted))
     thing = job_manifest(platform(), made)
     del thing["metadata"]["annotations"][GATED_BY]
-    if not waits:
-        thing["spec"] |= {"suspend": False, "parallelism": 0}
-        for label in (names.QUEUE, names.PRIORITY):
-            del thing["metadata"]["labels"][label]
-    return thing
+    for label in (names.QUEUE, names.PRIORITY):
+        del thing["metadata"]["labels"][label]
+    return thing if waits else thing | {"spec": thing["spec"] | {"suspend": False, "parallelism": 0}}
+
+
+def workload_of(made: Object) -> Object:
+    """The Workload that Kueue would make of a Job."""
+    meta = made["metadata"]
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": meta["name"], "uid": meta["uid"], "controller": True}
+    template = {"metadata": made["spec"]["template"]["metadata"], "spec": made["spec"]["template"]["spec"]}
+    return {
+        "apiVersion": WORKLOADS.api_version,
+        "kind": "Workload",
+        "metadata": {"name": meta["name"], "namespace": meta["namespace"], "ownerReferences": [owner]},
+        "spec": {
+            "queueName": names.batch_queue(meta["labels"][names.ACTIVITY]),
+            "podSets": [{"name": "main", "count": 1, "template": template}],
+        },
+    }
 
 
 def _model(number: int) -> str:
@@ -245,13 +260,14 @@ async def bound_pods(client: KubeClient, folder: Path, crowd: Crowd) -> list[Obj
 
 async def the_queue(client: KubeClient, folder: Path, size: Size) -> list[Object]:
     """Everything that waits; the Jobs of it."""
-    queued = await create_all(client, ((JOBS, job(n, waits=True)) for n in range(size.workloads - size.tickets)))
     await create_all(client, [(PODS, pod) async for pod in tickets(size, folder)])
+    queued = await create_all(client, ((JOBS, job(n, waits=True)) for n in range(size.workloads - size.tickets)))
+    await create_all(client, ((WORKLOADS, workload_of(made)) for made in queued))
     return queued
 
 
 async def settled(client: KubeClient, size: Size, timeout_s: float = 900) -> None:
-    """Until KWOK runs every bound pod and Kueue has made every Workload; of those alike it judges the first."""
+    """Until KWOK runs every bound pod and every Workload is there."""
     deadline = time.monotonic() + timeout_s
     while True:
         texts, _ = await client.list_raw(PODS)
