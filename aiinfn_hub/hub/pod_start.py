@@ -149,17 +149,25 @@ async def turn(
         patience_s: seconds; more are granted while others make room.
     """
     began, asked, seen = time.monotonic(), float("-inf"), False
-    while True:
-        pod = look()
-        if pod is not None and _let_in(pod):
-            return pod
-        if pod is None and seen:
-            return _GONE
-        seen = pod is not None
-        now = time.monotonic()
-        if now - asked >= min(ASK_S, patience_s):
-            asked, found = now, await why()
-            granted = ROOM_S if found.cause in _ABOUT_TO_START else patience_s
-            if found.final or now - began >= granted:
-                return found
-        await asyncio.sleep(LOOK_S)
+    asking: asyncio.Future[Diagnosis] | None = None
+    try:
+        while True:
+            pod = look()
+            if pod is not None and _let_in(pod):
+                return pod
+            if pod is None and seen:
+                return _GONE
+            seen = pod is not None
+            now = time.monotonic()
+            if asking is None and now - asked >= min(ASK_S, patience_s):
+                # Beside the loop: a slow answer must not delay a start that is let in meanwhile.
+                asked, asking = now, asyncio.ensure_future(why())
+            elif asking is not None and asking.done():
+                found, asking = asking.result(), None
+                granted = ROOM_S if found.cause in _ABOUT_TO_START else patience_s
+                if found.final or now - began >= granted:
+                    return found
+            await asyncio.sleep(LOOK_S)
+    finally:
+        if asking is not None:
+            asking.cancel()

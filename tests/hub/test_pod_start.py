@@ -77,6 +77,21 @@ async def test_while_others_make_room_it_waits_longer() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_slow_answer_delays_nobody_who_is_let_in() -> None:
+    seen, asked = Watched(TICKET), asyncio.Event()
+
+    async def never() -> Diagnosis:
+        asked.set()
+        await asyncio.Event().wait()
+        return WAITS
+
+    waiting = asyncio.create_task(turn(seen.look, never, 0.15))
+    await asyncio.wait_for(asked.wait(), 5)
+    seen.pods = [pod(names.GATE)]
+    assert await asyncio.wait_for(waiting, 5) == pod(names.GATE)
+
+
+@pytest.mark.asyncio
 async def test_somebody_takes_it_out_of_the_queue_meanwhile() -> None:
     seen = Watched(None, TICKET, None)
     found = await asyncio.wait_for(turn(seen.look, seen.ask, 60), 5)
