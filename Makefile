@@ -29,7 +29,7 @@ controlplane: $(STAMP)
 	@PYTHONPATH=tests $(BIN)/python -m support.controlplane.build
 
 test-cluster: $(STAMP) $(if $(AIINFN_KUBECONFIG),,controlplane)
-	$(BIN)/python -m pytest -q -m cluster $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m cluster $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
