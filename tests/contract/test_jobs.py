@@ -29,7 +29,7 @@ from aiinfn_hub.contract.jobs import (
     Why,
     Wire,
 )
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, TicketOffer
 from aiinfn_hub.errors import InvalidInput
 
 S = JobState
@@ -141,6 +141,7 @@ SAMPLES: list[Wire] = [
     Target("local", "local", "This cluster", ["cpu"]),
     FlavourOffer("t4", 8, 5, "cards", unknown_since=1700000000.0, reason="node gpu-2 does not answer"),
     ActivityOffer("cms", 12.5, None),
+    TicketOffer("u1", "", "a30", "cms", 1700000000.0, place=2, of=3),
     Offer("ada", 1.0, [FlavourOffer("cpu", 192, 64, "cores")], [ActivityOffer("cms", 0.0, 40.0)]),
 ]
 

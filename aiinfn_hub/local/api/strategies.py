@@ -81,7 +81,8 @@ def _prepare_claim(claim: Object, _now: str) -> None:
 def _default_claim(claim: Object) -> None:
     spec = claim.setdefault("spec", {})
     spec.setdefault("volumeMode", "Filesystem")
-    for amounts in (spec.get("resources") or {}).values():
+    for part in ("requests", "limits"):
+        amounts = (spec.get("resources") or {}).get(part) or {}
         for name in amounts:
             amounts[name] = quantity.canonical(amounts[name])
 
