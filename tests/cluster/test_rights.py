@@ -54,7 +54,8 @@ def asked(audit: Path, account: str) -> Iterator[tuple[Right, int]]:
     """(right, HTTP status) of every request of the account."""
     for line in audit.read_text().splitlines():
         event = json.loads(line)
-        if event["user"]["username"].endswith(f":{account}") and "objectRef" in event:
+        who = event["user"].get("username", "")  # none where the token was refused
+        if who.endswith(f":{account}") and "objectRef" in event:
             about = event["objectRef"]
             resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
             right = f"{resource}.{about.get('apiGroup', '')}".rstrip("."), event["verb"]
