@@ -32,7 +32,7 @@ def chromium() -> str:
     return pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[RunningDemo]:
     with running_demo(tmp_path_factory.mktemp("browser") / "home") as running:
         yield running
