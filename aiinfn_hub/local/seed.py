@@ -7,8 +7,8 @@ from typing import Any
 
 from aiinfn_hub.catalogue import Capacity, Flavour, Platform, Site, SiteCapacity
 from aiinfn_hub.contract.quantities import parse_bytes, parse_cpu
-from aiinfn_hub.errors import Conflict
 from aiinfn_hub.install import kueue
+from aiinfn_hub.kube.apply import apply_one
 from aiinfn_hub.kube.client import (
     CLUSTER_QUEUES,
     LOCAL_QUEUES,
@@ -37,12 +37,7 @@ def objects(platform: Platform, nodes: Sequence[NodeSpec]) -> Iterator[tuple[Kin
 async def apply(client: KubeClient, platform: Platform, nodes: Sequence[NodeSpec]) -> None:
     """Create what is missing, and bring the queues to what the catalogue says now."""
     for kind, thing in objects(platform, nodes):
-        meta = thing["metadata"]
-        try:
-            await client.create(kind, thing, meta.get("namespace"))
-        except Conflict:
-            if kind in (CLUSTER_QUEUES, LOCAL_QUEUES, RESOURCE_FLAVORS):
-                await client.patch(kind, meta["name"], {"spec": thing["spec"]}, meta.get("namespace"))
+        await apply_one(client, kind, thing)
 
 
 def counted(platform: Platform, nodes: Sequence[NodeSpec]) -> Platform:

@@ -52,15 +52,20 @@ class RunningApi:
         headers: dict[str, str] | None = None,
     ) -> Answer:
         """One request as it goes over the wire; `body` is text or something to encode."""
-        data = body if isinstance(body, str | None) else json.dumps(body)
         sent = {"Authorization": f"Bearer {self.token}"} | ({"Content-Type": content_type} if body is not None else {})
-        connector = aiohttp.TCPConnector(ssl=self.tls)
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(30)) as session,
-            session.request(method, self.url + path, data=data, headers=sent | (headers or {})) as response,
-        ):
-            text = await response.text()
-            return Answer(response.status, json.loads(text) if text.startswith("{") else {}, text)
+        return await send(method, self.url + path, body, tls=self.tls, headers=sent | (headers or {}))
+
+
+async def send(method: str, url: str, body: Any, *, tls: ssl.SSLContext, headers: dict[str, str]) -> Answer:
+    """One request; `body` is text or something to encode."""
+    data = body if isinstance(body, str | None) else json.dumps(body)
+    connector = aiohttp.TCPConnector(ssl=tls)
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(30)) as session,
+        session.request(method, url, data=data, headers=headers) as response,
+    ):
+        text = await response.text()
+        return Answer(response.status, json.loads(text) if text.startswith("{") else {}, text)
 
 
 def write_kubeconfig(path: Path, server: ApiServer, namespace: str = "default") -> Path:

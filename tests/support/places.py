@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import os
 import ssl
 import uuid
@@ -17,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import yaml
 from support.controlplane.cluster import Cluster
-from support.kubeapi import Answer, running_api
+from support.kubeapi import Answer, running_api, send
 
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.kube.client import NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS, KubeClient
@@ -63,21 +61,11 @@ class Place:
         config = yaml.safe_load(self.kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         tls = ssl.create_default_context(cadata=decoded(cluster["certificate-authority-data"]))
-        data = body if isinstance(body, str | None) else json.dumps(body)
-        sent = {"Authorization": f"Bearer {user['token']}"} | (
-            {"Content-Type": content_type} if body is not None else {}
-        )
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session,
-            session.request(
-                method,
-                cluster["server"] + path.replace("{ns}", self.namespace),
-                data=data,
-                headers=sent | (headers or {}),
-            ) as response,
-        ):
-            text = await response.text()
-            return Answer(response.status, json.loads(text) if text.startswith("{") else {}, text)
+        sent = {"Authorization": f"Bearer {user['token']}"}
+        if body is not None:
+            sent["Content-Type"] = content_type
+        url = cluster["server"] + path.replace("{ns}", self.namespace)
+        return await send(method, url, body, tls=tls, headers=sent | (headers or {}))
 
     async def create(self, kind: Kind, manifest: Object) -> Object:
         """Create an object here; what is cluster-wide is deleted after the test."""
