@@ -53,11 +53,6 @@ class SessionObjects:
         except Conflict:
             await self._client.replace(SECRETS, secret)
 
-    async def delete_token(self) -> None:
-        """Delete the Secret, if it is there."""
-        with suppress(NotFound):
-            await self._client.delete(SECRETS, self._secret, self._namespace)
-
     async def create_pod(self, manifest: Pod) -> Pod | None:
         """The pod: made now, or the one that has the name already. None if that one has just gone."""
         try:

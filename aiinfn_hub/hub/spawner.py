@@ -243,15 +243,11 @@ class AiinfnSpawner(KubeSpawner):
         return 0 if waits else status
 
     async def stop(self, now: bool = False) -> None:  # noqa: FBT001, FBT002  KubeSpawner's signature
-        """Stop the pod and delete its Secret; a ticket stays, unless somebody stopped the start that made it."""
+        """Stop the pod, and its Secret goes with it; a ticket stays, unless somebody stopped the start that made it."""
         if not self._pod_start.withdrawn and is_ticket(await self.objects.pod()):
             self.log.info("Pod %s stays in the queue.", self.pod_name)
             return
         await super().stop(now)
-        try:
-            await self.objects.delete_token()
-        except AiinfnError as error:
-            self.log.warning("The Secret of pod %s goes when the pod goes: %s", self.pod_name, error)
 
     async def delete_forever(self) -> None:
         """The server, or its owner, is deleted: so is its ticket."""

@@ -53,7 +53,7 @@ def _of_hub(platform: Platform) -> list[dict[str, Any]]:
         _rule("", ["pods"], "create", "get", "list", "watch", "patch", "delete"),
         _rule("", ["events"], "list", "watch"),
         # Never read back: the hub knows the tokens that it writes.
-        _rule("", ["secrets"], "create", "update", "delete"),
+        _rule("", ["secrets"], "create", "update"),
         _rule("kueue.x-k8s.io", ["workloads"], "list"),
     ]
     account = _account(HUB, platform.system_namespace)

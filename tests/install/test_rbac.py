@@ -35,7 +35,6 @@ USES: dict[str, dict[tuple[str, str, str], tuple[str, str]]] = {
         ("", "events", "watch"): (KUBESPAWNER, "reflector_class=EventReflector"),
         ("", "secrets", "create"): ("hub/session_objects.py", "self._client.create(SECRETS, "),
         ("", "secrets", "update"): ("hub/session_objects.py", "self._client.replace(SECRETS, "),
-        ("", "secrets", "delete"): ("hub/session_objects.py", "self._client.delete(SECRETS, "),
         (KUEUE, "workloads", "list"): ("hub/session_objects.py", "self._client.list(WORKLOADS, "),
     },
     "aiinfn-service": {
