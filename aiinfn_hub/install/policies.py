@@ -35,10 +35,11 @@ def objects(platform: Platform) -> list[dict[str, Any]]:
     ]
     return [
         *_namespaces(platform),
-        _account(platform),
         *policies,
         *(binding(one["metadata"]["name"], platform.namespace) for one in policies),
         *network.objects(platform),
+        # Last: Kubernetes makes it a moment after the namespace, and `kubectl apply` stumbles if both do so at once.
+        _account(platform),
     ]
 
 

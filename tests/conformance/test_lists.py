@@ -191,6 +191,13 @@ async def test_without_a_version_a_watch_begins_with_what_is_there(place: Place,
         assert await events.told(1) == ["ADDED c"]
 
 
+async def test_a_list_is_not_streamed(place: Place) -> None:
+    """With the gate WatchList off, which an old etcd asks for; clients then list first, and watch from there."""
+    says = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+    path = "GET configmaps?watch=true&resourceVersionMatch=NotOlderThan&sendInitialEvents="
+    await play(place, [Ask(path + value, None, 422, "Invalid", says) for value in ("true", "false")])
+
+
 async def test_who_ceases_to_match_is_deleted_for_that_watch(place: Place) -> None:
     version = (await make(place, "a", kind="x"))["metadata"]["resourceVersion"]
     async with watching(place, resourceVersion=version, labelSelector="of=test,kind=x") as events:

@@ -14,12 +14,12 @@ from aiohttp import web
 from aiinfn_hub.errors import Expired
 from aiinfn_hub.local.api import listing, status
 from aiinfn_hub.local.api.selectors import Predicate
+from aiinfn_hub.local.api.status import Problem
 from aiinfn_hub.local.api.store import Change, Store, Stored, Verb, encode
 from aiinfn_hub.local.api.views import View
 
 #: A watcher that lets this many events wait is cut off; it starts again from the last one that it read.
 MAX_WAITING = 50_000
-_INITIAL_END = "k8s.io/initial-events-end"
 
 
 class Watch:
@@ -53,17 +53,14 @@ class Watch:
             Expired: the version is too old.
         """
         asked = listing.number(query, "resourceVersion")
-        initial = listing.flag(query, "sendInitialEvents") or (not asked and "sendInitialEvents" not in query)
         table = self._view.resource.table
-        if initial:
+        if not asked:
             for stored in self._store.select(table, self._namespace):
                 if self._chosen is None or self._chosen(stored.obj):
                     self._waiting.append(self._frame("ADDED", stored))
         else:
-            for change in self._store.since(table, asked or self._store.revision):
+            for change in self._store.since(table, asked):
                 self.offer(change)
-        if listing.flag(query, "sendInitialEvents"):
-            self._waiting.append(self.bookmark({_INITIAL_END: "true"}))
         self._unsubscribe = self._store.subscribe(table, self.offer)
         self._wake.set()
 
@@ -108,11 +105,9 @@ class Watch:
         """Make `next` return, with or without events."""
         self._wake.set()
 
-    def bookmark(self, annotations: Mapping[str, str] | None = None) -> bytes:
+    def bookmark(self) -> bytes:
         """An event that says only how far the watch has come."""
-        metadata: dict[str, object] = {"resourceVersion": str(self._store.revision), "creationTimestamp": None}
-        if annotations:
-            metadata["annotations"] = annotations
+        metadata = {"resourceVersion": str(self._store.revision), "creationTimestamp": None}
         kind = self._view.resource.kind
         return _event("BOOKMARK", encode({"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}))
 
@@ -155,7 +150,7 @@ class Watches:
         response = web.StreamResponse(
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
-        listing.number(request.query, "timeoutSeconds")  # refused before the answer has begun
+        _check(request.query)  # refused before the answer has begun
         watch = Watch(self._store, view, namespace, chosen)
         try:
             watch.open(request.query)
@@ -207,3 +202,14 @@ def _gone(change: Change) -> Stored:
     obj = change.before.fresh()
     obj["metadata"]["resourceVersion"] = str(change.now.revision)
     return Stored(change.now.ref, change.now.revision, obj, encode(obj))
+
+
+def _check(query: Mapping[str, str]) -> None:
+    """What the real server refuses; it streams no list where its gate WatchList is off, and clients then list first."""
+    listing.number(query, "timeoutSeconds")
+    name = "sendInitialEvents"
+    if name in query:
+        why = f"{name} is forbidden for watch unless the WatchList feature gate is enabled"
+        raise status.invalid_value(
+            "ListOptions.meta.k8s.io", Problem.forbidden(name, why), kind="ListOptions", group="meta.k8s.io"
+        )

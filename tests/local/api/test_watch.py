@@ -136,16 +136,6 @@ async def test_bookmarks_say_how_far_a_watch_has_come(tmp_path: Any) -> None:
         await client.close()
 
 
-async def test_initial_events_end_with_a_marked_bookmark(api: RunningApi, client: KubeClient) -> None:
-    await make(client, "a")
-    query = {"sendInitialEvents": "true", "allowWatchBookmarks": "true", "resourceVersionMatch": "NotOlderThan"}
-    async with watching(api, **query) as events:
-        assert (await events.next())["type"] == "ADDED"
-        end = await events.next()
-    assert end["type"] == "BOOKMARK"
-    assert end["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
-
-
 async def test_stopping_the_server_ends_its_watches_at_once(tmp_path: Any) -> None:
     async with running_api(tmp_path) as api, watching(api) as events:
         stopping = asyncio.create_task(api.server.stop())
