@@ -6,8 +6,10 @@ has admitted but that have no node yet. Finished pods do not.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiinfn_hub.catalogue import Flavour, Platform
 from aiinfn_hub.kube.slim import Node, Pod, Taint
@@ -38,9 +40,84 @@ class Shelf:
     silent: tuple[str, ...]
 
 
+class Demand:
+    """What the pods hold on each node, and what pods without a node will take; kept by differences.
+
+    Of ten thousand pods some change every second, and counting all of them again takes longer than an offer may.
+
+    Attributes:
+        changes: counts what made a difference, so that a reader knows whether to compute again.
+    """
+
+    def __init__(self, pods: Iterable[Pod] = ()) -> None:
+        self.changes = 0
+        self._held: dict[str, Counter[str]] = {}
+        self._waiting: Counter[tuple[str | None, str, int]] = Counter()
+        for pod in pods:
+            self.change(pod, None)
+
+    def change(self, after: Pod | None, before: Pod | None) -> None:
+        """Take a pod as it is now for what it was; None where it was not there, or is not any more."""
+        new, old = _claim(after), _claim(before)
+        if new == old:
+            return
+        self.changes += 1
+        if old is not None:
+            self._add(old, -1)
+        if new is not None:
+            self._add(new, 1)
+
+    def held(self, node: str, resource: str) -> int:
+        """What the pods on this node hold of it together."""
+        on_node = self._held.get(node)
+        return 0 if on_node is None else on_node[resource]
+
+    def promised(self, shelf: Shelf) -> int:
+        """Units that pods without a node will take from this shelf; one without our label may, so it does."""
+        wanted = (None, shelf.flavour.name)
+        return sum(
+            pods * (amount // shelf.size)
+            for (flavour, resource, amount), pods in self._waiting.items()
+            if resource == shelf.resource and flavour in wanted
+        )
+
+    def _add(self, claim: _Claim, sign: int) -> None:
+        if claim.node:
+            held = self._held.setdefault(claim.node, Counter())
+            for resource, amount in claim.requests.items():
+                held[resource] += sign * amount
+            if not any(held.values()):
+                del self._held[claim.node]
+            return
+        for resource, amount in claim.requests.items():
+            wish = (claim.flavour, resource, amount)
+            self._waiting[wish] += sign
+            if not self._waiting[wish]:
+                del self._waiting[wish]
+
+
+class _Claim(NamedTuple):
+    """What a pod takes: of its node, or of any node where its flavour is (None: of any flavour)."""
+
+    node: str
+    flavour: str | None
+    requests: Mapping[str, int]
+
+
+def _claim(pod: Pod | None) -> _Claim | None:
+    if pod is None or pod.phase in FINISHED:
+        return None
+    if pod.node:
+        return _Claim(pod.node, None, pod.requests)
+    if set(pod.gates) - {names.GATE}:
+        return None  # Kueue's gates: it still waits for its turn
+    # It has been promised what it asks for; our own gate stays until its server starts.
+    return _Claim("", pod.labels.get(names.FLAVOUR), pod.requests)
+
+
 def inventory(platform: Platform, nodes: Iterable[Node], pods: Iterable[Pod]) -> dict[str, Stock]:
     """The stock of every flavour, by name."""
-    return count(shelves(platform, nodes), pods)
+    return count(shelves(platform, nodes), Demand(pods))
 
 
 def shelves(platform: Platform, nodes: Iterable[Node]) -> list[Shelf]:
@@ -49,28 +126,9 @@ def shelves(platform: Platform, nodes: Iterable[Node]) -> list[Shelf]:
     return [_shelf(flavour, known) for flavour in platform.flavours]
 
 
-def count(found: Iterable[Shelf], pods: Iterable[Pod]) -> dict[str, Stock]:
+def count(found: Iterable[Shelf], demand: Demand) -> dict[str, Stock]:
     """What the pods leave on the shelves, by name of the flavour."""
-    held, waiting = _demand(pods)
-    return {shelf.flavour.name: _stock(shelf, held, waiting) for shelf in found}
-
-
-def _demand(pods: Iterable[Pod]) -> tuple[dict[str, dict[str, int]], list[Pod]]:
-    """Requests by node and resource, and the pods that will take something but have no node yet."""
-    held: dict[str, dict[str, int]] = {}
-    waiting = []
-    for pod in pods:
-        if pod.phase in FINISHED:
-            continue
-        if pod.node:
-            on_node = held.setdefault(pod.node, {})
-            for resource, amount in pod.requests.items():
-                on_node[resource] = on_node.get(resource, 0) + amount
-        elif not set(pod.gates) - {names.GATE}:
-            # Kueue's gates: it still waits for its turn. Without them, it has been promised what it asks for; our own
-            # gate stays until its server starts.
-            waiting.append(pod)
-    return held, waiting
+    return {shelf.flavour.name: _stock(shelf, demand) for shelf in found}
 
 
 def _shelf(flavour: Flavour, nodes: Iterable[Node]) -> Shelf:
@@ -80,13 +138,12 @@ def _shelf(flavour: Flavour, nodes: Iterable[Node]) -> Shelf:
     return Shelf(flavour, resource, size, usable, tuple(node.name for node in fitting if not node.ready))
 
 
-def _stock(shelf: Shelf, held: Mapping[str, Mapping[str, int]], waiting: list[Pod]) -> Stock:
-    resource, size, nothing = shelf.resource, shelf.size, dict[str, int]()
+def _stock(shelf: Shelf, demand: Demand) -> Stock:
+    resource, size = shelf.resource, shelf.size
     total = sum(amount // size for _, amount in shelf.nodes)
-    free = sum(max(0, amount - held.get(node, nothing).get(resource, 0)) // size for node, amount in shelf.nodes)
-    promised = sum(pod.requests.get(resource, 0) // size for pod in waiting if _wants(shelf.flavour, pod))
+    free = sum(max(0, amount - demand.held(node, resource)) // size for node, amount in shelf.nodes)
     unit = "unit" if shelf.flavour.accelerator else "core"
-    return Stock(shelf.flavour.name, total, max(0, free - promised), unit, shelf.silent)
+    return Stock(shelf.flavour.name, total, max(0, free - demand.promised(shelf)), unit, shelf.silent)
 
 
 def suits(flavour: Flavour, node: Node) -> bool:
@@ -103,8 +160,3 @@ def _tolerated(flavour: Flavour, taint: Taint) -> bool:
         t.key == taint.key and t.effect in ("", taint.effect) and (t.operator == "Exists" or t.value == taint.value)
         for t in flavour.tolerations
     )
-
-
-def _wants(flavour: Flavour, pod: Pod) -> bool:
-    """Whether a pod without a node will take from this flavour; one without our label may, so it does."""
-    return pod.labels.get(names.FLAVOUR, flavour.name) == flavour.name

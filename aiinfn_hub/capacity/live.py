@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from aiinfn_hub.capacity.inventory import Shelf, Stock, count, shelves
+from aiinfn_hub.capacity.inventory import Demand, Shelf, Stock, count, shelves
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
 from aiinfn_hub.kube.cache import WatchCache
@@ -13,7 +13,10 @@ from aiinfn_hub.kube.slim import Node, Pod
 
 
 class Reporter:
-    """Answers "what is free" from memory; the arithmetic runs again only when a cache has changed."""
+    """Answers "what is free" from memory; the arithmetic runs again only after a change that makes a difference.
+
+    `notice` must be told every change of `pods`, from the first on.
+    """
 
     def __init__(
         self,
@@ -27,17 +30,22 @@ class Reporter:
         self.nodes = nodes
         self.pods = pods
         self.clock = clock
+        self._demand = Demand(pods.items.values())
         self._shelves: list[Shelf] = []
         self._stock: dict[str, Stock] = {}
         self._counted: tuple[int, int] | None = None
 
+    def notice(self, event: str, pod: Pod, before: Pod | None) -> None:
+        """A change of the cache of pods, as its `on_event` tells it."""
+        self._demand.change(None if event == "DELETED" else pod, before)
+
     def stock(self) -> dict[str, Stock]:
         """The stock of every flavour as of the caches."""
-        version = (self.nodes.changes, self.pods.changes)
+        version = (self.nodes.changes, self._demand.changes)
         if version != self._counted:
             if self._counted is None or version[0] != self._counted[0]:
                 self._shelves = shelves(self.platform, self.nodes.items.values())
-            self._stock = count(self._shelves, self.pods.items.values())
+            self._stock = count(self._shelves, self._demand)
             self._counted = version
         return self._stock
 

@@ -75,8 +75,9 @@ T = TypeVar("T")
 
 #: Seconds for one request; writes behind slow webhooks take up to ten.
 REQUEST_S = 30.0
-#: Seconds after which the server ends a quiet watch, and after which we take a silent connection for dead.
-WATCH_S, WATCH_SILENCE_S = 240, 300.0
+#: Seconds after which the server ends a watch, and after which we take a silent connection for dead. Two seconds before
+#: the end the server says how far it has come (else once a minute): so old can the news of a quiet cluster be at most.
+WATCH_S, WATCH_SILENCE_S = 20, 30.0
 
 _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
@@ -210,7 +211,7 @@ class KubeClient:
     ) -> AsyncGenerator[tuple[str, bytes], None]:
         """Changes since `resource_version`: type (ADDED, MODIFIED, DELETED, BOOKMARK) and the object's JSON text.
 
-        Ends when the server ends it (after some minutes); start again from the last resourceVersion seen.
+        Ends when the server ends it (after `WATCH_S`); start again from the last resourceVersion seen.
 
         Raises:
             Expired: that version is forgotten; list again.

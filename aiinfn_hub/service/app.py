@@ -81,7 +81,6 @@ class Service:
         client = await KubeClient.connect(self.config.kubeconfig)
         self._stack.push_async_callback(client.close)
         await self._watch(client)
-        self.reporter = Reporter(self.platform, self.nodes, self.pods)
         self._background("ledger", self.observer.run)
         self._background("tickets", self.tickets.run)
         self._background("runs", self.offloading.follower.run)
@@ -93,6 +92,7 @@ class Service:
         self.nodes: WatchCache[Node] = WatchCache(client, NODES, decode_node)
         # Of every namespace: whoever holds a device, it is not free.
         self.pods: WatchCache[Pod] = WatchCache(client, PODS, decode_pod, on_event=self._pod_changed)
+        self.reporter = Reporter(self.platform, self.nodes, self.pods)
         self.observer = Observer(self.database, self.platform, self.pods)
         self.offloading = Offloading(self.config, self.platform, self.database, self.hub, client, self.pods)
         self.tickets = Tickets(client, self.hub, self.pods, self.offloading.workloads)
@@ -101,6 +101,7 @@ class Service:
             self._stack.push_async_callback(cache.close)
 
     def _pod_changed(self, event: str, pod: Pod, before: Pod | None) -> None:
+        self.reporter.notice(event, pod, before)  # first: what another one raises must not cost it a difference
         self.observer.notice(event, pod, before)
         self.offloading.follower.on_pod(event, pod, before)
         self.tickets.notice(pod)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.cluster_records import node, pod, stranger, taint
 from support.small_platform import small_platform
 
-from aiinfn_hub.capacity.inventory import Stock, inventory
+from aiinfn_hub.capacity.inventory import Demand, Stock, count, inventory, shelves
 
 PLATFORM = small_platform()
 
@@ -107,3 +107,27 @@ def test_free_lies_between_none_and_all(devices: list[int], wanted: list[tuple[i
     ]
     stock = t4(nodes, pods)
     assert 0 <= stock.free <= stock.total == sum(devices)
+
+
+_STATES = st.fixed_dictionaries(
+    {
+        "node": st.sampled_from(["", "gpu-1", "gpu-2", "elsewhere"]),
+        "phase": st.sampled_from(["Pending", "Running", "Failed"]),
+        "gates": st.sampled_from([(), ("aiinfn.infn.it/session",), ("kueue.x-k8s.io/admission",)]),
+        "labels": st.sampled_from([{}, {"aiinfn.infn.it/flavour": "t4"}, {"aiinfn.infn.it/flavour": "far"}]),
+        "requests": st.fixed_dictionaries({"nvidia.com/gpu": st.integers(0, 3)}),
+    }
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.none() | _STATES), max_size=30))
+def test_counting_by_differences_is_counting_anew(changes: list[tuple[int, dict[str, Any] | None]]) -> None:
+    """Pods come, change and go; None is the end of one, of which a watch may tell twice."""
+    demand, pods = Demand(), dict[int, Any]()
+    where = shelves(PLATFORM, [node(), node("gpu-2")])
+    for number, state in changes:
+        before = pods.pop(number, None)
+        if state is not None:
+            pods[number] = pod(uid=f"uid-{number}", **state)
+        demand.change(pods.get(number), before)
+        assert count(where, demand) == count(where, Demand(pods.values()))

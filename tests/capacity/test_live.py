@@ -16,7 +16,9 @@ ALICE = ("alice", ("lhcb",))
 
 
 def reporter(nodes: Any, pods: Any) -> Reporter:
-    return Reporter(PLATFORM, nodes, pods, clock=lambda: 100.0)
+    live = Reporter(PLATFORM, nodes, pods, clock=lambda: 100.0)
+    pods.on_event = live.notice
+    return live
 
 
 def test_the_offer_follows_the_caches() -> None:
@@ -34,9 +36,16 @@ def test_the_offer_follows_the_caches() -> None:
     assert free() == 8
 
 
-def test_the_arithmetic_runs_only_when_something_changed() -> None:
-    live = reporter(FakeCache(node()), FakeCache())
-    assert live.stock() is live.stock()
+def test_the_arithmetic_runs_only_after_what_makes_a_difference() -> None:
+    pods, session = FakeCache(), pod()
+    live = reporter(FakeCache(node()), pods)
+    pods.put(session)
+    before = live.stock()
+    assert live.stock() is before
+    pods.put(msgspec.structs.replace(session, ready=True, annotations={"aiinfn.infn.it/x": "y"}))
+    assert live.stock() is before, "what it asks for and where it is have not changed"
+    pods.put(msgspec.structs.replace(session, phase="Succeeded"))
+    assert live.stock()["t4"].free == before["t4"].free + 1
 
 
 def test_a_node_that_comes_changes_or_goes_is_counted_at_once() -> None:

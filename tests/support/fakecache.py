@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
@@ -17,13 +18,19 @@ class FakeCache:
         self.failing_since: float | None = None
         self.changes = 0
         self.restarts = 0
+        self.on_event: Callable[[str, Any, Any], None] | None = None
         for record in records:
             self.put(record)
 
     def put(self, record: Any) -> None:
+        before = self.items.get(record.uid)
         self.items[record.uid] = record
-        self.changes += 1
+        self._changed("ADDED" if before is None else "MODIFIED", record, before)
 
     def drop(self, record: Any) -> None:
-        del self.items[record.uid]
+        self._changed("DELETED", record, self.items.pop(record.uid))
+
+    def _changed(self, event: str, record: Any, before: Any) -> None:
         self.changes += 1
+        if self.on_event is not None:
+            self.on_event(event, record, before)
