@@ -57,7 +57,7 @@ class WatchCache(Generic[T]):
 
     Attributes:
         synced: set after the first complete list.
-        synced_at: when `items` was last known to be true (list, event or bookmark); 0 before.
+        synced_at: when `items` was last known to be true (list, event, bookmark or end of a watch); 0 before.
         failing_since: when the API ceased to answer; None while all is well.
         changes: counts every change of `items`, so that a consumer knows whether to compute again.
         restarts: how often it had to list again.
@@ -172,6 +172,7 @@ class WatchCache(Generic[T]):
                 record = self._decoded(text)
                 if record is not None:
                     self._take(event, record)
+        self.synced_at = self.clock()
         return version
 
     def _all_decoded(self, texts: Iterable[bytes]) -> dict[str, T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -120,6 +121,16 @@ async def test_a_watch_that_ends_goes_on_where_it_was() -> None:
         assert "resourceVersion=30" in script.seen[3]
         assert cache.restarts == 0
         assert names(cache) == {"a"}
+
+
+@pytest.mark.parametrize(("then", "seen"), [("end", 3.0), ("break", 2.0)])
+async def test_a_watch_that_ends_at_its_time_told_everything_until_then(then: str, seen: float) -> None:
+    """A quiet kind has no events, and after a first bookmark no second one: this is all that it has to say."""
+    ticks = itertools.count(2)
+    script = Script(page(10), Stream(then=then), Stream(then="hang") if then == "end" else failure(503, "Unavailable"))
+    async with client_of(script) as client, following(client, clock=lambda: float(next(ticks))) as cache:
+        await eventually(lambda: len(script.seen) >= 3)
+        assert cache.synced_at == seen
 
 
 async def test_while_the_api_is_away_it_keeps_what_it_has_and_says_since_when() -> None:
