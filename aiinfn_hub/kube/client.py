@@ -75,9 +75,7 @@ T = TypeVar("T")
 
 #: Seconds for one request; writes behind slow webhooks take up to ten.
 REQUEST_S = 30.0
-#: Seconds after which the server ends a watch, and after which we take a silent connection for dead. An end at its time
-#: says that there was no more to tell, where nothing else does: a watch from the last bookmark gets none before something
-#: changes. So old can the news of a quiet cluster be at most.
+#: Seconds after which the server ends a watch, and after which we take a silent connection for dead.
 WATCH_S, WATCH_SILENCE_S = 20, 30.0
 
 _PATCH_TYPES = {
