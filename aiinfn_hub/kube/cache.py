@@ -172,7 +172,7 @@ class WatchCache(Generic[T]):
                 record = self._decoded(text)
                 if record is not None:
                     self._take(event, record)
-        # There was no more to tell. Nothing else says so of a quiet kind: a watch from the last bookmark gets no second.
+        # There was no more to tell. Nothing else says so of a quiet kind: a watch from the last bookmark gets none.
         self.synced_at = self.clock()
         return version
 
