@@ -16,11 +16,17 @@ class Lines:
 
     def __init__(self, workloads: Iterable[Workload]) -> None:
         self._orders: dict[str, list[_Order]] = defaultdict(list)
+        self._owned: dict[str, Workload] = {}
         for workload in workloads:
+            self._owned[workload.owner_uid] = workload
             if waits(workload):
                 self._orders[workload.queue].append(_order(workload))
         for orders in self._orders.values():
             orders.sort()
+
+    def of(self, owner_uid: str) -> Workload | None:
+        """The Workload of a pod or a Job, which may wait or not."""
+        return self._owned.get(owner_uid)
 
     def place(self, workload: Workload) -> tuple[int, int]:
         """Place (from 1) and number of those that wait in the same queue: by priority, then by age, as in Kueue."""

@@ -104,7 +104,7 @@ class Service:
         self.reporter.notice(event, pod, before)  # first: what another one raises must not cost it a difference
         self.observer.notice(event, pod, before)
         self.offloading.follower.on_pod(event, pod, before)
-        self.tickets.notice(pod)
+        self.tickets.notice(event, pod)
 
     @property
     def caches(self) -> list[WatchCache[Any]]:

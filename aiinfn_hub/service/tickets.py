@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from aiinfn_hub.capacity.queue import Lines
 from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.errors import AiinfnError, Conflict, Forbidden, NotFound
 from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import PODS, KubeClient
 from aiinfn_hub.kube.slim import Pod, Workload
-from aiinfn_hub.pods import names
-from aiinfn_hub.sessions.tickets import TAKE_WITHIN_S, Ticket, due, tickets
+from aiinfn_hub.sessions.tickets import TAKE_WITHIN_S, Ticket, due, is_ticket, tickets
 
 #: Seconds between two questions about one ticket: the first pause, and the longest while the hub refuses or is away.
 AGAIN_S = (5.0, 60.0)
@@ -25,6 +25,8 @@ AT_ONCE = 8
 
 class Tickets:
     """The tickets of all people, from the caches of pods and Workloads; nothing else is remembered of them.
+
+    `notice` must be told every change of `pods`, from the first on.
 
     Args:
         clock: Unix seconds.
@@ -46,27 +48,39 @@ class Tickets:
         self.hub = hub
         self.pods = pods
         self.workloads = workloads
+        self._waiting = {pod.uid: pod for pod in pods.items.values() if is_ticket(pod)}
         self.clock = clock
         self.step_s = step_s
         self.log = log or logging.getLogger("aiinfn.tickets")
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._known: list[Ticket] = []
-        self._counted: tuple[int, int] | None = None
+        self._known: list[Ticket] | None = None
+        self._lines = Lines(())
+        self._lines_of = -1
         self._asking: set[str] = set()
         self._refused: dict[str, tuple[int, float]] = {}
 
-    def notice(self, pod: Pod) -> None:
-        """A pod has changed. Cheap; called on the event loop."""
-        if names.GATE in pod.gates:
+    def notice(self, event: str, pod: Pod) -> None:
+        """A change of the cache of pods, as its `on_event` tells it. Most of them are not about tickets."""
+        waits = event != "DELETED" and is_ticket(pod)
+        if not waits and pod.uid not in self._waiting:
+            return
+        self._known = None
+        if waits:
+            self._waiting[pod.uid] = pod
             self._wake.set()
+        else:
+            del self._waiting[pod.uid]
 
     def all(self) -> list[Ticket]:
         """Every ticket as of the caches, oldest first."""
-        version = (self.pods.changes, self.workloads.changes)
-        if version != self._counted:
-            self._known = tickets(self.pods.items.values(), self.workloads.items.values())
-            self._counted = version
+        if not self._waiting:
+            return []  # nobody's place in queues of thousands is asked for
+        if self._lines_of != self.workloads.changes:
+            self._lines, self._lines_of = Lines(self.workloads.items.values()), self.workloads.changes
+            self._known = None
+        if self._known is None:
+            self._known = tickets(self._waiting.values(), self._lines)
         return self._known
 
     def of(self, person: str) -> list[TicketOffer]:

@@ -68,12 +68,20 @@ def digest(spec: SessionSpec) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
-def tickets(pods: Iterable[Pod], workloads: Iterable[Workload]) -> list[Ticket]:
-    """All tickets, oldest first."""
-    found = sorted((pod for pod in pods if _is_ticket(pod)), key=lambda pod: (pod.created, pod.uid))
-    known = list(workloads) if found else []
-    by_pod, lines = {workload.owner_uid: workload for workload in known}, Lines(known)
-    return [_ticket(pod, by_pod.get(pod.uid), lines) for pod in found]
+def tickets(pods: Iterable[Pod], lines: Lines) -> list[Ticket]:
+    """All tickets among these pods, oldest first."""
+    found = sorted((pod for pod in pods if is_ticket(pod)), key=lambda pod: (pod.created, pod.uid))
+    return [_ticket(pod, lines.of(pod.uid), lines) for pod in found]
+
+
+def is_ticket(pod: Pod) -> bool:
+    """Whether the pod is a session that waits for its server to be started."""
+    return (
+        names.GATE in pod.gates
+        and names.PERSON_NAME in pod.annotations
+        and pod.deleted_at is None
+        and pod.phase not in FINISHED
+    )
 
 
 def due(ticket: Ticket, now: float) -> Literal["wait", "ask", "expired"]:
@@ -100,15 +108,6 @@ def parked(title: str, ticket: TicketOffer | None, found: Diagnosis) -> str:
     return (
         f"Your session is in the queue: {title}{where}. {found.sentence} "
         "It starts by itself; you can close this page and come back."
-    )
-
-
-def _is_ticket(pod: Pod) -> bool:
-    return (
-        names.GATE in pod.gates
-        and names.PERSON_NAME in pod.annotations
-        and pod.deleted_at is None
-        and pod.phase not in FINISHED
     )
 
 

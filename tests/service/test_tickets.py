@@ -56,8 +56,8 @@ class Cluster:
     async def delete(self, kind: Any, name: str, namespace: str, *, grace_s: int, uid: str) -> None:
         assert (kind.plural, namespace, grace_s) == ("pods", "aiinfn", 0)
         self.deleted.append((name, uid))
-        self.pods.items.pop(uid, None)
-        self.pods.changes += 1
+        if uid in self.pods.items:
+            self.pods.drop(self.pods.items[uid])
         if self.error is not None:
             raise self.error
 
@@ -72,7 +72,9 @@ class World:
     def another(self) -> Tickets:
         """As after a restart of the service."""
         parts: Any = (self.cluster, self.hub, self.pods, self.workloads)
-        return Tickets(*parts, clock=lambda: self.now, step_s=STEP_S)
+        found = Tickets(*parts, clock=lambda: self.now, step_s=STEP_S)
+        self.pods.on_event = lambda event, pod, _before: found.notice(event, pod)
+        return found
 
     def put(self, found: Pod, admitted: float | None = None) -> None:
         self.pods.put(found)
@@ -82,7 +84,6 @@ class World:
                 uid=f"w-{found.uid}", name="w", namespace="aiinfn", created=found.created, admitted=admitted, **owner
             )
         )
-        self.tickets.notice(found)
 
 
 def ticket(uid: str = "mine", *, let_in: bool = True, person: str = "alice", server: str = "", **more: Any) -> Pod:
@@ -238,3 +239,31 @@ async def test_each_person_has_their_own(world: World) -> None:
     assert [(one.uid, one.place, one.of) for one in world.tickets.of("alice")] == [("a", 1, 3), ("c", 3, 3)]
     assert [one.uid for one in world.tickets.of("bob")] == ["b"]
     assert world.tickets.of("nobody") == []
+
+
+async def test_what_is_about_no_ticket_is_not_looked_at_again() -> None:
+    world = World()
+    world.put(ticket(let_in=False))
+    known = world.tickets.all()
+    world.pods.put(pod(uid="session"))
+    world.pods.drop(world.pods.items["session"])
+    assert world.tickets.all() is known
+
+
+async def test_a_ticket_whose_server_starts_or_whose_pod_is_being_deleted_is_none() -> None:
+    world = World()
+    for uid in ("starts", "leaves", "stays"):
+        world.put(ticket(uid, let_in=False))
+    world.pods.put(pod(uid="starts"))
+    world.pods.put(ticket("leaves", let_in=False, deleted_at=NOW))
+    assert [one.pod.uid for one in world.tickets.all()] == ["stays"]
+    assert [one.pod.uid for one in world.another().all()] == ["stays"], "as after a restart"
+
+
+async def test_places_follow_the_queue() -> None:
+    world = World()
+    for uid, created in (("first", 100.0), ("second", 200.0)):
+        world.put(ticket(uid, let_in=False, created=created))
+    assert [one.offer.place for one in world.tickets.all()] == [1, 2]
+    world.workloads.drop(world.workloads.items["w-first"])
+    assert [(one.pod.uid, one.offer.place) for one in world.tickets.all()] == [("first", 0), ("second", 1)]

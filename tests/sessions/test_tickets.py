@@ -8,6 +8,7 @@ from support.cluster_records import pod
 from support.people import scientist
 from support.small_platform import small_platform
 
+from aiinfn_hub.capacity.queue import Lines
 from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.kube.slim import Condition, Pod, Workload
 from aiinfn_hub.pods import names
@@ -61,12 +62,12 @@ def workload(of: str = "mine", created: float = 100.0, message: str = SHORT, **c
     ],
 )
 def test_a_pod_with_our_gate_is_a_ticket(found: Pod, *, is_one: bool) -> None:
-    assert [ticket.pod.uid for ticket in tickets([found], [])] == (["mine"] if is_one else [])
+    assert [ticket.pod.uid for ticket in tickets([found], Lines([]))] == (["mine"] if is_one else [])
 
 
 def test_a_ticket_says_whose_it_is_and_what_for() -> None:
     notes = {names.PERSON_NAME: "M_Rossi", names.SERVER: "lab"}
-    (ticket,) = tickets([waiting(annotations=notes)], [workload()])
+    (ticket,) = tickets([waiting(annotations=notes)], Lines([workload()]))
     assert ticket.person == "M_Rossi"
     offer = ticket.offer
     assert (offer.uid, offer.server, offer.flavour, offer.activity) == ("mine", "lab", "t4", "lhcb")
@@ -74,7 +75,7 @@ def test_a_ticket_says_whose_it_is_and_what_for() -> None:
 
 
 def test_the_oldest_ticket_comes_first() -> None:
-    found = tickets([waiting("late", 300.0), waiting("early", 200.0)], [])
+    found = tickets([waiting("late", 300.0), waiting("early", 200.0)], Lines([]))
     assert [ticket.pod.uid for ticket in found] == ["early", "late"]
 
 
@@ -83,7 +84,7 @@ def test_the_oldest_ticket_comes_first() -> None:
 
 def test_the_place_is_that_among_all_workloads_of_the_queue() -> None:
     others = [workload("first", 10.0), workload("second", 20.0), workload("elsewhere", 5.0, queue="cms-interactive")]
-    (ticket,) = tickets([waiting()], [workload(), *others])
+    (ticket,) = tickets([waiting()], Lines([workload(), *others]))
     assert (ticket.offer.place, ticket.offer.of) == (3, 3)
 
 
@@ -104,7 +105,7 @@ def test_the_place_is_that_among_all_workloads_of_the_queue() -> None:
     ],
 )
 def test_the_reason_is_kueues_in_words(found: Workload | None, place: int, says: str) -> None:
-    (ticket,) = tickets([waiting()], [found] if found else [])
+    (ticket,) = tickets([waiting()], Lines([found] if found else []))
     assert ticket.offer.place == place
     assert says in ticket.offer.reason
 
@@ -126,13 +127,13 @@ def test_the_reason_is_kueues_in_words(found: Workload | None, place: int, says:
 def test_it_is_let_in_when_kueues_gates_are_gone(
     gates: tuple[str, ...], found: Workload | None, *, admitted: bool, at: float | None
 ) -> None:
-    (ticket,) = tickets([waiting(gates=gates)], [found] if found else [])
+    (ticket,) = tickets([waiting(gates=gates)], Lines([found] if found else []))
     assert (ticket.offer.admitted, ticket.admitted_at) == (admitted, at)
     assert ("let your session in" in ticket.offer.reason) is admitted
 
 
 def test_it_does_not_expire_while_nobody_knows_when_it_was_let_in() -> None:
-    (ticket,) = tickets([waiting(gates=(names.GATE,))], [])
+    (ticket,) = tickets([waiting(gates=(names.GATE,))], Lines([]))
     assert due(ticket, 1e9) == "ask"
 
 
@@ -149,7 +150,7 @@ def test_it_does_not_expire_while_nobody_knows_when_it_was_let_in() -> None:
 )
 def test_what_is_due(admitted: float | None, now: float, expected: str) -> None:
     gates = (names.GATE,) if admitted else (names.GATE, KUEUE)
-    (ticket,) = tickets([waiting(gates=gates)], [workload(admitted=admitted)])
+    (ticket,) = tickets([waiting(gates=gates)], Lines([workload(admitted=admitted)]))
     assert due(ticket, now) == expected
 
 
