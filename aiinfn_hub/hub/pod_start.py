@@ -1,7 +1,8 @@
 """The pod of one start: made or taken over, its turn awaited, its token put in place, its gate opened.
 
-With the gate the Secret comes after the pod and is written once, by whoever owns it; and a pod that has to wait can be
-left behind as a ticket.
+The Secret comes after the pod, which owns it. In the queue a gate of ours holds the pod until then, so that one that
+has to wait can be left behind as a ticket. Without a queue there is no gate: while the Secret is written the pod is
+scheduled and its sandbox made, and a kubelet that is quicker tries again.
 """
 
 from __future__ import annotations
@@ -99,9 +100,11 @@ class PodStart:
             await self._make_way(pod)
             return False
         self.uid = pod["metadata"]["uid"]
-        if names.GATE in gates(pod):
+        held = names.GATE in gates(pod)
+        if held:
             pod = await self._take_turn(pod)
-            await objects.put_token(self._session.api_token, self._labels, self.uid)
+        await objects.put_token(self._session.api_token, self._labels, self.uid)
+        if held:
             self.opened = True
             await objects.open_gate(pod)
         return True

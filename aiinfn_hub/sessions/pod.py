@@ -29,7 +29,13 @@ REPLACED = ("cmd", "node_affinity_required")
 
 
 def session_traits(
-    platform: Platform, person: Person, server: str, spec: SessionSpec, configured: Mapping[str, Any]
+    platform: Platform,
+    person: Person,
+    server: str,
+    spec: SessionSpec,
+    configured: Mapping[str, Any],
+    *,
+    queued: bool = True,
 ) -> dict[str, Any]:
     """The value of each trait that the session decides.
 
@@ -39,20 +45,21 @@ def session_traits(
         server: name of the JupyterHub server, "" for the default one.
         spec: the session, as `validate` decided it.
         configured: the operator's values of LISTS (as lists), DICTS and REPLACED.
+        queued: whether it goes through Kueue's queue, in which it may have to be left behind as a ticket.
     """
     volumes, mounts = storage(platform, person.name, spec.activity, spec.volumes)
     placed = placement(spec.flavour)
     affinity = placed.get("affinity", {}).get("nodeAffinity", {})
     amounts = resources(spec.flavour, spec.cpu_millis, spec.memory_bytes)
-    held = configured["extra_pod_config"].get("schedulingGates", ())
+    gates = [*configured["extra_pod_config"].get("schedulingGates", ()), *([{"name": names.GATE}] if queued else ())]
     added: dict[str, Any] = {
         "volumes": volumes,
         "volume_mounts": mounts,
         "tolerations": placed["tolerations"],
         "node_affinity_preferred": affinity.get("preferredDuringSchedulingIgnoredDuringExecution", []),
-        "extra_labels": _labels(person, spec),
+        "extra_labels": _labels(person, spec) | (_queue(spec) if queued else {}),
         "extra_annotations": _annotations(person, server, spec),
-        "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": [*held, {"name": names.GATE}]},
+        "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": gates},
     }
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
     home = platform.home
@@ -96,9 +103,11 @@ def _labels(person: Person, spec: SessionSpec) -> dict[str, str]:
         names.ACTIVITY: spec.activity.name,
         names.FLAVOUR: spec.flavour.name,
         names.PERSON: names.slug(person.name),
-        names.QUEUE: names.interactive_queue(spec.activity.name),
-        names.PRIORITY: names.INTERACTIVE,
     }
+
+
+def _queue(spec: SessionSpec) -> dict[str, str]:
+    return {names.QUEUE: names.interactive_queue(spec.activity.name), names.PRIORITY: names.INTERACTIVE}
 
 
 def _annotations(person: Person, server: str, spec: SessionSpec) -> dict[str, str]:

@@ -118,9 +118,11 @@ async def test_a_name_with_braces_is_no_template(tmp_path: Path, name: str) -> N
     assert manifest["metadata"]["annotations"][names.PERSON_NAME] == name
 
 
-async def test_without_kueue_nothing_asks_for_a_queue(tmp_path: Path) -> None:
-    manifest = await manifest_of(make_spawner(tmp_path, queued=False))
+async def test_without_kueue_nothing_asks_for_a_queue_or_waits_in_one(tmp_path: Path) -> None:
+    gate: dict[str, Any] = {"schedulingGates": [{"name": "example.org/theirs"}]}
+    manifest = await manifest_of(make_spawner(tmp_path, queued=False, extra_pod_config=gate))
     assert not {names.QUEUE, names.PRIORITY} & set(manifest["metadata"]["labels"])
+    assert manifest["spec"]["schedulingGates"] == gate["schedulingGates"], "what the operator configured stays"
 
 
 async def test_storage_is_that_of_the_person_and_the_activity(tmp_path: Path) -> None:
