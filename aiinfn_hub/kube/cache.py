@@ -20,6 +20,8 @@ from aiinfn_hub.kube.shapes import ObjectMeta
 
 #: Seconds between attempts while the API does not answer: the first and the longest pause.
 BACKOFF_S = (0.2, 15.0)
+#: Objects that one request lists.
+PAGE = 500
 #: Changes of a list that are reported before others have their turn on the event loop.
 AT_A_TIME = 50
 
@@ -145,7 +147,10 @@ class WatchCache(Generic[T]):
         """
         found: dict[str, T] = {}
         version = ""
-        async with aclosing(self.client.pages(self.kind, self.namespace, labels=self.labels)) as pages:
+        # For each page of a custom kind the API server begins anew at etcd: seven seconds for 5,000 Workloads, of which
+        # it has a copy in memory.
+        limit = 0 if self.kind.custom else PAGE
+        async with aclosing(self.client.pages(self.kind, self.namespace, labels=self.labels, limit=limit)) as pages:
             async for page in pages:
                 texts, version = page
                 found |= await asyncio.to_thread(self._all_decoded, texts)

@@ -25,6 +25,11 @@ class Kind:
         """As in a manifest: "v1", "batch/v1"."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def custom(self) -> bool:
+        """Whether it is no kind of Kubernetes itself, but made by a CustomResourceDefinition."""
+        return "." in self.group and not self.group.endswith(".k8s.io")
+
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The URL path of the collection, of one object, or of its subresource; no namespace means all of them."""
         parts = [f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"]

@@ -17,7 +17,7 @@ from support.kubefake import a_pod, eventually
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.kube import cache as cache_module
 from aiinfn_hub.kube.cache import WatchCache
-from aiinfn_hub.kube.client import PODS, KubeClient
+from aiinfn_hub.kube.client import JOBS, PODS, WORKLOADS, Kind, KubeClient
 from aiinfn_hub.kube.slim import Pod, decode_pod
 
 pytestmark = pytest.mark.asyncio
@@ -55,8 +55,10 @@ class Journal:
 
 
 @asynccontextmanager
-async def following(client: KubeClient, journal: Any = None, **options: Any) -> AsyncIterator[WatchCache[Pod]]:
-    cache = WatchCache(client, PODS, options.pop("decode", decode_pod), on_event=journal, **options)
+async def following(
+    client: KubeClient, journal: Any = None, kind: Kind = PODS, **options: Any
+) -> AsyncIterator[WatchCache[Pod]]:
+    cache = WatchCache(client, kind, options.pop("decode", decode_pod), on_event=journal, **options)
     await cache.start()
     try:
         yield cache
@@ -110,6 +112,16 @@ async def test_after_an_expired_watch_it_lists_and_reports_what_it_missed() -> N
             ("MODIFIED", "changes", "2"),
         ]
         await eventually(lambda: "resourceVersion=20" in script.seen[-1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"), [(PODS, "limit=500"), (JOBS, "limit=500"), (WORKLOADS, "resourceVersion=0")]
+)
+async def test_custom_kinds_are_listed_from_memory_in_one_piece(kind: Kind, asked: str) -> None:
+    script = Script(page(10), Stream(then="hang"))
+    async with client_of(script) as client, following(client, kind=kind) as cache:
+        await cache.synced.wait()
+        assert script.seen[0].partition("?")[2] == asked
 
 
 async def test_a_watch_that_ends_goes_on_where_it_was() -> None:
