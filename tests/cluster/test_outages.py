@@ -6,9 +6,11 @@ One cluster and one demo for all of it, with a session and a job that live throu
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from support.controlplane.processes import Program
 from support.demo import Kernel, RunningDemo, Visitor, running_demo
 from support.people_at_work import SESSION, ask, job, long, records, said, session, stop
 
-from aiinfn_hub.kube.client import JOBS, PODS, KubeClient
+from aiinfn_hub.kube.client import JOBS, NODES, PODS, KubeClient
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 #: How long the API server is silent; longer than a request waits, shorter than nodes are given up.
@@ -55,11 +57,18 @@ class World:
         page = await visitor.http.get(f"{visitor.hub}/hub/spawn/{visitor.name}")
         return said(page)
 
-    async def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
+    async def metric(self, name: str) -> dict[str, float]:
+        """The values of a metric by its labels."""
         async with httpx.AsyncClient() as http:
             text = (await http.get(self.demo.info["metrics_url"])).text
-        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+        lines = (line.rsplit(" ", 1) for line in text.splitlines() if line.startswith(name))
+        return {labels: float(value) for labels, value in lines}
+
+    async def free(self, flavour: str) -> int | None:
+        """Units that the scientist is offered; None while that is unknown."""
+        offered = (await ask(self.scientist, "offer"))["flavours"]
+        found = next(one for one in offered if one["flavour"] == flavour)
+        return None if found.get("unknown_since") else int(found["free"])
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +113,60 @@ async def test_a_part_is_killed_and_comes_back(world: World, name: str) -> None:
     await world.unharmed()
     if name == "apiserver":
         # What it remembered of changes died with it: every watch from before is answered with 410.
-        assert await world.metric("aiinfn_watch_restarts_total") > lists
+        assert await world.metric("aiinfn_watch_restarts_total") != lists
+
+
+async def test_every_watch_expires_while_the_hub_and_the_service_are_frozen(world: World) -> None:
+    """As on a machine that slept: what they watched from is forgotten, by etcd too, and they list again."""
+    client = await KubeClient.connect(world.cluster.kubeconfig)
+    nodes, _ = await client.list(NODES, labels="nvidia.com/gpu.product=Tesla-T4")
+    before = await world.free("t4")
+    lists = await world.metric("aiinfn_watch_restarts_total")
+    assert before
+    assert nodes
+    await client.create(PODS, holder("goes", nodes[0]))
+    await until(lambda: world.free("t4"), before - 1)
+    frozen = [*world.demo.children("service run"), *world.demo.children("jupyterhub -f")]
+    signal_all(frozen, signal.SIGSTOP)
+    try:
+        await client.delete(PODS, "goes", "default", grace_s=0)
+        for name in ("comes", "comes-too"):
+            await client.create(PODS, holder(name, nodes[0]))
+        await asyncio.to_thread(world.cluster.ours.forget)
+        await again(world.cluster.ours.apiserver)
+    finally:
+        signal_all(frozen, signal.SIGCONT)
+    try:
+        await until(lambda: world.free("t4"), before - 2)
+        after = await world.metric("aiinfn_watch_restarts_total")
+        assert {kind for kind in lists if after[kind] > lists[kind]} == set(lists), "each of them"
+        await fresh(world.scientist, world.kernel, "after-sleep")
+        await world.unharmed()
+    finally:
+        for name in ("comes", "comes-too"):
+            await client.delete(PODS, name, "default", grace_s=0)
+        await client.close()
+
+
+def holder(name: str, node: dict[str, Any]) -> dict[str, Any]:
+    """Somebody else's pod that holds one GPU of the node."""
+    resources = {"limits": {"nvidia.com/gpu": "1"}}
+    spec = {"nodeName": node["metadata"]["name"], "containers": [{"name": "c", "image": "c", "resources": resources}]}
+    meta = {"name": name, "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+def signal_all(pids: list[int], number: signal.Signals) -> None:
+    assert pids
+    for pid in pids:
+        os.kill(pid, number)
+
+
+async def until(look: Callable[[], Awaitable[Any]], wanted: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while (seen := await look()) != wanted:
+        assert time.monotonic() < deadline, (seen, wanted)
+        await asyncio.sleep(0.2)
 
 
 async def test_while_the_api_is_silent_the_form_says_so_and_then_tells_the_truth_again(world: World) -> None:
