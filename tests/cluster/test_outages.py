@@ -28,6 +28,8 @@ from aiinfn_hub.kube.client import JOBS, NODES, PODS, KubeClient
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 #: How long the API server is silent; longer than a request waits, shorter than nodes are given up.
 OUTAGE_S = 30
+#: How long Kueue is away: longer than JupyterHub and the job wait for an answer to anything.
+KUEUE_AWAY_S = 130
 
 
 @dataclass
@@ -207,27 +209,42 @@ async def test_while_the_api_is_down_nothing_is_shown_as_free(world: World) -> N
     await world.unharmed()
 
 
-async def test_kueue_is_away_and_what_people_ask_for_happens_when_it_is_back(world: World) -> None:
+async def test_kueue_is_away_for_minutes_and_what_people_ask_for_happens_when_it_is_back(world: World) -> None:
+    """Its webhooks refuse what is new, and its finalizer keeps the pod of what has ended."""
     kueue = world.cluster.ours.kueue
     assert kueue is not None
-    pi = Visitor(world.demo, "pi")
-    await pi.login()
+    pi, _ = await session(world.demo, "pi")
+    operator = Visitor(world.demo, "operator")
+    await operator.login()
     kueue.kill()
+    away = time.monotonic()
     await world.kernel.run("%%offload patient --cpu 1 --mem 512Mi --time 5m\nprint('done')\n")
     waiting = await job(world.scientist, "patient", "staging")
     assert "Kueue" in waiting["reason"], waiting["reason"]
-    await pi.spawn(SESSION)
-    assert "queueing system does not answer" in await _refusal(pi)
-    await asyncio.sleep(60)
+    await operator.spawn(SESSION)
+    assert "queueing system does not answer" in await _refusal(operator)
+    assert (await pi.api("DELETE", "/users/pi/server")).status_code == 202
+    await asyncio.sleep(max(0.0, KUEUE_AWAY_S - (time.monotonic() - away)))
     assert (await job(world.scientist, "patient", "staging"))["state"] == "staging"
+    # The pod is still there, but what ran in it is over: nobody pays for Kueue's absence.
+    (ended,) = await records(pi)
+    assert (ended["end_source"], ended["held_to"] - ended["held_from"] < KUEUE_AWAY_S / 2) == ("container", True)
     kueue.start()
     await asyncio.to_thread(kueue.wait)
     await job(world.scientist, "patient", "succeeded", seconds=180)
-    answer = await pi.spawn(SESSION)
-    assert answer.status_code == 200, said(answer)
-    await pi.ready(timeout_s=120)
-    await stop(pi)
+    for person in (pi, operator):
+        await until(lambda who=person: _servers(who), {})  # type: ignore[misc]
+        answer = await person.spawn(SESSION)
+        assert answer.status_code == 200, said(answer)
+        await person.ready(timeout_s=120)
+        await stop(person)
+    assert len(await records(pi)) == 2
     await world.unharmed()
+
+
+async def _servers(visitor: Visitor) -> dict[str, Any]:
+    """The person's servers that run, start or stop."""
+    return dict((await visitor.api("GET", f"/users/{visitor.name}")).json()["servers"])
 
 
 async def _refusal(visitor: Visitor) -> str:
