@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from support.offerservice import OfferService
 from support.plainhub import xsrf
 from support.plainsite import HASTY, Site
-from support.sessionqueue import SLICE
+from support.sessionqueue import hold
 
 from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.errors import NotFound
@@ -40,19 +40,6 @@ async def kubernetes(busy_site: Site) -> AsyncIterator[KubeClient]:
             with suppress(NotFound):
                 await client.delete(PODS, pod["metadata"]["name"], "aiinfn", grace_s=0)
         await until(lambda: nothing(client))
-
-
-async def hold(client: KubeClient) -> None:
-    amounts = {"cpu": "1", "memory": "1Gi", SLICE: "1"}
-    labels = {names.QUEUE: "lhcb-interactive", names.PRIORITY: names.INTERACTIVE}
-    container = {"name": "x", "image": "x", "resources": {"requests": amounts, "limits": amounts}}
-    pod = {"metadata": {"name": "holder", "labels": labels}, "spec": {"containers": [container]}}
-    await client.create(PODS, pod, "aiinfn")
-
-    async def let_in() -> bool:
-        return not gates(await client.get(PODS, "holder", "aiinfn"))
-
-    await until(let_in)
 
 
 async def nothing(client: KubeClient) -> bool:

@@ -9,9 +9,11 @@ from typing import Any
 
 from support.queues import PLENTY, cluster_queue, flavor, local_queue, priority_class
 
+from aiinfn_hub.hub.session_objects import gates
 from aiinfn_hub.kube.client import (
     CLUSTER_QUEUES,
     LOCAL_QUEUES,
+    PODS,
     RESOURCE_FLAVORS,
     WORKLOAD_PRIORITY_CLASSES,
     KubeClient,
@@ -50,3 +52,15 @@ async def resize(client: KubeClient, slices: int) -> None:
     quota: dict[str, Any] = PLENTY | {SLICE: slices, "nvidia.com/gpu": 8}
     wanted = cluster_queue(names.INTERACTIVE, quota, flavor="any")
     await client.patch(CLUSTER_QUEUES, names.INTERACTIVE, {"spec": wanted["spec"]})
+
+
+async def hold(client: KubeClient) -> None:
+    """Somebody has a slice, as soon as the queue lets them."""
+    amounts = {"cpu": "1", "memory": "1Gi", SLICE: "1"}
+    labels = {names.QUEUE: "lhcb-interactive", names.PRIORITY: names.INTERACTIVE}
+    container = {"name": "x", "image": "x", "resources": {"requests": amounts, "limits": amounts}}
+    pod = {"metadata": {"name": "holder", "labels": labels}, "spec": {"containers": [container]}}
+    await client.create(PODS, pod, "aiinfn")
+    async with asyncio.timeout(60):
+        while gates(await client.get(PODS, "holder", "aiinfn")):
+            await asyncio.sleep(0.05)
