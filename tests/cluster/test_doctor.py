@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from bench.spawners import kubeconfig_of_spawners, session_manifest
 from support.appliedexample import FILE, Applied
 from support.controlplane.cluster import Cluster, until
 from support.exampleworld import EXAMPLE, settings
+from support.offload import order
 
 from aiinfn_hub.install.doctor.findings import Finding, examine
 from aiinfn_hub.install.doctor.reader import read
 from aiinfn_hub.install.doctor.table import CHECKS
-from aiinfn_hub.kube.client import CONFIGMAPS, KubeClient
+from aiinfn_hub.install.rbac import HUB, SERVICE
+from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, NODES, PODS, KubeClient
+from aiinfn_hub.kube.kinds import DEPLOYMENTS
+from aiinfn_hub.offload.manifest import job_manifest
 
 pytestmark = pytest.mark.timeout(900)
 #: What is not there: kubelets that renew their nodes, and the pods of Kueue, which runs from a file.
@@ -69,6 +76,25 @@ BROKEN = {
 }
 
 
+async def at_a_look(applied: Applied, later_s: float = 0.0) -> list[Finding]:
+    """What the doctor finds at once, or would find so much later; the nodes are left as they are."""
+    facts = await read(applied.client, EXAMPLE, FILE)
+    return examine(replace(facts, now=facts.now + later_s), CHECKS)
+
+
+async def mended(applied: Applied, code: str, later_s: float = 0.0) -> None:
+    """It is found; after the lines that were printed it is not."""
+    found = [one for one in await at_a_look(applied, later_s) if one.code == code]
+    assert found, code
+    for one in found:
+        applied.must(one.mend)
+
+    async def gone() -> bool:
+        return code not in {one.code for one in await at_a_look(applied, later_s)}
+
+    await until(gone, f"no {code}")
+
+
 async def expect(applied: Applied, *codes: str) -> list[Finding]:
     """Look until these are found; all of what was."""
 
@@ -81,7 +107,7 @@ async def expect(applied: Applied, *codes: str) -> list[Finding]:
 
 @pytest.mark.asyncio
 async def test_each_trap_is_named_and_mended_by_the_line_that_is_printed(
-    applied: Applied, own_cluster: Cluster
+    applied: Applied, own_cluster: Cluster, tmp_path: Path
 ) -> None:
     assert await seen(applied) == []
     told = applied.run(f"aiinfn doctor --platform {FILE} --json")
@@ -100,6 +126,17 @@ async def test_each_trap_is_named_and_mended_by_the_line_that_is_printed(
     await applied.client.patch(CONFIGMAPS, "kueue-manager-config", settings(), "kueue-system")
     await until(lambda: nothing(applied), "nothing, with the settings as they were")
 
+    await what_was_left(applied, own_cluster, tmp_path)
+    await what_comes_near_a_site(applied)
+
+    image = {"containers": [{"name": "manager", "image": "registry.k8s.io/kueue/kueue:v0.18.3"}]}
+    template = {"spec": {"template": {"spec": image}}}
+    await applied.client.patch(DEPLOYMENTS, "kueue-controller-manager", template, "kueue-system")
+    old = {one.code: one for one in await at_a_look(applied)}
+    assert "kueue:v0.18.3" in old["kueue-old"].evidence
+    assert "--version 0.19.2" in old["kueue-old"].mend
+    assert "status.availableReplicas is 0" in old["kueue-not-running"].evidence
+
     nobody = await own_cluster.account("default", "nobody")
     blind = applied.run(f"aiinfn doctor --platform {FILE} --kubeconfig {nobody} --json")
     assert blind.returncode == 1, blind.stderr
@@ -112,3 +149,33 @@ async def test_each_trap_is_named_and_mended_by_the_line_that_is_printed(
     down = applied.run(f"aiinfn doctor --platform {FILE}")
     assert down.returncode == 1
     assert "no pod and no Job can be created" in " ".join(down.stdout.split())
+
+
+async def what_was_left(applied: Applied, cluster: Cluster, folder: Path) -> None:
+    """A session that nobody starts, a job whose inputs never came: made by the accounts that may, found a day later."""
+    home = EXAMPLE.system_namespace
+    hub, service = [await KubeClient.connect(await cluster.account(home, name)) for name in (HUB, SERVICE)]
+    try:
+        with kubeconfig_of_spawners(cluster.kubeconfig):
+            await hub.create(PODS, await session_manifest(folder, "cpu"))
+        await service.create(JOBS, job_manifest(EXAMPLE, order()))
+    finally:
+        await hub.close()
+        await service.close()
+    assert not {"session-forgotten", "job-forgotten"} & {one.code for one in await at_a_look(applied)}
+    for code in ("session-forgotten", "job-forgotten"):
+        await mended(applied, code, later_s=2 * 86400.0)
+
+
+async def what_comes_near_a_site(applied: Applied) -> None:
+    """A virtual node without its taint; a pod there whose token would travel."""
+    node = "leonardo"
+    await applied.client.patch(NODES, node, {"spec": {"taints": None}})
+    await mended(applied, "virtual-node-untainted")
+    spec = {"nodeName": node, "containers": [{"name": "c", "image": "i:1"}]}
+    await applied.client.create(PODS, {"metadata": {"name": "talks"}, "spec": spec}, "default")
+    (found,) = [one for one in await at_a_look(applied) if one.code == "token-at-site"]
+    assert found.mend.startswith("kubectl --namespace default delete pod talks ")
+    # As the line does where a kubelet says that the pod has ended.
+    await applied.client.delete(PODS, "talks", "default", grace_s=0)
+    assert "token-at-site" not in {one.code for one in await at_a_look(applied)}
