@@ -50,8 +50,6 @@ def session_traits(
     volumes, mounts = storage(platform, person.name, spec.activity, spec.volumes)
     placed = placement(spec.flavour)
     affinity = placed.get("affinity", {}).get("nodeAffinity", {})
-    amounts = resources(spec.flavour, spec.cpu_millis, spec.memory_bytes)
-    gates = [*configured["extra_pod_config"].get("schedulingGates", ()), *([{"name": names.GATE}] if queued else ())]
     added: dict[str, Any] = {
         "volumes": volumes,
         "volume_mounts": mounts,
@@ -59,7 +57,7 @@ def session_traits(
         "node_affinity_preferred": affinity.get("preferredDuringSchedulingIgnoredDuringExecution", []),
         "extra_labels": _labels(person, spec) | (_queue(spec) if queued else {}),
         "extra_annotations": _annotations(person, server, spec),
-        "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": gates},
+        "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": _gates(configured, queued=queued)},
     }
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
     home = platform.home
@@ -69,13 +67,7 @@ def session_traits(
         "node_affinity_required": both(configured["node_affinity_required"], required),
         "cmd": _command(spec, configured["cmd"], mounts),
         "image": spec.image,
-        # These two become CPU_LIMIT and MEM_LIMIT in the session; the manifest has the exact amounts below.
-        "cpu_limit": spec.cpu_millis / 1000,
-        "cpu_guarantee": spec.cpu_millis / 1000,
-        "mem_limit": spec.memory_bytes,
-        "mem_guarantee": spec.memory_bytes,
-        "extra_resource_limits": amounts["limits"],
-        "extra_resource_guarantees": amounts["requests"],
+        **_amounts(spec),
         "pod_security_context": pod_security(spec.activity.gid),
         "container_security_context": container_security(),
         "working_dir": home.mount if home else None,
@@ -104,6 +96,24 @@ def _labels(person: Person, spec: SessionSpec) -> dict[str, str]:
         names.FLAVOUR: spec.flavour.name,
         names.PERSON: names.slug(person.name),
     }
+
+
+def _amounts(spec: SessionSpec) -> dict[str, Any]:
+    exact = resources(spec.flavour, spec.cpu_millis, spec.memory_bytes)
+    return {
+        # These become CPU_LIMIT, MEM_LIMIT and the like in the session; the manifest has the exact amounts below.
+        "cpu_limit": spec.cpu_millis / 1000,
+        "cpu_guarantee": spec.cpu_millis / 1000,
+        "mem_limit": spec.memory_bytes,
+        "mem_guarantee": spec.memory_bytes,
+        "extra_resource_limits": exact["limits"],
+        "extra_resource_guarantees": exact["requests"],
+    }
+
+
+def _gates(configured: Mapping[str, Any], *, queued: bool) -> Manifests:
+    """The operator's, and in a queue ours."""
+    return [*configured["extra_pod_config"].get("schedulingGates", ()), *([{"name": names.GATE}] if queued else ())]
 
 
 def _queue(spec: SessionSpec) -> dict[str, str]:
