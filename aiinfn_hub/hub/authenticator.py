@@ -13,23 +13,26 @@ from traitlets import Enum, Float, Unicode, default
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput, NotAuthenticated, RemoteFailed
-from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler
+from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler, login_box, tell_login_page
 from aiinfn_hub.hub.platform_file import current_platform
+from aiinfn_hub.hub.user_model import kept, model_of, unchanged
 from aiinfn_hub.identity.bindings import Bindings
 from aiinfn_hub.identity.claims import PROFILES, groups_of
 from aiinfn_hub.identity.person import may_enter
-from aiinfn_hub.identity.provider import Client, IamProvider, Tokens, challenge_of
+from aiinfn_hub.identity.provider import Client, IamProvider, challenge_of
+from aiinfn_hub.identity.standing import REFUSALS, Standings
 
 
 class IamAuthenticator(GenericOAuthenticator):
     """Login with INDIGO IAM; who may enter, and who operates, is in the platform file.
 
     Usernames are bound to the IAM's `sub`. Groups become JupyterHub groups by their full path, at every refresh. While
-    the IAM does not answer, everybody stays as they are.
+    the IAM does not answer, everybody stays as they are, for as long as `outage_grace`; what it refuses holds at once.
     """
 
     login_handler = IamLoginHandler
     callback_handler = IamCallbackHandler
+    refusals = REFUSALS  # for the login page
 
     issuer = Unicode(
         help="The IAM's address, exactly as its discovery document writes it; INDIGO IAM's ends with a slash.",
@@ -60,6 +63,11 @@ class IamAuthenticator(GenericOAuthenticator):
         8.0,
         help="Seconds that a request waits for the IAM to answer a refresh; then the person stays logged in.",
     ).tag(config=True)
+    outage_grace = Float(
+        8 * 3600.0,
+        help="Seconds that rights outlive the IAM's last word, while it does not answer. Then nothing new can be "
+        "started; the login, and sessions that run, stay.",
+    ).tag(config=True)
     clock_skew = Float(
         60.0,
         help="Seconds by which the IAM's clock and ours may differ when an ID token is checked.",
@@ -84,6 +92,10 @@ class IamAuthenticator(GenericOAuthenticator):
     @default("enable_auth_state")
     def _enable_auth_state_default(self) -> bool:
         return True
+
+    @default("auth_refresh_strict")
+    def _auth_refresh_strict_default(self) -> bool:
+        return True  # a refresh fails here on a refusal only, never on silence
 
     @default("basic_auth")
     def _basic_auth_default(self) -> bool:
@@ -110,6 +122,8 @@ class IamAuthenticator(GenericOAuthenticator):
             options=self.http_request_kwargs,
             skew_s=self.clock_skew,
         )
+        self.standings = Standings(self.outage_grace)
+        self._started = time.time()
         self._refreshing: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
 
     @property
@@ -131,7 +145,7 @@ class IamAuthenticator(GenericOAuthenticator):
         proof = await self.provider.verify(tokens.id_token, nonce=challenge_of(verifier))
         userinfo = await self.provider.userinfo(tokens.access_token)
         sub, preferred = proof["sub"], str(userinfo.get(self.username_claim) or "")
-        state = {"sub": sub, "id_claims": proof} | _kept(tokens, time.time())
+        state = {"sub": sub, "id_claims": proof} | kept(tokens, time.time())
         name = await asyncio.to_thread(self.bindings.name_for, sub, preferred)
         model = self._model(name, userinfo, state)
         if model["groups"] is None:
@@ -143,7 +157,12 @@ class IamAuthenticator(GenericOAuthenticator):
             raise self._refusal(name, model["groups"])
         # Bound only now: whom we refuse takes no name from anybody.
         await asyncio.to_thread(self.bindings.bind, sub, preferred)
+        self.standings.heard(name)
         return model
+
+    def get_custom_html(self, base_url: str) -> str:  # noqa: ARG002  JupyterHub's signature
+        """The login page's content: the button, and why somebody is not logged in any more."""
+        return login_box()
 
     async def check_allowed(self, username: str, auth_model: dict[str, Any] | None) -> bool:
         """Who is in an allowed group of the platform file, or an operator, or whom JupyterHub's settings name."""
@@ -151,7 +170,7 @@ class IamAuthenticator(GenericOAuthenticator):
             return True
         return may_enter(self.platform, auth_model["groups"] or ()) or await super().check_allowed(username, auth_model)
 
-    async def refresh_user(self, user: Any, handler: Any = None, **_kwargs: Any) -> dict[str, Any] | bool:  # noqa: ARG002  JupyterHub's signature
+    async def refresh_user(self, user: Any, handler: Any = None, **_kwargs: Any) -> dict[str, Any] | bool:
         """What the IAM says now: a new model; False if it says that the login is over; True if it says nothing.
 
         Never raises: JupyterHub would take the person for a stranger, drop the activity of the running sessions, and
@@ -168,41 +187,63 @@ class IamAuthenticator(GenericOAuthenticator):
             self.log.warning("The IAM takes long; %s stays logged in.", user.name)
             return True
         self._refreshing.pop(user.name, None)
+        standing = self.standings.of(user.name)
+        if model is False and handler is not None and standing is not None:
+            tell_login_page(handler, standing)
         return model
 
     async def _refreshed(self, user: Any) -> dict[str, Any] | bool:
+        state: dict[str, Any] = {}
         try:
-            return await self._checked(user)
+            state = await user.get_auth_state() or {}
+            return await self._checked(user, state)
         except NotAuthenticated as error:
-            self.log.info("%s must log in again: %s", user.name, error.details.get("reason", error.message))
-            return False
+            return self._refused(user, state, error)
         except AiinfnError as error:
             self.log.warning("%s could not be checked, and stays logged in: %s", user.name, error)
-            return True
         except Exception:
             # A request of somebody who has done nothing wrong; see refresh_user.
             self.log.exception("The check of %s failed, who stays logged in.", user.name)
-            return True
+        return self._unheard(user, state) or True
 
-    async def _checked(self, user: Any) -> dict[str, Any]:
-        state = await user.get_auth_state() or {}
+    def _refused(self, user: Any, state: dict[str, Any], error: NotAuthenticated) -> dict[str, Any] | bool:
+        standing = self.standings.refused(user.name, error.details.get("reason", ""))
+        self.log.info("%s must log in again: %s", user.name, error.details.get("reason", error.message))
+        if standing.reason == "inactive" and (user.groups or user.admin):
+            # False alone would leave the groups in place until the next login: first they go, then the login.
+            return model_of(user.name, state, (), admin=False)
+        return False
+
+    def _unheard(self, user: Any, state: dict[str, Any]) -> dict[str, Any] | None:
+        """Nothing was said of the person: a model without rights once the grace is over, else None."""
+        standing = self.standings.silent(user.name, state.get("heard_at", self._started))
+        admin = user.name in self.admin_users
+        if not standing.over or not (user.groups or user.admin > admin):
+            return None
+        self.log.warning("%s keeps the login and loses the rights: %s", user.name, standing.words.sentence)
+        return model_of(user.name, state, (), admin=admin)
+
+    async def _checked(self, user: Any, state: dict[str, Any]) -> dict[str, Any]:
         if not state.get("sub") or not state.get("access_token"):
             raise NotAuthenticated("There are no tokens to check with.", details={"reason": "no tokens kept"})
         userinfo, state = await self._asked(user.name, state)
         if userinfo is None:
-            return _unchanged(user.name, state)
+            return self._unheard(user, state) or unchanged(user.name, state)
         try:
             model = self._model(user.name, userinfo, state)
         except InvalidInput as error:
             self.log.warning("What the IAM says of %s cannot be used: %s", user.name, error)
-            return _unchanged(user.name, state)
+            return self._unheard(user, state) or unchanged(user.name, state)
         if model["groups"] is None:
             self.log.warning("The IAM sends no groups of %s, who keeps those of before.", user.name)
-        elif not await self.check_allowed(user.name, model):
-            # False alone would leave the groups in place until the next login: first they go, then the login.
-            if not user.admin and {group.name for group in user.groups} == set(model["groups"]):
-                raise NotAuthenticated("No group that may enter is left.", details={"reason": "no allowed group"})
-            self.log.info("%s is no longer in a group that may enter.", user.name)
+            return self._unheard(user, state) or model
+        if await self.check_allowed(user.name, model):
+            self.standings.heard(user.name)
+            return model
+        if not user.admin and {group.name for group in user.groups} == set(model["groups"]):
+            raise NotAuthenticated("No group that may enter is left.", details={"reason": "groups"})
+        self.standings.refused(user.name, "groups")
+        self.log.info("%s is no longer in a group that may enter.", user.name)
         return model
 
     async def _asked(self, name: str, state: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -222,7 +263,7 @@ class IamAuthenticator(GenericOAuthenticator):
                 if not renewable:
                     raise
         tokens = await self.provider.refresh(state["refresh_token"])
-        state = state | {key: value for key, value in _kept(tokens, time.time()).items() if value}
+        state = state | {key: value for key, value in kept(tokens, time.time()).items() if value}
         try:
             return await self.provider.userinfo(tokens.access_token), state
         except AiinfnError as error:
@@ -243,9 +284,10 @@ class IamAuthenticator(GenericOAuthenticator):
         profile: Any = self.groups_profile or None  # the trait allows the names of PROFILES only
         groups = groups_of(userinfo, profile)
         if groups is None:
-            return _unchanged(name, state)
+            return unchanged(name, state)
         admin = name in self.admin_users or not set(groups).isdisjoint(self.platform.access.admin_groups)
-        return {"name": name, "admin": admin, "groups": sorted(groups), "auth_state": state}
+        state["heard_at"] = time.time()
+        return model_of(name, state, groups, admin=admin)
 
     def _refusal(self, name: str, groups: list[str]) -> Forbidden:
         """Which group is missing, and whom to ask."""
@@ -256,18 +298,3 @@ class IamAuthenticator(GenericOAuthenticator):
             f"and the login provider says that you are {held}.",
             hint=f"Ask for membership at {self.contact or self.issuer}, then log in again.",
         )
-
-
-def _unchanged(name: str, state: dict[str, Any]) -> dict[str, Any]:
-    """JupyterHub's model of a user who stays as they are, but for the tokens."""
-    return {"name": name, "admin": None, "groups": None, "auth_state": state}
-
-
-def _kept(tokens: Tokens, now: float) -> dict[str, Any]:
-    """What the encrypted auth_state keeps of a reply of the token endpoint."""
-    return {
-        "access_token": tokens.access_token,
-        "refresh_token": tokens.refresh_token,
-        "expires_at": now + tokens.expires_in,
-        "scope": tokens.scope.split(),
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +14,20 @@ from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler
 from tornado.web import HTTPError
 
 from aiinfn_hub.errors import AiinfnError, Forbidden
+from aiinfn_hub.identity.standing import Standing
+
+#: Tells the login page why somebody is not logged in any more; its value is a word of `REFUSALS`, and not about whom.
+WHY = "aiinfn-standing"
+
+
+def login_box() -> str:
+    """The content of the login page, as JupyterHub's `custom_html`."""
+    return (Path(__file__).parent / "templates" / "login_box.html").read_text()
+
+
+def tell_login_page(handler: Any, standing: Standing) -> None:
+    """For the page to which this request leads; forgotten after ten minutes."""
+    handler.set_cookie(WHY, standing.reason, path=handler.hub.base_url, max_age=600, samesite="Lax")
 
 
 class Refused(HTTPError):

@@ -135,7 +135,7 @@ class IamProvider:
         """New tokens; the earlier access tokens of this login stop working at the IAM. A `scope` narrows them.
 
         Raises:
-            NotAuthenticated: the login is over; `details["reason"]` is aup, inactive or ended.
+            NotAuthenticated: the login is over; `details["reason"]` is aup, inactive, expired or ended.
         """
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         return await self._token(form | ({"scope": scope} if scope else {}))
@@ -247,7 +247,8 @@ def _ended(said: _Refusal) -> NotAuthenticated:
             hint="Ask those who run the login provider.",
             details={"reason": "inactive"},
         )
-    return NotAuthenticated("This login is over.", hint="Log in again.", details={"reason": "ended"})
+    reason = "expired" if "expired" in words else "ended"
+    return NotAuthenticated("This login is over.", hint="Log in again.", details={"reason": reason})
 
 
 def _check_address(url: str) -> None:

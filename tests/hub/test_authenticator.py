@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -417,8 +418,8 @@ async def test_tokens_that_come_too_late_are_saved_at_the_next_refresh(
     ("description", "reason"),
     [
         ("User needs to sign AUP for this organization in order to proceed.", "aup"),
-        ("User account is not active.", "inactive"),
         ("Refresh token revoked", "ended"),
+        ("Expired refresh token: eyJ...", "expired"),
     ],
 )
 async def test_the_log_says_why_somebody_must_log_in_again(
@@ -434,13 +435,100 @@ async def test_the_log_says_why_somebody_must_log_in_again(
     with caplog.at_level(logging.INFO, logger=authenticator.log.name):
         assert await authenticator.refresh_user(user) is False
     assert f"must log in again: {reason}" in caplog.text
+    standing = authenticator.standings.of(user.name)
+    assert standing is not None
+    assert standing.reason == reason
 
 
-async def test_a_suspended_account_is_logged_out_with_proof(authenticator: IamAuthenticator, iam: BreakableIam) -> None:
-    user = await logged_in(authenticator, iam)
-    change(iam, "scientist", active=False)
+async def test_a_suspended_account_loses_the_rights_first_and_then_the_login(
+    authenticator: IamAuthenticator, iam: BreakableIam
+) -> None:
+    user = await logged_in(authenticator, iam, username="operator")
+    change(iam, "operator", active=False)
     iam.broken["/userinfo"] = Answer(401)
+    user.save(await authenticator.refresh_user(user))
+    assert user.rights == ([], False)
     assert await authenticator.refresh_user(user) is False
+    standing = authenticator.standings.of(user.name)
+    assert standing is not None
+    assert standing.reason == "inactive"
+
+
+@dataclass
+class Request:
+    """What JupyterHub's handler is used for when somebody is logged out."""
+
+    hub: Any = field(default_factory=lambda: SimpleNamespace(base_url="/hub/"))
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def set_cookie(self, name: str, value: str, *, path: str, max_age: int, samesite: str) -> None:
+        assert (path, max_age, samesite) == ("/hub/", 600, "Lax")
+        self.cookies[name] = value
+
+
+async def test_the_login_page_is_told_why(authenticator: IamAuthenticator, iam: BreakableIam) -> None:
+    user, request = await logged_in(authenticator, iam), Request()
+    await authenticator.refresh_user(user, request)
+    assert request.cookies == {}
+    iam.broken["/userinfo"] = Answer(401)
+    iam.broken["/token"] = Answer(400, {"error": "invalid_grant", "error_description": "needs to sign AUP"})
+    assert await authenticator.refresh_user(user, request) is False
+    assert request.cookies == {"aiinfn-standing": "aup"}
+
+
+# --- an outage is not a logout -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("username", ["scientist", "operator"])
+async def test_rights_outlive_the_iams_last_word_for_the_grace_and_no_longer(
+    settings: dict[str, Any], iam: BreakableIam, username: str
+) -> None:
+    authenticator = made(settings, outage_grace=3600.0)
+    user = await logged_in(authenticator, iam, username=username)
+    before = user.rights
+    assert user.auth_state is not None
+    heard_at = user.auth_state["heard_at"]
+    iam.broken["/userinfo"] = Answer(503)
+    assert await authenticator.refresh_user(user) is True
+    assert user.rights == before
+    standing = authenticator.standings.of(user.name)
+    assert standing is not None
+    assert (standing.reason, standing.until, standing.over) == ("outage", heard_at + 3600.0, False)
+
+    user.auth_state["heard_at"] -= 4000.0
+    restarted = made(settings, outage_grace=3600.0)
+    user.save(await restarted.refresh_user(user))
+    assert user.rights == ([], False), "a restart of the hub does not renew the grace"
+    assert await restarted.refresh_user(user) is True, "the login stays, and what is known of it"
+    iam.broken.clear()
+    user.save(await restarted.refresh_user(user))
+    assert user.rights == before
+    assert restarted.standings.of(user.name) is None
+
+
+async def test_new_tokens_are_saved_also_after_the_grace(settings: dict[str, Any], iam: BreakableIam) -> None:
+    """The tokens say that the login is alive, not what groups there are."""
+    authenticator = made(settings, outage_grace=3600.0)
+    user = await logged_in(authenticator, iam)
+    assert user.auth_state is not None
+    old = user.auth_state["access_token"]
+    user.auth_state |= {"heard_at": 0.0, "expires_at": 0.0}
+    iam.broken["/userinfo"] = Answer(503)
+    user.save(await authenticator.refresh_user(user))
+    assert user.rights == ([], False)
+    assert user.auth_state["access_token"] != old
+
+
+async def test_an_operator_by_name_stays_one(settings: dict[str, Any], iam: BreakableIam) -> None:
+    """JupyterHub's own setting does not come from the IAM, and somebody must be able to look."""
+    authenticator = made(settings, outage_grace=3600.0, admin_users={"scientist"})
+    user = await logged_in(authenticator, iam)
+    assert user.auth_state is not None
+    user.auth_state["heard_at"] = 0.0
+    await iam.stop()
+    user.save(await authenticator.refresh_user(user))
+    assert user.rights == ([], True)
+    assert await authenticator.refresh_user(user) is True
 
 
 async def test_a_token_that_will_not_last_is_renewed(authenticator: IamAuthenticator, iam: BreakableIam) -> None:

@@ -141,6 +141,8 @@ async def test_an_outage_of_the_iam_loses_no_activity_and_logs_nobody_out(site: 
         site.iam.broken.clear()
     assert active.status_code == 200, active.text
     assert page.status_code == 200
+    assert "The login provider has not answered since" in page.text
+    assert "has not answered" not in (await browser.http.get(f"{site.hub.url}/token")).text, "it answers again"
     assert page.url.path == "/hub/token", "not sent to the login"
     assert site.iam.seen["/userinfo"] > asked, "the IAM was asked"
 
@@ -155,6 +157,27 @@ async def test_a_group_that_is_lost_at_the_iam_is_lost_at_the_hub(site: Site) ->
     user = await site.user("operator")
     assert user.groups == ("/aiinfn",)
     assert user.admin is False
+
+
+async def test_who_is_logged_out_reads_why_on_the_login_page(site: Site) -> None:
+    """And a token of theirs is no way around it: `auth_refresh_strict`."""
+    browser, _ = await site.login("pi")
+    headers = {"X-XSRFToken": browser.http.cookies["_xsrf"]}
+    made = await browser.http.post(f"{site.hub.url}/api/users/pi/tokens", headers=headers, json={})
+    site.iam.broken["/userinfo"] = Answer(401)
+    site.iam.broken["/token"] = Answer(400, {"error": "invalid_grant", "error_description": "User needs to sign AUP"})
+    await asyncio.sleep(1.1)  # auth_refresh_age
+    try:
+        page = await browser.http.get(f"{site.hub.url}/token")
+        bearer = {"Authorization": f"token {made.json()['token']}"}
+        by_token = await httpx.AsyncClient().get(f"{site.hub.url}/api/user", headers=bearer)
+    finally:
+        site.iam.broken.clear()
+    assert page.url.path == "/hub/login"
+    assert browser.http.cookies["aiinfn-standing"] == "aup"
+    assert "acceptable use policy" in page.text
+    assert "next=%2Fhub%2Ftoken" in page.text, "the button leads back to where they wanted to go"
+    assert by_token.status_code == 403
 
 
 async def test_a_nonce_is_sent_and_the_challenge_is_s256(site: Site) -> None:

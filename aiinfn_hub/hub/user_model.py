@@ -1,0 +1,30 @@
+"""JupyterHub's model of a user, as an authenticator returns it: `None` leaves admin or groups as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aiinfn_hub.identity.provider import Tokens
+
+Model = dict[str, Any]
+
+
+def model_of(name: str, state: dict[str, Any], groups: Iterable[str], *, admin: bool) -> Model:
+    """Somebody whose groups are known."""
+    return {"name": name, "admin": admin, "groups": sorted(groups), "auth_state": state}
+
+
+def unchanged(name: str, state: dict[str, Any]) -> Model:
+    """Somebody who stays as they are, but for the tokens."""
+    return {"name": name, "admin": None, "groups": None, "auth_state": state}
+
+
+def kept(tokens: Tokens, now: float) -> dict[str, Any]:
+    """What the encrypted auth_state keeps of a reply of the token endpoint."""
+    return {
+        "access_token": tokens.access_token,
+        "refresh_token": tokens.refresh_token,
+        "expires_at": now + tokens.expires_in,
+        "scope": tokens.scope.split(),
+    }
