@@ -31,13 +31,13 @@ c = get_config()
 c.JupyterHub.proxy_class = NoProxy
 c.JupyterHub.bind_url = c.JupyterHub.hub_bind_url = settings["url"]
 c.JupyterHub.db_url = "sqlite:///hub.sqlite"
-c.JupyterHub.authenticator_class = "aiinfn-iam"
+c.JupyterHub.authenticator_class = settings["kind"]
 c.JupyterHub.log_level = "DEBUG"
 c.JupyterHub.template_paths = template_paths()
 c.JupyterHub.services = [{"name": "reader", "api_token": settings["token"]}]
 c.JupyterHub.load_roles = [{"name": "reader", "services": ["reader"], "scopes": settings["scopes"]}]
 for name, value in settings["authenticator"].items():
-    c.IamAuthenticator[name] = value
+    c["IamAuthenticator" if settings["kind"] == "aiinfn-iam" else "GenericOAuthenticator"][name] = value
 c.CryptKeeper.keys = [bytes.fromhex(settings["key"])]
 """
 
@@ -53,12 +53,14 @@ class RunningHub:
 
 
 @contextmanager
-def running_hub(folder: Path, port: int, scopes: list[str], **authenticator: Any) -> Iterator[RunningHub]:
-    """Start a hub on this port; `authenticator` are settings of ours."""
+def running_hub(
+    folder: Path, port: int, scopes: list[str], *, kind: str = "aiinfn-iam", **authenticator: Any
+) -> Iterator[RunningHub]:
+    """Start a hub on this port; `authenticator` are settings of its authenticator, ours or "generic-oauth"."""
     folder.mkdir(parents=True, exist_ok=True)
     token = secrets.token_hex(16)
     settings = {"url": f"http://127.0.0.1:{port}", "token": token, "scopes": scopes, "key": secrets.token_hex(32)}
-    (folder / "settings.json").write_text(json.dumps(settings | {"authenticator": authenticator}))
+    (folder / "settings.json").write_text(json.dumps(settings | {"kind": kind, "authenticator": authenticator}))
     (folder / "config.py").write_text(CONFIG)
     hub = RunningHub(f"http://127.0.0.1:{port}/hub", token, folder / "hub.log", folder)
     with hub.log.open("wb") as log:
