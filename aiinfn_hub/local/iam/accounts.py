@@ -10,8 +10,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from aiinfn_hub.errors import NotFound, QuotaExceeded
+from aiinfn_hub.errors import Conflict, NotFound, QuotaExceeded
 
 #: No letter or digit that looks like another one: people type these from a terminal.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -24,7 +25,8 @@ class Account:
     """Somebody the IAM knows.
 
     `groups` are full paths with a leading slash. `role` is a word for people who try the demo. An account that is not
-    `active` can neither log in nor refresh its tokens.
+    `active` can neither log in nor refresh its tokens; one whose acceptable use policy is not signed is asked to sign
+    it at the login, and gets no token before.
     """
 
     username: str
@@ -35,6 +37,7 @@ class Account:
     groups: tuple[str, ...]
     role: str = ""
     active: bool = True
+    aup_signed: bool = True
 
 
 _DEMO = (
@@ -84,6 +87,29 @@ class Directory:
         if account.password:
             self._hashes[account.username] = self._hash(account.password)
         self._accounts[account.username] = replace(account, password="")
+
+    def change(self, username: str, /, **changes: Any) -> Account:
+        """The account with other values; another `username` leaves the password as it is.
+
+        Raises:
+            NotFound: there is none of that name.
+            Conflict: the new name is somebody else's.
+        """
+        account = self._accounts.get(username)
+        if account is None:
+            raise NotFound(f"There is no account {username!r}.", hint=f"There are {', '.join(sorted(self._accounts))}.")
+        changed = replace(account, **changes)
+        if changed.username != username:
+            if changed.username in self._accounts:
+                raise Conflict(f"There is an account {changed.username!r} already.")
+            self._hashes[changed.username] = self._hashes.pop(username)
+            del self._accounts[username]
+        self._accounts[changed.username] = changed
+        return changed
+
+    def remove(self, username: str) -> None:
+        """The account is gone, with all that it opened."""
+        del self._accounts[username], self._hashes[username]
 
     def by_sub(self, sub: str) -> Account:
         """The account of that subject.

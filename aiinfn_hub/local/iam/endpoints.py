@@ -113,12 +113,12 @@ class Endpoints:
         wanted = tuple(form.get("scope", "").split()) or grant.scope
         if not set(wanted) <= set(grant.scope):
             raise refused("invalid_scope", "A refresh can only narrow the scope.")
-        self._account(grant)
+        self._entitled(grant)
         self._grants.end_access(grant)
         return self._tokens(grant, wanted, nonce="") | {"refresh_token": text}
 
     def _tokens(self, grant: Grant, scope: tuple[str, ...], *, nonce: str) -> dict[str, Any]:
-        account, now, jti = self._account(grant), self._clock(), uuid.uuid4().hex
+        account, now, jti = self._entitled(grant), self._clock(), uuid.uuid4().hex
         expires = self._grants.new_access(jti, grant, scope)
         issued = {"iss": self._issuer(), "iat": int(now), "nbf": int(now)}
         of_access = claims.of_access_token(account, scope) | {"client_id": grant.client_id}
@@ -133,6 +133,15 @@ class Endpoints:
             about |= {"auth_time": int(grant.auth_time)} | ({"nonce": nonce} if nonce else {})
             answer["id_token"] = self._keys.sign(issued | claims.of_person(account, scope) | about)
         return answer
+
+    def _entitled(self, grant: Grant) -> Account:
+        """The account, if it may have a token."""
+        account = self._account(grant)
+        if not account.aup_signed:
+            # INDIGO IAM's own words; nothing else in its answer says what it is about.
+            words = f"User {account.username} needs to sign AUP for this organization in order to proceed."
+            raise refused("invalid_grant", words)
+        return account
 
     def _account(self, grant: Grant) -> Account:
         try:

@@ -169,6 +169,13 @@ class Grants:
         self._state.access = {key: a for key, a in self._state.access.items() if a.grant.id != grant_id}
         self._save()
 
+    def end_all(self, sub: str, *, access: bool = True) -> None:
+        """End the refresh tokens of every login of somebody; with `access`, the access tokens as well."""
+        self._state.refresh = {key: r for key, r in self._state.refresh.items() if r.grant.sub != sub}
+        if access:
+            self._state.access = {key: a for key, a in self._state.access.items() if a.grant.sub != sub}
+        self._save()
+
     def _save(self) -> None:
         now = self._clock()
         self._state.refresh = {key: r for key, r in self._state.refresh.items() if r.expires > now}

@@ -34,9 +34,11 @@ class SigningKeys:
         if not self._keys:
             self.rotate()
 
-    def rotate(self) -> None:
-        """Sign with a new key from now on; what the older ones signed stays valid."""
+    def rotate(self, *, withdraw: bool = False) -> None:
+        """Sign with a new key from now on; what the older ones signed stays valid, unless they are withdrawn."""
         parameters: Any = {"kid": secrets.token_hex(4), "use": "sig", "alg": ALGORITHM}
+        if withdraw:
+            self._keys.clear()
         self._keys.append(RSAKey.generate_key(2048, parameters, private=True))
         write_private(self._path, json.dumps({"keys": [key.as_dict(private=True) for key in self._keys]}))
 

@@ -86,7 +86,7 @@ class Login:
             return self._back(request, error=problem[0], error_description=problem[1])
         session = self._session(http)
         if session is not None and request.prompt != "login":
-            return self._with_code(request, *session)
+            return self._let_in(http, request, *session)
         if request.prompt == "none":
             return self._back(request, error="login_required", error_description="Nobody is logged in.")
         return self._page(http, request)
@@ -101,6 +101,10 @@ class Login:
         problem = request.problem()
         if problem is not None:
             return self._back(request, error=problem[0], error_description=problem[1])
+        session = self._session(http)
+        if session is not None and form.get("aup") == "signed":
+            self._directory.change(self._directory.by_sub(session[0]).username, aup_signed=True)
+            return self._with_code(request, *session)
         username = form.get("username", "").strip()
         try:
             account = await self._directory.check(username, form.get("password", ""))
@@ -111,7 +115,7 @@ class Login:
         now, key = self._clock(), secrets.token_urlsafe(24)
         self._sessions = {k: s for k, s in self._sessions.items() if now - s[1] < self._session_s}
         self._sessions[key] = (account.sub, now)
-        response = self._with_code(request, account.sub, now)
+        response = self._let_in(http, request, account.sub, now)
         response.set_cookie(SESSION, key, path=COOKIE_PATH, httponly=True, samesite="Lax", max_age=int(self._session_s))
         return response
 
@@ -136,6 +140,12 @@ class Login:
         session = self._sessions.get(http.cookies.get(SESSION, ""))
         return session if session is not None and self._clock() - session[1] < self._session_s else None
 
+    def _let_in(self, http: web.Request, request: Request, sub: str, auth_time: float) -> web.Response:
+        """The code; before it, the acceptable use policy where it is not signed."""
+        if self._directory.by_sub(sub).aup_signed:
+            return self._with_code(request, sub, auth_time)
+        return self._page(http, request, template="aup.html")
+
     def _with_code(self, request: Request, sub: str, auth_time: float) -> web.Response:
         grant = Grant(
             id=uuid.uuid4().hex,
@@ -158,13 +168,20 @@ class Login:
         )
 
     def _page(
-        self, http: web.Request, request: Request, error: str = "", username: str = "", *, status: int = 200
+        self,
+        http: web.Request,
+        request: Request,
+        error: str = "",
+        username: str = "",
+        *,
+        template: str = "login.html",
+        status: int = 200,
     ) -> web.Response:
         csrf = http.cookies.get(CSRF) or secrets.token_urlsafe(24)
         target = urlsplit(request.redirect_uri)
         # Chromium applies form-action to the redirect that follows the form as well.
         response = self._html(
-            "login.html",
+            template,
             form_action=f"{target.scheme}://{target.netloc}",
             status=status,
             action=http.rel_url,

@@ -18,6 +18,7 @@ from aiinfn_hub.local.iam.endpoints import Endpoints
 from aiinfn_hub.local.iam.grants import Grants, Lifetimes
 from aiinfn_hub.local.iam.keys import ALGORITHM, SigningKeys
 from aiinfn_hub.local.iam.login import Login
+from aiinfn_hub.local.iam.switches import Switches
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,6 +55,7 @@ class IamServer:
         self._lifetimes = lifetimes or Lifetimes()
         self._grants = Grants(state_dir / "grants.json", self._lifetimes, clock)
         self._client = Client(id=client_id, secret=client_secret, redirect_uris=frozenset(redirect_uris))
+        self.switches = Switches(state_dir, directory=self.directory, grants=self._grants, keys=self.keys)
         self._clock = clock
         self._runner: web.AppRunner | None = None
         self.issuer = ""
@@ -91,7 +93,7 @@ class IamServer:
             lambda: self.issuer, **given, keys=self.keys, lifetimes=self._lifetimes, clock=self._clock
         )
         application.add_routes([web.get("/.well-known/openid-configuration", self._discovery)])
-        application.add_routes([*login.routes(), *endpoints.routes()])
+        application.add_routes([*login.routes(), *endpoints.routes(), *self.switches.routes()])
         return application
 
     async def _discovery(self, _http: web.Request) -> web.Response:
@@ -122,6 +124,7 @@ class IamServer:
         try:
             if request.host != urlsplit(self.issuer).netloc:
                 raise Forbidden("This is not the address of the IAM.", hint=f"Use {self.issuer}.")
+            await self.switches.passes(request)
             return await handler(request)
         except AiinfnError as error:
             body = {"error": error.details.get("error", error.code), "error_description": str(error)}
