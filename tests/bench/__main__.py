@@ -6,6 +6,8 @@ round trip     `%%offload` of a trivial cell, submit to result   |  the runner b
 
 Two more run on the real control plane (`make controlplane` first), and take their own options:
 `make bench ARGS=scale` (see `scale`) and `make bench ARGS=starts` (see `starts`).
+
+`make bench ARGS=logins` needs neither cluster nor hub (see `logins`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import platform, roundtrip, scale, starts
+from bench import logins, platform, roundtrip, scale, starts
 
 ROUNDS = 3
 
@@ -55,8 +57,10 @@ def main(arguments: list[str]) -> None:
                 scale.main(more, Path(name))
             case ["starts", *more]:
                 starts.main(more, Path(name))
+            case ["logins", *more]:
+                logins.main(more, Path(name))
             case _:
-                sys.exit("bench [scale [OPTIONS] | starts [OPTIONS]]")
+                sys.exit("bench [scale [OPTIONS] | starts [OPTIONS] | logins [OPTIONS]]")
 
 
 if __name__ == "__main__":

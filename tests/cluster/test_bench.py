@@ -30,7 +30,7 @@ def test_a_small_crowd_gives_every_figure_of_scale(tmp_path: Path) -> None:
 
 def test_some_starts_of_both_spawners_can_be_compared(tmp_path: Path) -> None:
     found = by_name(starts.measure(tmp_path, starts=10, at_once=5))
-    for queue in ("without a queue", "through the queue"):
+    for queue, calls in (("without a queue", 2), ("through the queue", 3)):
         assert found[f"{queue}: starts"] > 0
         assert found[f"{queue}: CPU of a start"] > 0
-        assert found[f"{queue}: calls of a start"] >= 3, "the pod, its Secret, its gate"
+        assert found[f"{queue}: calls of a start"] >= calls, "the pod, its Secret, in a queue its gate"

@@ -1,0 +1,214 @@
+"""`make bench ARGS=logins`: the tokens of many people expire at the same moment, and all of them come back.
+
+Ours and OAuthenticator's own class refresh the same people at the same embedded IAM, which is a process of its own.
+Each person makes three requests at once, as a page does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import multiprocessing
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx
+from bench.figures import Figure, load, p, save
+from hub.test_authenticator import User
+from oauthenticator.generic import GenericOAuthenticator
+from support.iam import CALLBACK, CLIENT_ID, CLIENT_SECRET, SCOPE, BreakableIam, an_iam
+from traitlets.config import Config
+
+from aiinfn_hub.catalogue import example_path
+from aiinfn_hub.hub.authenticator import IamAuthenticator
+from aiinfn_hub.local.iam import Account
+from aiinfn_hub.local.iam.grants import Grant
+
+#: Requests of a page that come at the same time; they share what is asked of the IAM.
+AT_ONCE = 3
+#: Seconds between two looks at the event loop.
+LOOK_S = 0.005
+
+
+def account(number: int) -> Account:
+    """One of many."""
+    name = f"person{number}"
+    groups = ("/aiinfn", "/aiinfn/cms-ml")
+    return Account(
+        username=name, password="", sub=str(uuid.uuid5(uuid.NAMESPACE_DNS, name)), name=name, email="", groups=groups
+    )
+
+
+async def _serve(folder: Path, people: int, pipe: Connection) -> None:
+    iam: BreakableIam = an_iam(folder)
+    tokens = []
+    for number in range(people):
+        one = account(number)
+        iam.directory.put(one)
+        scope = tuple(SCOPE.split())
+        grant = Grant(id=uuid.uuid4().hex, sub=one.sub, client_id=CLIENT_ID, scope=scope, auth_time=time.time())
+        tokens.append(iam._grants.new_refresh(grant))
+    pipe.send((await iam.start(), tokens))
+    while True:
+        await asyncio.to_thread(pipe.recv)
+        pipe.send(dict(iam.seen))
+
+
+def serve(folder: Path, people: int, pipe: Connection) -> None:
+    """The IAM's process; whatever it is sent, it answers with the requests that it has seen, by path."""
+    asyncio.run(_serve(folder, people, pipe))
+
+
+@dataclass
+class Loop:
+    """How long the event loop did not come round, in seconds."""
+
+    gaps: list[float] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def watched() -> AsyncIterator[Loop]:
+    """Look at the event loop all the while."""
+    loop = Loop()
+
+    async def look() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(LOOK_S)
+            loop.gaps.append(time.monotonic() - began - LOOK_S)
+
+    task = asyncio.create_task(look())
+    try:
+        yield loop
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def ours(folder: Path, issuer: str) -> IamAuthenticator:
+    """As the hub makes it; a person may wait as long as it takes."""
+    known = {
+        "issuer": issuer,
+        "platform_file": str(example_path()),
+        "binding_file": str(folder / "bindings.sqlite"),
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "oauth_callback_url": CALLBACK,
+        "refresh_patience": 300.0,
+    }
+    return IamAuthenticator(config=Config(IamAuthenticator=known))
+
+
+def stock(issuer: str) -> GenericOAuthenticator:
+    """OAuthenticator's own."""
+    known = {
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "token_url": f"{issuer}token",
+        "userdata_url": f"{issuer}userinfo",
+        "username_claim": "preferred_username",
+        "enable_auth_state": True,
+        "manage_groups": True,
+        "auth_state_groups_key": "oauth_user.groups",
+        "allow_all": True,
+    }
+    return GenericOAuthenticator(config=Config(GenericOAuthenticator=known))
+
+
+def people_with(tokens: Sequence[str]) -> list[User]:
+    """Everybody as JupyterHub has them, with an access token that is dead, in the state of either class."""
+    found = []
+    for number, refresh_token in enumerate(tokens):
+        one = account(number)
+        dead = {"access_token": "dead", "refresh_token": refresh_token, "token_type": "Bearer"}
+        state = dead | {"sub": one.sub, "expires_at": 0.0, "heard_at": time.time(), "token_response": dead}
+        found.append(User(one.username, auth_state=state))
+    return found
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, folder: Path, people: int) -> None:
+        self.folder = folder
+        self.people = people
+        self.figures: list[Figure] = []
+
+    def say(self, name: str, value: float, unit: str, beside: str = "") -> None:
+        """Note a figure, and print it."""
+        self.figures.append(Figure(name, value, unit, beside))
+        print(self.figures[-1], flush=True)
+
+    async def run(self) -> None:
+        """The stock class, then ours."""
+        here, there = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(target=serve, args=(self.folder / "iam", self.people, there), daemon=True)
+        process.start()
+        try:
+            issuer, tokens = await asyncio.to_thread(here.recv)
+            async with httpx.AsyncClient() as http:
+                assert (await http.get(f"{issuer}.well-known/openid-configuration")).status_code == 200
+            for name, made in (("stock class", stock(issuer)), ("ours", ours(self.folder, issuer))):
+                await self.all_at_once(name, made, people_with(tokens), here)
+        finally:
+            process.kill()
+            process.join()
+
+    async def all_at_once(self, name: str, authenticator: Any, people: list[User], pipe: Connection) -> None:
+        """Everybody, each with some requests."""
+
+        async def come(user: User) -> bool:
+            answers = await asyncio.gather(
+                *(authenticator.refresh_user(user) for _ in range(AT_ONCE)), return_exceptions=True
+            )
+            return all(isinstance(answer, dict) for answer in answers)
+
+        before, began, cpu = await _seen(pipe), time.monotonic(), time.process_time()
+        async with watched() as loop:
+            good = await asyncio.gather(*(come(user) for user in people))
+        took, spent, after = time.monotonic() - began, time.process_time() - cpu, await _seen(pipe)
+        asked = after.get("/token", 0) - before.get("/token", 0)
+        self.say(
+            f"{name}: people who were refreshed", sum(good), f"of {len(people)}", "the others: logged out, or an error"
+        )
+        self.say(f"{name}: refreshes at the IAM", asked / len(people), "a person", "target: 1")
+        self.say(f"{name}: until all were answered", took, "s", f"{spent:.1f} s of CPU")
+        self.say(
+            f"{name}: longest hold of the event loop",
+            max(loop.gaps) * 1000,
+            "ms",
+            f"p99 {p(loop.gaps, 99) * 1000:.0f}; target <= 100",
+        )
+
+
+async def _seen(pipe: Connection) -> dict[str, int]:
+    pipe.send("")
+    found: dict[str, int] = await asyncio.to_thread(pipe.recv)
+    return found
+
+
+def measure(folder: Path, people: int) -> list[Figure]:
+    """With an IAM of its own in this folder."""
+    bench = Bench(folder, people)
+    asyncio.run(bench.run())
+    return bench.figures
+
+
+def main(arguments: Sequence[str], folder: Path) -> None:
+    """For the command line."""
+    parser = argparse.ArgumentParser(prog="bench logins", description=__doc__)
+    parser.add_argument("--people", type=int, default=500)
+    parser.add_argument("--json", default="", metavar="FILE")
+    wanted = parser.parse_args(arguments)
+    logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # the stock class tells each failure
+    print(load(), flush=True)
+    save(wanted.json, measure(folder, wanted.people))
+    print(load(), flush=True)
