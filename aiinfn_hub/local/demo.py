@@ -21,7 +21,7 @@ from aiinfn_hub.local import seed
 from aiinfn_hub.local.attached import Attached
 from aiinfn_hub.local.embedded import Embedded
 from aiinfn_hub.local.home import Home
-from aiinfn_hub.local.iam import Account, IamServer, demo_accounts
+from aiinfn_hub.local.iam import Account, Client, IamServer, demo_accounts
 from aiinfn_hub.local.proxy import launcher
 from aiinfn_hub.local.supervise import Program, Supervised, until
 
@@ -88,13 +88,13 @@ class Demo:
         proxy = await asyncio.to_thread(launcher.install, self.home.folder("proxy"), self.say)
         self._supervise(self._proxy(proxy))
         self.say("IAM and Kubernetes API")
-        iam = IamServer(
-            self.accounts,
-            client_id="aiinfn-hub",
-            client_secret=self.home.secret("iam-client-secret").read_text(),
-            redirect_uris=[f"{self.public_url}/hub/oauth_callback"],
-            state_dir=self.home.folder("iam"),
+        hub = Client(
+            id="aiinfn-hub",
+            secret=self.home.secret("iam-client-secret").read_text(),
+            redirect_uris=frozenset([f"{self.public_url}/hub/oauth_callback"]),
+            exchange=True,
         )
+        iam = IamServer(self.accounts, clients=[hub], state_dir=self.home.folder("iam"))
         issuer = await iam.start("127.0.0.1", self.ports["iam"])
         self._stack.push_async_callback(iam.stop)
         self._settings(issuer)

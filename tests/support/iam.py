@@ -19,11 +19,13 @@ import httpx
 from aiohttp import web
 from joserfc.jwk import RSAKey
 
-from aiinfn_hub.local.iam import IamServer, demo_accounts
+from aiinfn_hub.local.iam import Client, IamServer, demo_accounts
 from aiinfn_hub.local.iam.files import write_private
 from aiinfn_hub.local.iam.grants import Lifetimes, challenge_of
 
 CLIENT_ID = "aiinfn-hub"
+#: Another client that may exchange tokens, as jobs need one; "plain" is one that may not.
+JOBS_CLIENT = "aiinfn-jobs"
 CLIENT_SECRET = "not a secret, a test"
 CALLBACK = "http://127.0.0.1:8000/hub/oauth_callback"
 SCOPE = "openid profile email offline_access wlcg.groups"
@@ -97,8 +99,14 @@ def an_iam(state_dir: Path, **changes: Any) -> BreakableIam:
     accounts = demo_accounts(fixed_passwords=True)
     if not (state_dir / "keys.json").exists():
         write_private(state_dir / "keys.json", json.dumps({"keys": [signing_key()]}))
-    given = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "redirect_uris": [CALLBACK]}
-    return BreakableIam(accounts, **(given | {"state_dir": state_dir, "password_cost": 2} | changes))
+    callbacks = frozenset(changes.pop("redirect_uris", [CALLBACK]))
+    secret = changes.pop("client_secret", CLIENT_SECRET)
+    clients = [
+        Client(id=CLIENT_ID, secret=secret, redirect_uris=callbacks, exchange=True),
+        Client(id=JOBS_CLIENT, secret=CLIENT_SECRET, exchange=True),
+        Client(id="plain", secret=CLIENT_SECRET),
+    ]
+    return BreakableIam(accounts, **({"clients": clients, "state_dir": state_dir, "password_cost": 2} | changes))
 
 
 @asynccontextmanager
@@ -163,10 +171,12 @@ class Browser:
         assert response.status_code == 200, response.text
         return dict(response.json())
 
-    async def token(self, form: Mapping[str, str], *, secret: str = CLIENT_SECRET) -> httpx.Response:
+    async def token(
+        self, form: Mapping[str, str], *, client: str = CLIENT_ID, secret: str = CLIENT_SECRET
+    ) -> httpx.Response:
         """A request to the token endpoint, with client_secret_post."""
-        client = {"client_id": CLIENT_ID, "client_secret": secret}
-        return await self.http.post(f"{self.iam.issuer}token", data={**client, **form})
+        client_fields = {"client_id": client, "client_secret": secret}
+        return await self.http.post(f"{self.iam.issuer}token", data={**client_fields, **form})
 
     async def refresh(self, refresh_token: str, **more: str) -> httpx.Response:
         """Use a refresh token."""

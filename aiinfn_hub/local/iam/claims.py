@@ -7,7 +7,7 @@ from typing import Any
 
 from aiinfn_hub.local.iam.accounts import Account
 
-SCOPES = ("openid", "profile", "email", "offline_access", "wlcg.groups")
+SCOPES = ("openid", "profile", "email", "offline_access", "wlcg.groups", "storage.read:/", "storage.modify:/")
 WLCG_AUDIENCE = "https://wlcg.cern.ch/jwt/v1/any"
 
 

@@ -1,10 +1,10 @@
-"""The client that is registered at the IAM, and how it proves that it is."""
+"""The clients that are registered at the IAM, and how each proves that it is."""
 
 from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
@@ -13,22 +13,40 @@ from aiinfn_hub.errors import NotAuthenticated
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """An OAuth client; `redirect_uris` are compared as whole texts."""
+    """An OAuth client; `redirect_uris` are compared as whole texts.
+
+    `exchange`: whether an administrator of the IAM has enabled token exchange for it; it is off by default there.
+    """
 
     id: str
     secret: str = field(repr=False)
-    redirect_uris: frozenset[str]
+    redirect_uris: frozenset[str] = frozenset()
+    exchange: bool = False
 
-    def check(self, authorization: str, form: Mapping[str, str]) -> None:
-        """See that a request comes from this client: HTTP Basic, or the fields `client_id` and `client_secret`.
+
+class Clients:
+    """All of them, by id."""
+
+    def __init__(self, clients: Iterable[Client]) -> None:
+        self._clients = {client.id: client for client in clients}
+
+    def get(self, client_id: str) -> Client | None:
+        """The client of that id, which has proved nothing yet."""
+        return self._clients.get(client_id)
+
+    def check(self, authorization: str, form: Mapping[str, str]) -> Client:
+        """Which client a request comes from, by HTTP Basic, or the fields `client_id` and `client_secret`.
 
         Raises:
             NotAuthenticated: `invalid_client`.
         """
         given_id, given_secret = _basic(authorization) or (form.get("client_id", ""), form.get("client_secret", ""))
-        same = hmac.compare_digest(given_secret.encode(), self.secret.encode())
-        if given_id != self.id or not same:
+        client = self._clients.get(given_id)
+        # Compared also where there is no such client: an answer must not come sooner.
+        same = hmac.compare_digest(given_secret.encode(), (client.secret if client else "").encode())
+        if client is None or not same:
             raise NotAuthenticated("The client is unknown, or its secret wrong.", details={"error": "invalid_client"})
+        return client
 
 
 def _basic(authorization: str) -> tuple[str, str] | None:

@@ -7,14 +7,19 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
-from aiinfn_hub.errors import AiinfnError, NotAuthenticated
+from aiinfn_hub.errors import AiinfnError, InvalidInput, NotAuthenticated
 from aiinfn_hub.local.iam import claims
 from aiinfn_hub.local.iam.accounts import Account, Directory
-from aiinfn_hub.local.iam.clients import Client
+from aiinfn_hub.local.iam.claims import granted
+from aiinfn_hub.local.iam.clients import Client, Clients
 from aiinfn_hub.local.iam.grants import Access, Grant, Grants, Lifetimes, refused
 from aiinfn_hub.local.iam.keys import SigningKeys
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  a name
 
 
 class Endpoints:
@@ -26,7 +31,7 @@ class Endpoints:
         *,
         directory: Directory,
         grants: Grants,
-        client: Client,
+        clients: Clients,
         keys: SigningKeys,
         lifetimes: Lifetimes,
         clock: Callable[[], float] = time.time,
@@ -34,7 +39,7 @@ class Endpoints:
         self._issuer = issuer
         self._directory = directory
         self._grants = grants
-        self._client = client
+        self._clients = clients
         self._keys = keys
         self._lifetimes = lifetimes
         self._clock = clock
@@ -51,15 +56,17 @@ class Endpoints:
         ]
 
     async def token(self, http: web.Request) -> web.Response:
-        """POST: a code or a refresh token for an access token."""
-        form = await self._form(http)
+        """POST: a code, a refresh token or another access token for an access token."""
+        form, client = await self._form(http)
         match form.get("grant_type"):
             case "authorization_code":
-                answer = self._from_code(form)
+                answer = self._from_code(form, client)
             case "refresh_token":
-                answer = self._from_refresh(form)
+                answer = self._from_refresh(form, client)
+            case kind if kind == EXCHANGE and client.exchange:
+                answer = self._from_exchange(form, client)
             case _:
-                raise refused("unsupported_grant_type", "Use authorization_code or refresh_token.")
+                raise refused("unsupported_grant_type", "Use a grant type that is registered for this client.")
         return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
     async def userinfo(self, http: web.Request) -> web.Response:
@@ -76,29 +83,32 @@ class Endpoints:
 
     async def introspect(self, http: web.Request) -> web.Response:
         """POST: whether an access token is alive, and what it is for (RFC 7662)."""
-        form = await self._form(http)
+        form, _ = await self._form(http)
         access = self._alive(form.get("token", ""))
-        if access is None:
+        try:
+            account = None if access is None else self._account(access.grant)
+        except InvalidInput:  # gone, or not active
+            account = None
+        if access is None or account is None:
             return web.json_response({"active": False})
-        grant = access.grant
-        facts = {"sub": grant.sub, "scope": " ".join(access.scope), "client_id": grant.client_id}
-        return web.json_response({"active": True, "exp": int(access.expires), "iss": self._issuer(), **facts})
+        facts = {"sub": account.sub, "username": account.username, "client_id": access.grant.client_id}
+        facts |= {"scope": " ".join(access.scope), "iss": self._issuer()}
+        return web.json_response({"active": True, "exp": int(access.expires)} | facts | _audience(access.audience))
 
     async def revoke(self, http: web.Request) -> web.Response:
         """POST: end a token; an unknown one is no mistake (RFC 7009)."""
-        token = (await self._form(http)).get("token", "")
+        token = (await self._form(http))[0].get("token", "")
         self._grants.revoke(token, self._jti(token))
         return web.json_response({})
 
-    async def _form(self, http: web.Request) -> Mapping[str, str]:
+    async def _form(self, http: web.Request) -> tuple[Mapping[str, str], Client]:
         form = {key: value for key, value in (await http.post()).items() if isinstance(value, str)}
-        self._client.check(http.headers.get("Authorization", ""), form)
-        return form
+        return form, self._clients.check(http.headers.get("Authorization", ""), form)
 
-    def _from_code(self, form: Mapping[str, str]) -> dict[str, Any]:
+    def _from_code(self, form: Mapping[str, str], client: Client) -> dict[str, Any]:
         grant = self._grants.redeem(
             form.get("code", ""),
-            client_id=self._client.id,
+            client_id=client.id,
             redirect_uri=form.get("redirect_uri", ""),
             verifier=form.get("code_verifier", ""),
         )
@@ -107,9 +117,9 @@ class Endpoints:
             answer["refresh_token"] = self._grants.new_refresh(grant)
         return answer
 
-    def _from_refresh(self, form: Mapping[str, str]) -> dict[str, Any]:
+    def _from_refresh(self, form: Mapping[str, str], client: Client) -> dict[str, Any]:
         text = form.get("refresh_token", "")
-        grant = self._grants.refreshable(text, self._client.id)
+        grant = self._grants.refreshable(text, client.id)
         wanted = tuple(form.get("scope", "").split()) or grant.scope
         if not set(wanted) <= set(grant.scope):
             raise refused("invalid_scope", "A refresh can only narrow the scope.")
@@ -117,11 +127,36 @@ class Endpoints:
         self._grants.end_access(grant)
         return self._tokens(grant, wanted, nonce="") | {"refresh_token": text}
 
-    def _tokens(self, grant: Grant, scope: tuple[str, ...], *, nonce: str) -> dict[str, Any]:
+    def _from_exchange(self, form: Mapping[str, str], client: Client) -> dict[str, Any]:
+        """RFC 8693 as INDIGO IAM has it: impersonation only.
+
+        The new token belongs to a grant of its own: what a refresh of the first login ends are the access tokens of its
+        refresh token, and this one has none.
+        """
+        if "actor_token" in form:
+            raise refused("invalid_request", "Delegation not supported")
+        subject = self._alive(form.get("subject_token", ""))
+        if subject is None:
+            raise refused("invalid_grant", "The subject token is not valid.")
+        scope = granted(form.get("scope", "") or " ".join(set(subject.scope) - {"offline_access"}))
+        if "offline_access" in scope and subject.grant.client_id == client.id:
+            raise refused("access_denied", "A client cannot exchange a token of its own for one with offline_access.")
+        if not set(scope) <= set(subject.scope) | {"offline_access"}:
+            raise refused("invalid_scope", "An exchange cannot widen the scope.")
+        grant = msgspec.structs.replace(subject.grant, id=uuid.uuid4().hex, client_id=client.id, scope=scope)
+        audience = tuple(form.get("audience", "").split())
+        answer = self._tokens(grant, scope, nonce="", audience=audience) | {"issued_token_type": ACCESS_TOKEN}
+        if "offline_access" in scope:
+            answer["refresh_token"] = self._grants.new_refresh(grant)
+        return answer
+
+    def _tokens(
+        self, grant: Grant, scope: tuple[str, ...], *, nonce: str, audience: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         account, now, jti = self._entitled(grant), self._clock(), uuid.uuid4().hex
-        expires = self._grants.new_access(jti, grant, scope)
+        expires = self._grants.new_access(jti, grant, scope, audience)
         issued = {"iss": self._issuer(), "iat": int(now), "nbf": int(now)}
-        of_access = claims.of_access_token(account, scope) | {"client_id": grant.client_id}
+        of_access = claims.of_access_token(account, scope) | {"client_id": grant.client_id} | _audience(audience)
         answer = {
             "access_token": self._keys.sign(issued | of_access | {"jti": jti, "exp": int(expires)}),
             "token_type": "Bearer",
@@ -161,3 +196,10 @@ class Endpoints:
             return str(self._keys.claims(token).get("jti", ""))
         except NotAuthenticated:
             return ""
+
+
+def _audience(audience: tuple[str, ...]) -> dict[str, Any]:
+    """The claim `aud`: a text for one, a list for more, left to the profile for none."""
+    if not audience:
+        return {}
+    return {"aud": audience[0] if len(audience) == 1 else list(audience)}

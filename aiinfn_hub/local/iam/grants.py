@@ -58,11 +58,12 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """An access token that is alive; the key is its `jti`."""
+    """An access token that is alive; the key is its `jti`. `audience` is empty where the profile decides it."""
 
     grant: Grant
     scope: tuple[str, ...]
     expires: float
+    audience: tuple[str, ...] = ()
 
 
 class _State(msgspec.Struct):
@@ -143,10 +144,10 @@ class Grants:
         """End the access tokens of one login; its refresh token stays."""
         self._state.access = {jti: a for jti, a in self._state.access.items() if a.grant.id != grant.id}
 
-    def new_access(self, jti: str, grant: Grant, scope: tuple[str, ...]) -> float:
+    def new_access(self, jti: str, grant: Grant, scope: tuple[str, ...], audience: tuple[str, ...] = ()) -> float:
         """Remember an access token; when it expires."""
         expires = self._clock() + self._lifetimes.access
-        self._state.access[jti] = Access(grant=grant, scope=scope, expires=expires)
+        self._state.access[jti] = Access(grant=grant, scope=scope, expires=expires, audience=audience)
         self._save()
         return expires
 

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput
 from aiinfn_hub.local.iam.accounts import Directory
 from aiinfn_hub.local.iam.claims import granted
-from aiinfn_hub.local.iam.clients import Client
+from aiinfn_hub.local.iam.clients import Clients
 from aiinfn_hub.local.iam.grants import Grant, Grants
 
 SESSION, CSRF = "aiinfn-iam-session", "aiinfn-iam-csrf"
@@ -57,13 +57,13 @@ class Login:
         *,
         directory: Directory,
         grants: Grants,
-        client: Client,
+        clients: Clients,
         session_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
         self._grants = grants
-        self._client = client
+        self._clients = clients
         self._session_s = session_s
         self._clock = clock
         self._sessions: dict[str, tuple[str, float]] = {}
@@ -129,9 +129,10 @@ class Login:
     def _request(self, query: Mapping[str, str]) -> Request:
         """The request, if the client is ours; else nothing may be sent to its redirect_uri."""
         known = {key: query[key] for key in Request.__struct_fields__ if key in query}
-        if known.get("client_id") != self._client.id:
+        client = self._clients.get(known.get("client_id", ""))
+        if client is None:
             raise InvalidInput("This client is not registered here.", details={"error": "invalid_client"})
-        if known.get("redirect_uri") not in self._client.redirect_uris:
+        if known.get("redirect_uri") not in client.redirect_uris:
             raise Forbidden("This redirect_uri is not registered for the client.", details={"error": "invalid_request"})
         return Request(**known)
 

@@ -13,8 +13,8 @@ from aiohttp import web
 from aiinfn_hub.errors import AiinfnError, Conflict, Forbidden
 from aiinfn_hub.local.iam.accounts import Account, Directory
 from aiinfn_hub.local.iam.claims import SCOPES
-from aiinfn_hub.local.iam.clients import Client
-from aiinfn_hub.local.iam.endpoints import Endpoints
+from aiinfn_hub.local.iam.clients import Client, Clients
+from aiinfn_hub.local.iam.endpoints import EXCHANGE, Endpoints
 from aiinfn_hub.local.iam.grants import Grants, Lifetimes
 from aiinfn_hub.local.iam.keys import ALGORITHM, SigningKeys
 from aiinfn_hub.local.iam.login import Login
@@ -28,7 +28,7 @@ class IamServer:
 
     Args:
         accounts: who can log in.
-        redirect_uris: where a browser may be sent back to, compared as whole texts.
+        clients: those that are registered.
         state_dir: where signing keys and refresh tokens are kept, so that a restart keeps logins.
         lifetimes: of codes, tokens and sessions.
         password_cost: of hashing, as scrypt's n.
@@ -42,9 +42,7 @@ class IamServer:
         self,
         accounts: Sequence[Account],
         *,
-        client_id: str,
-        client_secret: str,
-        redirect_uris: Sequence[str],
+        clients: Sequence[Client],
         state_dir: Path,
         lifetimes: Lifetimes | None = None,
         password_cost: int = 2**14,
@@ -54,7 +52,7 @@ class IamServer:
         self.keys = SigningKeys(state_dir / "keys.json")
         self._lifetimes = lifetimes or Lifetimes()
         self._grants = Grants(state_dir / "grants.json", self._lifetimes, clock)
-        self._client = Client(id=client_id, secret=client_secret, redirect_uris=frozenset(redirect_uris))
+        self._clients = Clients(clients)
         self.switches = Switches(state_dir, directory=self.directory, grants=self._grants, keys=self.keys)
         self._clock = clock
         self._runner: web.AppRunner | None = None
@@ -87,7 +85,7 @@ class IamServer:
     def _application(self) -> web.Application:
         """All routes. The issuer is known only when the port is, so the endpoints are asked for it late."""
         application = web.Application(middlewares=[self._answered], client_max_size=64 * 1024)
-        given: dict[str, Any] = {"directory": self.directory, "grants": self._grants, "client": self._client}
+        given: dict[str, Any] = {"directory": self.directory, "grants": self._grants, "clients": self._clients}
         login = Login(**given, session_s=self._lifetimes.session, clock=self._clock)
         endpoints = Endpoints(
             lambda: self.issuer, **given, keys=self.keys, lifetimes=self._lifetimes, clock=self._clock
@@ -110,7 +108,7 @@ class IamServer:
                 "end_session_endpoint": f"{issuer}authorize/logout",
                 "scopes_supported": list(SCOPES),
                 "response_types_supported": ["code"],
-                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "grant_types_supported": ["authorization_code", "refresh_token", EXCHANGE],
                 "code_challenge_methods_supported": ["S256"],
                 "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
                 "id_token_signing_alg_values_supported": [ALGORITHM],

@@ -84,7 +84,7 @@ async def test_no_public_key_has_a_private_part(browser: Browser, iam: Breakable
         pytest.param("openid", {"sub"}, {"groups", "wlcg.groups", "email", "name"}, id="openid gives the subject"),
         pytest.param("openid profile", {"groups", "name"}, {"wlcg.groups", "email"}, id="profile brings groups"),
         pytest.param("openid wlcg.groups", {"wlcg.groups"}, {"groups", "name"}, id="wlcg.groups brings its own"),
-        pytest.param("openid email storage.read:/", {"email"}, {"groups"}, id="an unknown scope is left out"),
+        pytest.param("openid email storage.stage:/", {"email"}, {"groups"}, id="an unknown scope is left out"),
     ],
 )
 async def test_claims_follow_the_granted_scope(
@@ -96,7 +96,7 @@ async def test_claims_follow_the_granted_scope(
     for found in (set(userinfo), set(identity)):
         assert present <= found
         assert not absent & found
-    assert "storage.read:/" not in tokens["scope"]
+    assert "storage.stage:/" not in tokens["scope"]
     assert "refresh_token" not in tokens, "offline_access was not asked for"
 
 
@@ -266,12 +266,12 @@ async def test_the_state_is_private_and_holds_no_usable_token(tmp_path: Path) ->
 async def test_a_state_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("{broken")
     with pytest.raises(InvalidInput, match=name):
-        IamServer([], client_id="x", client_secret="y", redirect_uris=[], state_dir=tmp_path)
+        IamServer([], clients=[], state_dir=tmp_path)
 
 
 async def test_a_port_in_use_is_named(tmp_path: Path, iam: BreakableIam) -> None:
     port = int(iam.issuer.rstrip("/").rpartition(":")[2])
-    other = IamServer([], client_id="x", client_secret="y", redirect_uris=[], state_dir=tmp_path / "other")
+    other = IamServer([], clients=[], state_dir=tmp_path / "other")
     with pytest.raises(Conflict, match=str(port)):
         await other.start("127.0.0.1", port)
 
