@@ -26,6 +26,9 @@ AGAIN = "Try again in a few minutes; sessions that run are not touched."
 #: Seconds to wait before the second and the third try of a request that changes nothing.
 PAUSES = (0.2, 1.0)
 MAX_AGE_S = 3600.0
+#: Requests at the same time, as many as tornado's client runs. More would wait inside of it, with their time-out
+#: running: when the tokens of many people expire together, that would look like an outage.
+AT_ONCE = 10
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +98,8 @@ class IamProvider:
         self._pauses = pauses
         self._clock = clock
         self._endpoints: tuple[float, Endpoints] | None = None
+        self._discovering: asyncio.Task[tuple[float, Endpoints]] | None = None
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._verifier = Verifier(issuer, client.id, self._keys, skew_s=skew_s, clock=clock)
 
     async def endpoints(self) -> Endpoints:
@@ -104,23 +109,28 @@ class IamProvider:
             Unavailable: it has never answered.
             RemoteFailed: what answers is not this issuer.
         """
-        if self._endpoints is not None and self._clock() - self._endpoints[0] < MAX_AGE_S:
-            return self._endpoints[1]
+        if self._endpoints is None or self._clock() - self._endpoints[0] >= MAX_AGE_S:
+            if self._discovering is None or self._discovering.done():
+                # One question, however many wait for the answer; who stops waiting does not end it for the others.
+                self._discovering = asyncio.create_task(self._discover(self._endpoints))
+            self._endpoints = await asyncio.shield(self._discovering)
+        return self._endpoints[1]
+
+    async def _discover(self, known: tuple[float, Endpoints] | None) -> tuple[float, Endpoints]:
         url = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
             found = _decoded(await self._get(url), Endpoints)
         except Unavailable:
-            if self._endpoints is None:
+            if known is None:
                 raise
-            return self._endpoints[1]
+            return known
         if found.issuer != self._issuer:
             raise RemoteFailed(
                 f"{self._issuer} calls itself {found.issuer!r}.", hint="Write the issuer in the settings exactly so."
             )
         for address in (found.authorization_endpoint, found.token_endpoint, found.userinfo_endpoint, found.jwks_uri):
             _check_address(address)
-        self._endpoints = (self._clock(), found)
-        return found
+        return self._clock(), found
 
     async def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Tokens:
         """The tokens for an authorization code.
@@ -196,7 +206,8 @@ class IamProvider:
         request = HTTPRequest(url, method="GET" if body is None else "POST", headers=sent, body=body, **options)
         host = urlsplit(url).netloc
         try:
-            response = await self._http.fetch(request, raise_error=False)
+            async with self._slots:
+                response = await self._http.fetch(request, raise_error=False)
         except (OSError, HTTPClientError) as error:
             raise Unavailable(f"The login provider {host} does not answer.", hint=AGAIN) from error
         if response.code == 429 or response.code >= 500:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from traitlets.config import get_config
 
-from aiinfn_hub.hub.wiring import extra_handlers, roles, template_paths
+from aiinfn_hub.hub.wiring import extra_handlers, roles, spare_imports, template_paths
 
 settings = json.loads(Path(os.environ["AIINFN_DEMO"]).read_text())
 ports, home = settings["ports"], Path(settings["home"])
@@ -22,6 +22,7 @@ def secret(name: str) -> str:
     return (home / "secrets" / name).read_text().strip()
 
 
+spare_imports()
 c = get_config()
 
 c.JupyterHub.bind_url = settings["public_url"]

@@ -28,6 +28,7 @@ from traitlets.config import Config
 
 from aiinfn_hub.catalogue import example_path
 from aiinfn_hub.hub.authenticator import IamAuthenticator
+from aiinfn_hub.hub.wiring import spare_imports
 from aiinfn_hub.local.iam import Account
 from aiinfn_hub.local.iam.grants import Grant
 
@@ -198,6 +199,7 @@ async def _seen(pipe: Connection) -> dict[str, int]:
 def measure(folder: Path, people: int) -> list[Figure]:
     """With an IAM of its own in this folder."""
     bench = Bench(folder, people)
+    spare_imports()  # as the hub's configuration does
     asyncio.run(bench.run())
     return bench.figures
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from support.iam import CALLBACK, CLIENT_ID, CLIENT_SECRET, Answer, BreakableIam
 from tornado.httpclient import AsyncHTTPClient
 
 from aiinfn_hub.errors import AiinfnError, InvalidInput, NotAuthenticated, RemoteFailed, Unavailable
-from aiinfn_hub.identity.provider import Client, IamProvider, Tokens
+from aiinfn_hub.identity.provider import AT_ONCE, Client, IamProvider, Tokens
 
 pytestmark = pytest.mark.asyncio
 DISCOVERY = "/.well-known/openid-configuration"
@@ -56,6 +57,36 @@ async def test_discovery_is_asked_once_an_hour(provider: IamProvider, iam: Break
     clock.now += 3601
     await provider.endpoints()
     assert iam.seen[DISCOVERY] == 2
+
+
+async def test_many_who_come_at_once_share_one_discovery(provider: IamProvider, iam: BreakableIam) -> None:
+    found = await asyncio.gather(*(provider.endpoints() for _ in range(50)))
+    assert len(set(found)) == 1
+    assert iam.seen[DISCOVERY] == 1
+
+
+async def test_many_who_come_in_an_outage_wait_together(provider: IamProvider, iam: BreakableIam) -> None:
+    iam.broken[DISCOVERY] = Answer(503)
+    found = await asyncio.gather(*(provider.endpoints() for _ in range(50)), return_exceptions=True)
+    assert {type(one) for one in found} == {Unavailable}
+    assert iam.seen[DISCOVERY] == 3, "one question, and its two tries more"
+    iam.broken.clear()
+    assert (await provider.endpoints()).issuer == iam.issuer
+
+
+async def test_no_more_requests_at_once_than_the_client_runs(provider: IamProvider, iam: BreakableIam) -> None:
+    """A request that waits inside of tornado's client has its time-out running."""
+    await provider.endpoints()
+    iam.slow["/userinfo"] = asyncio.Event()
+    asked = [asyncio.create_task(provider.userinfo("dead")) for _ in range(3 * AT_ONCE)]
+    async with asyncio.timeout(10):
+        while iam.seen.get("/userinfo", 0) < AT_ONCE:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert iam.seen["/userinfo"] == AT_ONCE
+    iam.slow.pop("/userinfo").set()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(one) for one in found} == {NotAuthenticated}
 
 
 async def test_an_outage_is_tried_again_and_survived(provider: IamProvider, iam: BreakableIam, clock: Clock) -> None:
