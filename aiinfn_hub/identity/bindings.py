@@ -13,9 +13,10 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from aiinfn_hub.errors import Forbidden, Unavailable
+from aiinfn_hub.errors import Conflict, Forbidden, InvalidInput, Unavailable
 
 MAX_NAME = 48
 _TABLE = """
@@ -34,6 +35,16 @@ def username_of(preferred: str, sub: str) -> str:
     safe = re.sub(r"[^a-z0-9._-]+", "-", plain)
     name = re.sub(r"([._-])[._-]+", r"\1", safe)[:MAX_NAME].strip("._-")
     return name or "user-" + hashlib.sha256(sub.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A username and whose it is; `preferred` is the name at the IAM that it was made from, `bound` is in UTC."""
+
+    name: str
+    sub: str
+    preferred: str
+    bound: str
 
 
 class Bindings:
@@ -74,6 +85,45 @@ class Bindings:
                 hint="Change your username at the IAM, or ask the operators.",
             )
         return str(row[0])
+
+    def everybody(self) -> list[Binding]:
+        """All of them, by name.
+
+        Raises:
+            Unavailable: the file cannot be used.
+        """
+        with self._connection() as connection:
+            rows = connection.execute("SELECT name, sub, preferred, bound FROM binding ORDER BY name").fetchall()
+        return [Binding(*row) for row in rows]
+
+    def give(self, name: str, sub: str) -> Binding | None:
+        """Give a name to a subject: one that nobody had, or that of an account which the IAM has made anew.
+
+        Its home, shares and accounting come with it. Returns whose it was, None if it was nobody's.
+
+        Raises:
+            InvalidInput: it is no username of ours; says the nearest one.
+            Conflict: the subject has another name already, whose home it would lose.
+            Unavailable: the file cannot be used.
+        """
+        if username_of(name, sub) != name:
+            raise InvalidInput(f"{name!r} is no username.", hint=f"Did you mean {username_of(name, sub)!r}?")
+        with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            known = {
+                row[1]: Binding(*row) for row in connection.execute("SELECT name, sub, preferred, bound FROM binding")
+            }
+            other = known.get(sub)
+            if other is not None and other.name != name:
+                raise Conflict(f"The subject {sub} has the name {other.name!r} already.", hint="A person has one name.")
+            before = next((one for one in known.values() if one.name == name), None)
+            connection.execute(
+                "INSERT INTO binding (sub, name, preferred) VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET sub = excluded.sub, bound = CURRENT_TIMESTAMP",
+                (sub, name, before.preferred if before else name),
+            )
+            connection.commit()
+        return before
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
