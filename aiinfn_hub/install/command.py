@@ -1,4 +1,4 @@
-"""`aiinfn platform`: check a platform file, render what a cluster needs of it, print its JSON Schema or the example."""
+"""`aiinfn platform`: check a platform file, render or explain it, print its JSON Schema or the example."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from aiinfn_hub.catalogue.document import read_document
 from aiinfn_hub.catalogue.loader import example_path, load_platform, problem_line, problem_of
 from aiinfn_hub.catalogue.models import Platform
-from aiinfn_hub.errors import AiinfnError, CatalogueInvalid, InvalidInput
+from aiinfn_hub.errors import AiinfnError, CatalogueInvalid, InvalidInput, NotFound
+from aiinfn_hub.identity.access import rulings
 from aiinfn_hub.install.render import PARTS, render
 
 
@@ -50,6 +53,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     rendering.add_argument("part", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     rendering.add_argument("file", type=Path, metavar="FILE")
     rendering.set_defaults(func=_render)
+    explain = actions.add_parser(
+        "explain",
+        help="say why somebody sees a flavour, or does not",
+        description="Say what the platform file grants to somebody in these groups, rule by rule, and what is missing.",
+        epilog="Exit codes: 0 told, 1 the file has mistakes or no such flavour, 2 wrong usage.",
+    )
+    explain.add_argument("file", type=Path, metavar="FILE")
+    explain.add_argument(
+        "--group", action="append", default=[], metavar="PATH", help="of the person at the IAM; once for each"
+    )
+    explain.add_argument("--flavour", metavar="NAME", help="only what decides about this one")
+    explain.add_argument("--json", action="store_true", help="print JSON, for programs")
+    explain.set_defaults(func=_explain)
     schema = actions.add_parser("schema", help="print the JSON Schema, for editors")
     schema.set_defaults(func=_schema)
     example = actions.add_parser("example", help="print a commented example, to start from")
@@ -123,6 +139,23 @@ def _render(args: argparse.Namespace) -> int:
         print(render(args.part, platform), end="")
     except InvalidInput as error:
         raise InvalidInput(f"{args.file}: {error.message}", hint=error.hint) from error
+    return 0
+
+
+def _explain(args: argparse.Namespace) -> int:
+    platform = load_platform(args.file)
+    found = rulings(platform, args.group)
+    if args.flavour:
+        known = [flavour.name for flavour in platform.flavours]
+        if args.flavour not in known:
+            near = get_close_matches(args.flavour, known, n=1) or known
+            raise NotFound(f"{args.file} has no flavour {args.flavour!r}.", hint=f"Did you mean {' or '.join(near)}?")
+        found = tuple(one for one in found if one.about in ("", args.flavour) and not one.id.startswith("operator"))
+    if args.json:
+        print(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        for one in found:
+            print(f"{'yes' if one.granted else 'no ':3}  {one.sentence}  [{one.id}]")
     return 0
 
 
