@@ -53,6 +53,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     rendering.add_argument("part", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     rendering.add_argument("file", type=Path, metavar="FILE")
     rendering.set_defaults(func=_render)
+    _register_explain(actions)
+    schema = actions.add_parser("schema", help="print the JSON Schema, for editors")
+    schema.set_defaults(func=_schema)
+    example = actions.add_parser("example", help="print a commented example, to start from")
+    example.set_defaults(func=_example)
+
+
+def _register_explain(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     explain = actions.add_parser(
         "explain",
         help="say why somebody sees a flavour, or does not",
@@ -66,10 +74,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     explain.add_argument("--flavour", metavar="NAME", help="only what decides about this one")
     explain.add_argument("--json", action="store_true", help="print JSON, for programs")
     explain.set_defaults(func=_explain)
-    schema = actions.add_parser("schema", help="print the JSON Schema, for editors")
-    schema.set_defaults(func=_schema)
-    example = actions.add_parser("example", help="print a commented example, to start from")
-    example.set_defaults(func=_example)
 
 
 def json_schema() -> dict[str, Any]:
