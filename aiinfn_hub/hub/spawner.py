@@ -158,6 +158,9 @@ class AiinfnSpawner(KubeSpawner):
         """The form, filled in with what was just refused, what a link says, or the last session."""
         attempt = self.attempt or Attempt(self.user_options)
         self.attempt = None
+        if not self.person.activities and self.handler is not None:
+            # Who was told to ask for a group comes back when it is granted, not when JupyterHub asks again by itself.
+            await self.handler.refresh_auth(self.user, force=True)
         platform, person = self.platform, self.person
         try:
             offered = choices(platform, person)
