@@ -17,8 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/aiinfn demo $(ARGS)
 
+# Files in the order of the folders: xdist would take those with few tests last, which are the long ones, one by one.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not browser and not cluster' $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser and not cluster' $(ARGS)
 
 test-browser: $(STAMP)
 	$(BIN)/python -m pytest -q -m browser $(ARGS)
@@ -29,7 +30,7 @@ controlplane: $(STAMP)
 	@PYTHONPATH=tests $(BIN)/python -m support.controlplane.build
 
 test-cluster: $(STAMP) $(if $(AIINFN_KUBECONFIG),,controlplane)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m cluster $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m cluster $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
