@@ -8,12 +8,16 @@ import os
 import secrets
 import socket
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import platformdirs
 
 from aiinfn_hub.errors import Conflict, InvalidInput
 
+#: Below those that the system gives to connections going out (on Linux from 32768 on): one of these may be taken before
+#: its server starts, or starts again.
+PORT_RANGE = range(20000, 32000)
 #: Ports that stay the same over restarts, so that what was started before still finds its way.
 PORTS = ("hub", "service", "runs", "metrics", "proxy_api", "kube", "iam")
 
@@ -105,15 +109,14 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int, avoid: Sequence[int] = ()) -> list[int]:
-    """Different ports that the system says are free."""
+    """Different ports of `PORT_RANGE` on which nobody listens now."""
     found: list[int] = []
-    held = []
-    while len(found) < count:
-        probe = socket.socket()
-        probe.bind(("127.0.0.1", 0))
-        held.append(probe)
-        if (port := probe.getsockname()[1]) not in avoid:
-            found.append(port)
-    for probe in held:
-        probe.close()
+    with ExitStack() as held:
+        while len(found) < count:
+            port = secrets.choice(PORT_RANGE)
+            probe = held.enter_context(socket.socket())
+            with suppress(OSError):  # somebody has it
+                probe.bind(("127.0.0.1", port))
+                if port not in avoid:
+                    found.append(port)
     return found

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from aiinfn_hub.errors import Conflict, InvalidInput
-from aiinfn_hub.local.home import PORTS, Home, free_ports, is_free
+from aiinfn_hub.local import home as home_module
+from aiinfn_hub.local.home import PORT_RANGE, PORTS, Home, free_ports, is_free
 
 
 @pytest.fixture
@@ -81,3 +82,18 @@ def test_a_public_port_in_use_is_refused_with_another_one(home: Home) -> None:
         assert not is_free(port)
         with pytest.raises(Conflict, match=rf"Port {port} is in use.*--port \d+"):
             home.ports(port)
+
+
+def test_free_ports_are_none_that_a_connection_going_out_may_take() -> None:
+    found = free_ports(3, avoid=PORT_RANGE[50:])
+    assert sorted(found) == sorted(set(found))
+    assert set(found) <= set(PORT_RANGE[:50])
+
+
+def test_a_port_on_which_somebody_listens_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        taken = busy.getsockname()[1]
+        busy.listen()
+        monkeypatch.setattr(home_module, "PORT_RANGE", [taken, *PORT_RANGE[:2]])
+        assert taken not in free_ports(2)
