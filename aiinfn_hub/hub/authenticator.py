@@ -13,7 +13,7 @@ from traitlets import Enum, Float, Unicode, default
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput, NotAuthenticated, RemoteFailed
-from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler, login_box, tell_login_page
+from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler, tell_login_page
 from aiinfn_hub.hub.platform_file import current_platform
 from aiinfn_hub.hub.user_model import kept, model_of, unchanged
 from aiinfn_hub.identity.bindings import Bindings
@@ -32,7 +32,7 @@ class IamAuthenticator(GenericOAuthenticator):
 
     login_handler = IamLoginHandler
     callback_handler = IamCallbackHandler
-    refusals = REFUSALS  # for the login page
+    refusals = REFUSALS  # for templates/login.html
 
     issuer = Unicode(
         help="The IAM's address, exactly as its discovery document writes it; INDIGO IAM's ends with a slash.",
@@ -160,10 +160,6 @@ class IamAuthenticator(GenericOAuthenticator):
         self.standings.heard(name)
         return model
 
-    def get_custom_html(self, base_url: str) -> str:  # noqa: ARG002  JupyterHub's signature
-        """The login page's content: the button, and why somebody is not logged in any more."""
-        return login_box()
-
     async def check_allowed(self, username: str, auth_model: dict[str, Any] | None) -> bool:
         """Who is in an allowed group of the platform file, or an operator, or whom JupyterHub's settings name."""
         if auth_model is None:  # JupyterHub asks so for users that it has already
@@ -216,9 +212,10 @@ class IamAuthenticator(GenericOAuthenticator):
 
     def _unheard(self, user: Any, state: dict[str, Any]) -> dict[str, Any] | None:
         """Nothing was said of the person: a model without rights once the grace is over, else None."""
+        # Nothing is kept of people who logged in before this was: the hub's start is the best that is known.
         standing = self.standings.silent(user.name, state.get("heard_at", self._started))
         admin = user.name in self.admin_users
-        if not standing.over or not (user.groups or user.admin > admin):
+        if not standing.over or not (user.groups or (user.admin and not admin)):
             return None
         self.log.warning("%s keeps the login and loses the rights: %s", user.name, standing.words.sentence)
         return model_of(user.name, state, (), admin=admin)

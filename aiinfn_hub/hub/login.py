@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,11 +17,6 @@ from aiinfn_hub.identity.standing import Standing
 
 #: Tells the login page why somebody is not logged in any more; its value is a word of `REFUSALS`, and not about whom.
 WHY = "aiinfn-standing"
-
-
-def login_box() -> str:
-    """The content of the login page, as JupyterHub's `custom_html`."""
-    return (Path(__file__).parent / "templates" / "login_box.html").read_text()
 
 
 def tell_login_page(handler: Any, standing: Standing) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from aiinfn_hub.errors import Conflict, Forbidden, InvalidInput, Unavailable
 
@@ -27,6 +28,9 @@ CREATE TABLE IF NOT EXISTS binding (
     bound TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 ) WITHOUT ROWID
 """
+
+
+_SELECT = "SELECT name, sub, preferred, bound FROM binding"
 
 
 def username_of(preferred: str, sub: str) -> str:
@@ -93,13 +97,13 @@ class Bindings:
             Unavailable: the file cannot be used.
         """
         with self._connection() as connection:
-            rows = connection.execute("SELECT name, sub, preferred, bound FROM binding ORDER BY name").fetchall()
-        return [Binding(*row) for row in rows]
+            return [Binding(*row) for row in connection.execute(f"{_SELECT} ORDER BY name")]
 
-    def give(self, name: str, sub: str) -> Binding | None:
+    def give(self, name: str, sub: str, *, dry_run: bool = False) -> Binding | None:
         """Give a name to a subject: one that nobody had, or that of an account which the IAM has made anew.
 
-        Its home, shares and accounting come with it. Returns whose it was, None if it was nobody's.
+        Its home, shares and accounting come with it. Returns whose it was, None if it was nobody's. A dry run refuses
+        what would be refused, and changes nothing.
 
         Raises:
             InvalidInput: it is no username of ours; says the nearest one.
@@ -110,19 +114,16 @@ class Bindings:
             raise InvalidInput(f"{name!r} is no username.", hint=f"Did you mean {username_of(name, sub)!r}?")
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            known = {
-                row[1]: Binding(*row) for row in connection.execute("SELECT name, sub, preferred, bound FROM binding")
-            }
-            other = known.get(sub)
+            before, other = _one(connection, "name", name), _one(connection, "sub", sub)
             if other is not None and other.name != name:
                 raise Conflict(f"The subject {sub} has the name {other.name!r} already.", hint="A person has one name.")
-            before = next((one for one in known.values() if one.name == name), None)
-            connection.execute(
-                "INSERT INTO binding (sub, name, preferred) VALUES (?, ?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET sub = excluded.sub, bound = CURRENT_TIMESTAMP",
-                (sub, name, before.preferred if before else name),
-            )
-            connection.commit()
+            if other is None and not dry_run:
+                connection.execute(
+                    "INSERT INTO binding (sub, name, preferred) VALUES (?, ?, ?)"
+                    " ON CONFLICT (name) DO UPDATE SET sub = excluded.sub, bound = CURRENT_TIMESTAMP",
+                    (sub, name, name),
+                )
+                connection.commit()
         return before
 
     @contextmanager
@@ -135,3 +136,8 @@ class Bindings:
                 yield connection
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"The table of usernames {self._path} cannot be used: {error}.") from error
+
+
+def _one(connection: sqlite3.Connection, column: Literal["name", "sub"], value: str) -> Binding | None:
+    row = connection.execute(f"{_SELECT} WHERE {column} = ?", (value,)).fetchone()
+    return Binding(*row) if row else None

@@ -57,13 +57,11 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _give(args: argparse.Namespace) -> int:
-    table = _table(args.file)
-    before = next((one for one in table.everybody() if one.name == args.name), None)
-    whose = f"now of {before.sub}, since {before.bound}" if before else "which nobody has"
+    before = _table(args.file).give(args.name, args.sub, dry_run=not args.yes)
     if not args.yes:
+        whose = f"now of {before.sub}, since {before.bound} UTC" if before else "which nobody has"
         print(f"Would give the username {args.name}, {whose}, to {args.sub}. Nothing was changed: say it with --yes.")
         return 0
-    table.give(args.name, args.sub)
     print(f"The username {args.name} belongs to {args.sub}. It holds from the next login.")
     if before is not None and before.sub != args.sub:
         print(f"Whoever is still logged in as {before.sub} should be logged out: delete the tokens of {args.name}.")

@@ -59,6 +59,15 @@ def normal_group(text: str) -> str:
     return path
 
 
+def is_path(text: str) -> bool:
+    """Whether it is a group's path; what is none grants nothing."""
+    try:
+        normal_group(text)
+    except InvalidInput:
+        return False
+    return True
+
+
 def is_within(group: str, ancestor: str) -> bool:
     """Whether a group is `ancestor` or below it, by whole parts: "/cms-private" is not within "/cms"."""
     return group == ancestor or group.startswith(ancestor + "/")
@@ -77,7 +86,7 @@ def person_of(platform: Platform, name: str, groups: Iterable[str], *, admin: bo
     A group whose name is no path grants nothing. Members of an admin group are operators; so is whom the hub says
     (`admin`), because its own pages treat them as such.
     """
-    held = frozenset(_paths(groups))
+    held = frozenset(normal_group(group) for group in groups if is_path(group))
     return Person(
         name=name,
         groups=held,
@@ -85,11 +94,3 @@ def person_of(platform: Platform, name: str, groups: Iterable[str], *, admin: bo
         admin=admin or not held.isdisjoint(platform.access.admin_groups),
         pi_of=tuple(a.name for a in platform.activities if a.pi_group and a.pi_group in held),
     )
-
-
-def _paths(groups: Iterable[str]) -> Iterable[str]:
-    for group in groups:
-        try:
-            yield normal_group(group)
-        except InvalidInput:
-            continue

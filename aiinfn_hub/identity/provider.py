@@ -10,7 +10,8 @@ import asyncio
 import base64
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -29,6 +30,8 @@ MAX_AGE_S = 3600.0
 #: Requests at the same time, as many as tornado's client runs. More would wait inside of it, with their time-out
 #: running: when the tokens of many people expire together, that would look like an outage.
 AT_ONCE = 10
+#: Seconds that a request waits for its turn: while the IAM hangs, a login must not wait behind everybody's refresh.
+TURN_S = 20.0
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +77,7 @@ class IamProvider:
         options: of each request, such as a proxy.
         skew_s: by how much the clocks may differ.
         pauses: between tries.
+        turn_s: how long a request waits for others to end.
 
     Raises:
         InvalidInput: the issuer is no https address (plain http is for loopback only).
@@ -88,6 +92,7 @@ class IamProvider:
         options: Mapping[str, Any] | None = None,
         skew_s: float = 60.0,
         pauses: Sequence[float] = PAUSES,
+        turn_s: float = TURN_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
         _check_address(issuer)
@@ -96,6 +101,7 @@ class IamProvider:
         self._http = http
         self._options = dict(options or {})
         self._pauses = pauses
+        self._turn_s = turn_s
         self._clock = clock
         self._endpoints: tuple[float, Endpoints] | None = None
         self._discovering: asyncio.Task[tuple[float, Endpoints]] | None = None
@@ -206,7 +212,7 @@ class IamProvider:
         request = HTTPRequest(url, method="GET" if body is None else "POST", headers=sent, body=body, **options)
         host = urlsplit(url).netloc
         try:
-            async with self._slots:
+            async with self._turn():
                 response = await self._http.fetch(request, raise_error=False)
         except (OSError, HTTPClientError) as error:
             raise Unavailable(f"The login provider {host} does not answer.", hint=AGAIN) from error
@@ -214,6 +220,15 @@ class IamProvider:
             what = "does not answer" if response.code == 599 else f"answers {response.code}"
             raise Unavailable(f"The login provider {host} {what}.", hint=AGAIN)
         return response
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        async with asyncio.timeout(self._turn_s):  # TimeoutError is an OSError: the IAM does not answer
+            await self._slots.acquire()
+        try:
+            yield
+        finally:
+            self._slots.release()
 
 
 def challenge_of(verifier: str) -> str:

@@ -35,10 +35,7 @@ REFUSALS: dict[Reason, Words] = {
     "expired": Words(
         "Your login has reached its age at the login provider.", "Log in again; sessions go on meanwhile."
     ),
-    "ended": Words(
-        "Your login was ended at the login provider.",
-        "Log in again. If it was not you who ended it, tell the operators.",
-    ),
+    "ended": Words("Your login is over: it was ended, here or at the login provider.", "Log in again."),
     "groups": Words(
         "You are in no group any more that may use this platform.",
         "Ask for membership in your experiment's group, then log in again.",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
 MIB = 1024**2
@@ -25,6 +28,29 @@ class Figure:
 
     def __str__(self) -> str:
         return f"{self.name:46} {self.value:10.3f} {self.unit:14} {self.beside}".rstrip()
+
+
+class Sheet:
+    """The figures of a run, as they come."""
+
+    def __init__(self) -> None:
+        self.figures: list[Figure] = []
+
+    def say(self, name: str, value: float, unit: str, beside: str = "") -> None:
+        """Note a figure, and print it."""
+        self.figures.append(Figure(name, value, unit, beside))
+        print(self.figures[-1], flush=True)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Something goes on until the end of the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def p(values: Sequence[float], percent: int) -> float:

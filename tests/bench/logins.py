@@ -12,21 +12,18 @@ import logging
 import multiprocessing
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import httpx
-from bench.figures import Figure, load, p, save
-from hub.test_authenticator import User
+from bench.figures import Figure, Sheet, beside, load, p, save
 from oauthenticator.generic import GenericOAuthenticator
-from support.iam import CALLBACK, CLIENT_ID, CLIENT_SECRET, SCOPE, BreakableIam, an_iam
+from support.iam import CALLBACK, CLIENT_ID, SCOPE, BreakableIam, an_iam
+from support.iamusers import User, settings_of, stock_settings
 from traitlets.config import Config
 
-from aiinfn_hub.catalogue import example_path
 from aiinfn_hub.hub.authenticator import IamAuthenticator
 from aiinfn_hub.hub.wiring import spare_imports
 from aiinfn_hub.local.iam import Account
@@ -67,60 +64,25 @@ def serve(folder: Path, people: int, pipe: Connection) -> None:
     asyncio.run(_serve(folder, people, pipe))
 
 
-@dataclass
-class Loop:
-    """How long the event loop did not come round, in seconds."""
-
-    gaps: list[float] = field(default_factory=list)
-
-
-@asynccontextmanager
-async def watched() -> AsyncIterator[Loop]:
-    """Look at the event loop all the while."""
-    loop = Loop()
-
-    async def look() -> None:
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(LOOK_S)
-            loop.gaps.append(time.monotonic() - began - LOOK_S)
-
-    task = asyncio.create_task(look())
-    try:
-        yield loop
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+async def look(gaps: list[float]) -> None:
+    """Note how long the event loop did not come round, in seconds."""
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(LOOK_S)
+        gaps.append(time.monotonic() - began - LOOK_S)
 
 
 def ours(folder: Path, issuer: str) -> IamAuthenticator:
     """As the hub makes it; a person may wait as long as it takes."""
-    known = {
-        "issuer": issuer,
-        "platform_file": str(example_path()),
-        "binding_file": str(folder / "bindings.sqlite"),
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "oauth_callback_url": CALLBACK,
-        "refresh_patience": 300.0,
-    }
-    return IamAuthenticator(config=Config(IamAuthenticator=known))
+    more = {"binding_file": str(folder / "bindings.sqlite"), "refresh_patience": 300.0}
+    return IamAuthenticator(config=Config(IamAuthenticator=settings_of(issuer, CALLBACK) | more))
 
 
 def stock(issuer: str) -> GenericOAuthenticator:
     """OAuthenticator's own."""
-    known = {
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "token_url": f"{issuer}token",
-        "userdata_url": f"{issuer}userinfo",
-        "username_claim": "preferred_username",
-        "enable_auth_state": True,
-        "manage_groups": True,
-        "auth_state_groups_key": "oauth_user.groups",
-        "allow_all": True,
-    }
-    return GenericOAuthenticator(config=Config(GenericOAuthenticator=known))
+    return GenericOAuthenticator(
+        config=Config(GenericOAuthenticator=stock_settings(issuer, CALLBACK) | {"allow_all": True})
+    )
 
 
 def people_with(tokens: Sequence[str]) -> list[User]:
@@ -134,18 +96,13 @@ def people_with(tokens: Sequence[str]) -> list[User]:
     return found
 
 
-class Bench:
+class Bench(Sheet):
     """One run."""
 
     def __init__(self, folder: Path, people: int) -> None:
+        super().__init__()
         self.folder = folder
         self.people = people
-        self.figures: list[Figure] = []
-
-    def say(self, name: str, value: float, unit: str, beside: str = "") -> None:
-        """Note a figure, and print it."""
-        self.figures.append(Figure(name, value, unit, beside))
-        print(self.figures[-1], flush=True)
 
     async def run(self) -> None:
         """The stock class, then ours."""
@@ -173,7 +130,8 @@ class Bench:
             return all(isinstance(answer, dict) for answer in answers)
 
         before, began, cpu = await _seen(pipe), time.monotonic(), time.process_time()
-        async with watched() as loop:
+        gaps: list[float] = []
+        async with beside(look(gaps)):
             good = await asyncio.gather(*(come(user) for user in people))
         took, spent, after = time.monotonic() - began, time.process_time() - cpu, await _seen(pipe)
         asked = after.get("/token", 0) - before.get("/token", 0)
@@ -184,9 +142,9 @@ class Bench:
         self.say(f"{name}: until all were answered", took, "s", f"{spent:.1f} s of CPU")
         self.say(
             f"{name}: longest hold of the event loop",
-            max(loop.gaps) * 1000,
+            max(gaps) * 1000,
             "ms",
-            f"p99 {p(loop.gaps, 99) * 1000:.0f}; target <= 100",
+            f"p99 {p(gaps, 99) * 1000:.0f}; target <= 100",
         )
 
 
@@ -199,7 +157,6 @@ async def _seen(pipe: Connection) -> dict[str, int]:
 def measure(folder: Path, people: int) -> list[Figure]:
     """With an IAM of its own in this folder."""
     bench = Bench(folder, people)
-    spare_imports()  # as the hub's configuration does
     asyncio.run(bench.run())
     return bench.figures
 
@@ -210,6 +167,7 @@ def main(arguments: Sequence[str], folder: Path) -> None:
     parser.add_argument("--people", type=int, default=500)
     parser.add_argument("--json", default="", metavar="FILE")
     wanted = parser.parse_args(arguments)
+    spare_imports()  # as the hub's configuration does
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # the stock class tells each failure
     print(load(), flush=True)
     save(wanted.json, measure(folder, wanted.people))

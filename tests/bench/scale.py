@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 from bench import peers
 from bench.crowd import Crowd, Size, flavours, node_name, populate
-from bench.figures import Figure, load, p, save
+from bench.figures import Figure, Sheet, beside, load, p, save
 from bench.service import ServiceProcess, database_url, probing, quiet
 from bench.spawners import ACTIVITY, kubeconfig_of_spawners, plain_manifest
 from support.controlplane.cluster import Cluster, running_cluster
@@ -35,20 +35,15 @@ STARTS, TOUCHES = 2, 12
 _MS = 1000
 
 
-class Bench:
+class Bench(Sheet):
     """One run of it."""
 
     def __init__(self, size: Size, folder: Path, *, requests: int, churn_s: float) -> None:
+        super().__init__()
         self.size = size
         self.folder = folder
         self.requests = requests
         self.churn_s = churn_s
-        self.figures: list[Figure] = []
-
-    def say(self, name: str, value: float, unit: str, beside: str = "") -> None:
-        """Note a figure, and print it."""
-        self.figures.append(Figure(name, value, unit, beside))
-        print(self.figures[-1], flush=True)
 
     async def run(self, cluster: Cluster) -> None:
         """Everything, in order."""
@@ -207,12 +202,8 @@ async def churn(client: KubeClient, crowd: Crowd) -> AsyncIterator[list[int]]:
                     group.create_task(touch())
                     await asyncio.sleep(1 / TOUCHES)
 
-    task = asyncio.create_task(forever())
-    try:
+    async with beside(forever()):
         yield done
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def measure(folder: Path, size: Size, **more: Any) -> list[Figure]:

@@ -136,12 +136,8 @@ async def probing(service: ServiceProcess) -> AsyncIterator[list[float]]:
             took.append(time.monotonic() - began)
             await asyncio.sleep(max(0.0, PROBE_S - took[-1]))
 
-    task = asyncio.create_task(probe())
-    try:
+    async with figures.beside(probe()):
         yield took
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def quiet(service: ServiceProcess, *, seconds: float = 2.0, most: float = 0.3, timeout_s: float = 300) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 from support.hub import running_hub
-from support.iam import CLIENT_ID, CLIENT_SECRET, Answer, BreakableIam, running_iam
+from support.iam import Answer, BreakableIam, running_iam
+from support.iamusers import settings_of
 
-from aiinfn_hub.catalogue import example_path
 from aiinfn_hub.local.home import free_ports
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio, pytest.mark.timeout(120)]
@@ -31,14 +31,7 @@ async def test_a_banner_while_it_is_silent_and_the_reason_when_it_refuses(
 ) -> None:
     port, iam_port = free_ports(2)
     callback = f"http://127.0.0.1:{port}/hub/oauth_callback"
-    settings = {
-        "issuer": f"http://127.0.0.1:{iam_port}/",
-        "platform_file": str(example_path()),
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "oauth_callback_url": callback,
-        "auth_refresh_age": 1,
-    }
+    settings = settings_of(f"http://127.0.0.1:{iam_port}/", callback) | {"auth_refresh_age": 1}
     with running_hub(tmp_path / "hub", port, ["list:users"], **settings) as hub:
         async with running_iam(tmp_path / "iam", port=iam_port, redirect_uris=[callback]) as iam:
             page = await (await browser.new_context(viewport={"width": 1280, "height": 500})).new_page()

@@ -15,9 +15,8 @@ import pytest
 import pytest_asyncio
 import yaml
 from oauthenticator.generic import GenericOAuthenticator
-from oauthenticator.oauth2 import _serialize_state
-from support.iam import CALLBACK, CLIENT_ID, CLIENT_SECRET, SCOPE, Answer, BreakableIam, Browser, running_iam
-from traitlets.config import Config
+from support.iam import CALLBACK, CLIENT_SECRET, Answer, BreakableIam, Browser, running_iam
+from support.iamusers import Handler, User, logged_in, login, made, settings_of
 
 from aiinfn_hub.catalogue import example_path
 from aiinfn_hub.errors import AiinfnError, CatalogueInvalid, Forbidden, InvalidInput
@@ -25,53 +24,6 @@ from aiinfn_hub.hub.authenticator import IamAuthenticator
 from aiinfn_hub.local.iam.grants import challenge_of
 
 pytestmark = pytest.mark.asyncio
-
-
-@dataclass
-class Group:
-    name: str
-
-
-@dataclass
-class User:
-    """What the authenticator sees of JupyterHub's user."""
-
-    name: str
-    admin: bool = False
-    groups: list[Group] = field(default_factory=list)
-    auth_state: dict[str, Any] | None = None
-
-    async def get_auth_state(self) -> dict[str, Any] | None:
-        return self.auth_state
-
-    def save(self, model: Any) -> None:
-        """What JupyterHub does with the model of a login or a refresh."""
-        assert isinstance(model, dict), model
-        assert model["name"] == self.name
-        self.auth_state = model["auth_state"]
-        if model["admin"] is not None:
-            self.admin = model["admin"]
-        if model["groups"] is not None:
-            self.groups = [Group(name) for name in model["groups"]]
-
-    @property
-    def rights(self) -> tuple[list[str], bool]:
-        return [group.name for group in self.groups], self.admin
-
-
-@dataclass
-class Handler:
-    """JupyterHub's callback handler: the code of the URL, the verifier of the cookie."""
-
-    code: str
-    verifier: str
-
-    def get_argument(self, name: str) -> str:
-        assert name == "code"
-        return self.code
-
-    def get_state_cookie(self) -> str:
-        return _serialize_state({"code_verifier": self.verifier})
 
 
 @pytest_asyncio.fixture
@@ -82,48 +34,12 @@ async def iam(tmp_path: Path) -> AsyncIterator[BreakableIam]:
 
 @pytest.fixture
 def settings(iam: BreakableIam, tmp_path: Path) -> dict[str, Any]:
-    return {
-        "issuer": iam.issuer,
-        "platform_file": str(example_path()),
-        "binding_file": str(tmp_path / "bindings.sqlite"),
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "oauth_callback_url": CALLBACK,
-    }
-
-
-def made(settings: dict[str, Any], **changes: Any) -> IamAuthenticator:
-    # No pauses between tries: the tests of the provider look at those.
-    authenticator = IamAuthenticator(config=Config(IamAuthenticator=settings | changes))
-    authenticator.provider._pauses = ()
-    return authenticator
+    return settings_of(iam.issuer, CALLBACK) | {"binding_file": str(tmp_path / "bindings.sqlite")}
 
 
 @pytest.fixture
 def authenticator(settings: dict[str, Any]) -> IamAuthenticator:
     return made(settings)
-
-
-async def login(
-    authenticator: IamAuthenticator, iam: BreakableIam, username: str = "scientist", scope: str = SCOPE
-) -> dict[str, Any]:
-    browser = Browser(iam)
-    code = await browser.code(username, nonce=challenge_of(browser.verifier), scope=scope)
-    model = await authenticator.get_authenticated_user(Handler(code, browser.verifier), None)
-    assert isinstance(model, dict)
-    return model
-
-
-async def logged_in(authenticator: IamAuthenticator, iam: BreakableIam, **more: str) -> User:
-    model = await login(authenticator, iam, **more)
-    user = User(model["name"])
-    user.save(model)
-    return user
-
-
-def change(iam: BreakableIam, username: str, **changes: Any) -> None:
-    account = iam.directory._accounts[username]
-    iam.directory.put(replace(account, **changes))
 
 
 # --- who gets in ---------------------------------------------------------------------------------------------------
@@ -149,7 +65,7 @@ def change(iam: BreakableIam, username: str, **changes: Any) -> None:
 async def test_access(
     settings: dict[str, Any], iam: BreakableIam, groups: tuple[str, ...], expected: str, profile: str
 ) -> None:
-    change(iam, "scientist", groups=groups)
+    iam.directory.change("scientist", groups=groups)
     authenticator = made(settings, groups_profile=profile)
     if expected == "refused":
         with pytest.raises(Forbidden):
@@ -292,10 +208,10 @@ async def test_no_name_at_all_gives_one_made_from_the_subject(
 
 async def test_a_refresh_brings_the_groups_of_now(authenticator: IamAuthenticator, iam: BreakableIam) -> None:
     user = await logged_in(authenticator, iam)
-    change(iam, "scientist", groups=("/aiinfn", "/aiinfn/admins"))
+    iam.directory.change("scientist", groups=("/aiinfn", "/aiinfn/admins"))
     user.save(await authenticator.refresh_user(user))
     assert user.rights == (["/aiinfn", "/aiinfn/admins"], True)
-    change(iam, "scientist", groups=("/aiinfn",))
+    iam.directory.change("scientist", groups=("/aiinfn",))
     user.save(await authenticator.refresh_user(user))
     assert user.rights == (["/aiinfn"], False)
 
@@ -304,7 +220,7 @@ async def test_who_lost_every_group_loses_the_rights_first_and_then_the_login(
     authenticator: IamAuthenticator, iam: BreakableIam
 ) -> None:
     user = await logged_in(authenticator, iam, username="operator")
-    change(iam, "operator", groups=("/other",))
+    iam.directory.change("operator", groups=("/other",))
     user.save(await authenticator.refresh_user(user))
     assert user.rights == (["/other"], False)
     assert await authenticator.refresh_user(user) is False
@@ -444,7 +360,7 @@ async def test_a_suspended_account_loses_the_rights_first_and_then_the_login(
     authenticator: IamAuthenticator, iam: BreakableIam
 ) -> None:
     user = await logged_in(authenticator, iam, username="operator")
-    change(iam, "operator", active=False)
+    iam.directory.change("operator", active=False)
     iam.broken["/userinfo"] = Answer(401)
     user.save(await authenticator.refresh_user(user))
     assert user.rights == ([], False)

@@ -7,7 +7,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urljoin
 
@@ -15,9 +15,9 @@ import httpx
 import pytest
 import pytest_asyncio
 from support.hub import RunningHub, running_hub
-from support.iam import CLIENT_ID, CLIENT_SECRET, Answer, BreakableIam, Browser, running_iam
+from support.iam import CLIENT_SECRET, Answer, BreakableIam, Browser, running_iam
+from support.iamusers import settings_of
 
-from aiinfn_hub.catalogue import example_path
 from aiinfn_hub.errors import RemoteFailed
 from aiinfn_hub.identity.hubapi import HubApi, HubUser
 
@@ -57,12 +57,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     port, iam_port = free_port(), free_port()
     callback = f"http://127.0.0.1:{port}/hub/oauth_callback"
-    settings = {
-        "issuer": f"http://127.0.0.1:{iam_port}/",
-        "platform_file": str(example_path()),
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "oauth_callback_url": callback,
+    settings = settings_of(f"http://127.0.0.1:{iam_port}/", callback) | {
         "contact": "ops@aiinfn.invalid",
         "auth_refresh_age": 1,
     }
@@ -149,11 +144,11 @@ async def test_an_outage_of_the_iam_loses_no_activity_and_logs_nobody_out(site: 
 
 async def test_a_group_that_is_lost_at_the_iam_is_lost_at_the_hub(site: Site) -> None:
     browser, _ = await site.login("operator")
-    account = site.iam.directory._accounts["operator"]
-    site.iam.directory.put(replace(account, groups=("/aiinfn",)))
+    before = site.iam.directory._accounts["operator"].groups
+    site.iam.directory.change("operator", groups=("/aiinfn",))
     await asyncio.sleep(1.1)  # auth_refresh_age
     await browser.http.get(f"{site.hub.url}/token")
-    site.iam.directory.put(account)
+    site.iam.directory.change("operator", groups=before)
     user = await site.user("operator")
     assert user.groups == ("/aiinfn",)
     assert user.admin is False
@@ -176,6 +171,7 @@ async def test_who_is_logged_out_reads_why_on_the_login_page(site: Site) -> None
     assert page.url.path == "/hub/login"
     assert browser.http.cookies["aiinfn-standing"] == "aup"
     assert "acceptable use policy" in page.text
+    assert 'id="insecure-login-warning"' in page.text, "JupyterHub's own, which its script looks for"
     assert "next=%2Fhub%2Ftoken" in page.text, "the button leads back to where they wanted to go"
     assert by_token.status_code == 403
 

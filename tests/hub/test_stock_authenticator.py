@@ -10,24 +10,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from hub.test_authenticator import Handler, User, change
 from oauthenticator.generic import GenericOAuthenticator
 from support.hub import running_hub
-from support.iam import CALLBACK, CLIENT_ID, CLIENT_SECRET, SCOPE, Answer, BreakableIam, Browser, running_iam
+from support.iam import CALLBACK, Answer, BreakableIam, Browser, running_iam
+from support.iamusers import logged_in, made, settings_of, stock_settings
 from tornado.httpclient import HTTPClientError
 from tornado.web import HTTPError
 from traitlets.config import Config
 
-from aiinfn_hub.catalogue import example_path
 from aiinfn_hub.errors import InvalidInput
-from aiinfn_hub.hub.authenticator import IamAuthenticator
 from aiinfn_hub.local.home import free_ports
-from aiinfn_hub.local.iam.grants import Lifetimes, challenge_of
+from aiinfn_hub.local.iam.grants import Lifetimes
 
 pytestmark = pytest.mark.asyncio
 Maker = Callable[..., GenericOAuthenticator]
@@ -39,23 +36,6 @@ async def iam(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[B
         yield server
 
 
-def stock_settings(issuer: str, callback: str) -> dict[str, Any]:
-    """As its documentation says, for this IAM."""
-    return {
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "oauth_callback_url": callback,
-        "authorize_url": f"{issuer}authorize",
-        "token_url": f"{issuer}token",
-        "userdata_url": f"{issuer}userinfo",
-        "username_claim": "preferred_username",
-        "scope": SCOPE.split(),
-        "enable_auth_state": True,
-        "manage_groups": True,
-        "auth_state_groups_key": "oauth_user.groups",
-    }
-
-
 @pytest.fixture
 def stock(iam: BreakableIam) -> Maker:
     known = stock_settings(iam.issuer, CALLBACK) | {"allowed_groups": {"aiinfn"}, "admin_groups": {"aiinfn/admins"}}
@@ -64,30 +44,8 @@ def stock(iam: BreakableIam) -> Maker:
 
 @pytest.fixture
 def ours(iam: BreakableIam, tmp_path: Path) -> Maker:
-    known = {
-        "issuer": iam.issuer,
-        "platform_file": str(example_path()),
-        "binding_file": str(tmp_path / "bindings.sqlite"),
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "oauth_callback_url": CALLBACK,
-    }
-
-    def make(**changes: Any) -> IamAuthenticator:
-        authenticator = IamAuthenticator(config=Config(IamAuthenticator=known | changes))
-        authenticator.provider._pauses = ()
-        return authenticator
-
-    return make
-
-
-async def logged_in(authenticator: GenericOAuthenticator, iam: BreakableIam, username: str = "scientist") -> User:
-    browser = Browser(iam)
-    code = await browser.code(username, nonce=challenge_of(browser.verifier))
-    model = await authenticator.get_authenticated_user(Handler(code, browser.verifier), None)
-    user = User(model["name"])
-    user.save(model)
-    return user
+    known = settings_of(iam.issuer, CALLBACK) | {"binding_file": str(tmp_path / "bindings.sqlite")}
+    return lambda **changes: made(known, **changes)
 
 
 async def test_v1_an_outage_raises(stock: Maker, ours: Maker, iam: BreakableIam) -> None:
@@ -178,7 +136,7 @@ async def test_v6_a_text_comes_apart_into_its_letters(stock: Maker, ours: Maker,
 
 async def test_v7_a_missing_claim_takes_groups_and_rights(stock: Maker, ours: Maker, iam: BreakableIam) -> None:
     one, other = stock(), ours()
-    theirs, mine = await logged_in(one, iam, "operator"), await logged_in(other, iam, "operator")
+    theirs, mine = await logged_in(one, iam, username="operator"), await logged_in(other, iam, username="operator")
     before = mine.rights
     assert theirs.admin
     assert mine.admin
@@ -193,7 +151,7 @@ async def test_v7_a_missing_claim_takes_groups_and_rights(stock: Maker, ours: Ma
 async def test_v14_who_lost_the_allowed_group_stays_in(stock: Maker, ours: Maker, iam: BreakableIam) -> None:
     one, other = stock(), ours()
     theirs, mine = await logged_in(one, iam), await logged_in(other, iam)
-    change(iam, "scientist", groups=("/other",))
+    iam.directory.change("scientist", groups=("/other",))
     for _ in range(3):
         model = await one.refresh_user(theirs)
         assert isinstance(model, dict), "nobody looks at allowed_groups again"

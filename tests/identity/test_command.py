@@ -93,11 +93,21 @@ def test_a_home_of_before_the_first_login(file: Path, capsys: pytest.CaptureFixt
         ("m_rossi", ADA, "has the name 'ada' already"),
     ],
 )
-def test_what_is_refused(file: Path, capsys: pytest.CaptureFixture[str], name: str, sub: str, said: str) -> None:
+def test_what_is_refused_is_refused_in_a_dry_run(
+    file: Path, capsys: pytest.CaptureFixture[str], name: str, sub: str, said: str
+) -> None:
     before = Bindings(file).everybody()
-    code, _, err = run(capsys, "give", name, sub, "--yes", "--file", str(file))
-    assert code == 1
-    assert said in err
+    for how in ([], ["--yes"]):
+        code, _, err = run(capsys, "give", name, sub, *how, "--file", str(file))
+        assert code == 1
+        assert said in err
+    assert Bindings(file).everybody() == before
+
+
+def test_who_has_the_name_already_keeps_it_as_it_is(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Bindings(file).everybody()
+    code, out, _ = run(capsys, "give", "ada", ADA, "--yes", "--file", str(file))
+    assert (code, "still logged in" in out) == (0, False)
     assert Bindings(file).everybody() == before
 
 

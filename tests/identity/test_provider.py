@@ -89,6 +89,23 @@ async def test_no_more_requests_at_once_than_the_client_runs(provider: IamProvid
     assert {type(one) for one in found} == {NotAuthenticated}
 
 
+async def test_while_it_hangs_nobody_waits_for_ever_behind_the_others(iam: BreakableIam, clock: Clock) -> None:
+    provider = made(iam, clock, turn_s=0.1)
+    await provider.endpoints()
+    iam.slow["/userinfo"] = asyncio.Event()
+    asked = [asyncio.create_task(provider.userinfo("dead")) for _ in range(AT_ONCE)]
+    async with asyncio.timeout(10):
+        while iam.seen.get("/userinfo", 0) < AT_ONCE:
+            await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable, match="does not answer"):
+        await provider.refresh("any")
+    assert "/token" not in iam.seen, "it had no turn"
+    iam.slow.pop("/userinfo").set()
+    await asyncio.gather(*asked, return_exceptions=True)
+    with pytest.raises(NotAuthenticated):
+        await provider.refresh("any")
+
+
 async def test_an_outage_is_tried_again_and_survived(provider: IamProvider, iam: BreakableIam, clock: Clock) -> None:
     iam.broken[DISCOVERY] = Answer(503, times=2)
     assert (await provider.endpoints()).issuer == iam.issuer

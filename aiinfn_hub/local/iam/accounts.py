@@ -111,6 +111,10 @@ class Directory:
         """The account is gone, with all that it opened."""
         del self._accounts[username], self._hashes[username]
 
+    def has(self, sub: str) -> bool:
+        """Whether there is an account of that subject."""
+        return any(account.sub == sub for account in self._accounts.values())
+
     def by_sub(self, sub: str) -> Account:
         """The account of that subject.
 

@@ -138,7 +138,8 @@ class Endpoints:
         subject = self._alive(form.get("subject_token", ""))
         if subject is None:
             raise refused("invalid_grant", "The subject token is not valid.")
-        scope = granted(form.get("scope", "") or " ".join(set(subject.scope) - {"offline_access"}))
+        narrower = " ".join(scope for scope in subject.scope if scope != "offline_access")
+        scope = granted(form.get("scope", "") or narrower)
         if "offline_access" in scope and subject.grant.client_id == client.id:
             raise refused("access_denied", "A client cannot exchange a token of its own for one with offline_access.")
         if not set(scope) <= set(subject.scope) | {"offline_access"}:

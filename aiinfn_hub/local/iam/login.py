@@ -137,9 +137,11 @@ class Login:
         return Request(**known)
 
     def _session(self, http: web.Request) -> tuple[str, float] | None:
-        """(sub, time of the login) of the browser's session."""
+        """(sub, time of the login) of the browser's session, while its account is there."""
         session = self._sessions.get(http.cookies.get(SESSION, ""))
-        return session if session is not None and self._clock() - session[1] < self._session_s else None
+        if session is None or self._clock() - session[1] >= self._session_s:
+            return None
+        return session if self._directory.has(session[0]) else None
 
     def _let_in(self, http: web.Request, request: Request, sub: str, auth_time: float) -> web.Response:
         """The code; before it, the acceptable use policy where it is not signed."""

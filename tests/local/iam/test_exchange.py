@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from support.iam import CLIENT_ID, CLIENT_SECRET, JOBS_CLIENT, SCOPE, BreakableIam, Browser, running_iam
+from support.iam import CLIENT_ID, CLIENT_SECRET, JOBS_CLIENT, SCOPE, BreakableIam, Browser
 
 from aiinfn_hub.local.iam.endpoints import ACCESS_TOKEN, EXCHANGE
 
 pytestmark = pytest.mark.asyncio
 WIDE = f"{SCOPE} storage.read:/ storage.modify:/"
-
-
-@pytest_asyncio.fixture
-async def iam(tmp_path: Path) -> AsyncIterator[BreakableIam]:
-    async with running_iam(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def browser(iam: BreakableIam) -> Browser:
-    return Browser(iam)
 
 
 async def exchange(browser: Browser, token: str, *, client: str = CLIENT_ID, **more: str) -> httpx.Response:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
-from support.iam import ACTION, CALLBACK, BreakableIam, Browser, Clock, running_iam, sent_back
+from support.iam import ACTION, CALLBACK, BreakableIam, Browser, sent_back
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture
-async def iam(tmp_path: Path) -> AsyncIterator[BreakableIam]:
-    async with running_iam(tmp_path, clock=Clock()) as server:
-        yield server
-
-
-@pytest.fixture
-def browser(iam: BreakableIam) -> Browser:
-    return Browser(iam)
 
 
 async def test_the_right_password_sends_the_browser_back_with_code_and_state(browser: Browser) -> None:

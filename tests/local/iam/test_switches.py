@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
-from support.iam import BreakableIam, Browser, running_iam
+from support.iam import BreakableIam, Browser
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture
-async def iam(tmp_path: Path) -> AsyncIterator[BreakableIam]:
-    async with running_iam(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def browser(iam: BreakableIam) -> Browser:
-    return Browser(iam)
 
 
 @pytest.fixture
@@ -154,3 +141,11 @@ async def test_keys_rotate(browser: Browser, token: str, how: str, published: in
     assert len(keys) == published
     assert keys[-1]["kid"] != "test"
     assert (await browser.tokens())["id_token"]
+
+
+async def test_the_session_of_an_account_that_was_removed_is_over(browser: Browser, token: str) -> None:
+    await browser.tokens()
+    await turned(browser, token, account="scientist", end="removed")
+    page = await browser.open()
+    assert page.status_code == 200
+    assert 'name="password"' in page.text

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from support.iam import CALLBACK, CLIENT_ID, CLIENT_SECRET, BreakableIam, Browser, Clock, running_iam
@@ -18,22 +16,6 @@ from aiinfn_hub.errors import Conflict, InvalidInput
 from aiinfn_hub.local.iam import IamServer, demo_accounts
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest_asyncio.fixture
-async def iam(tmp_path: Path, clock: Clock) -> AsyncIterator[BreakableIam]:
-    async with running_iam(tmp_path, clock=clock) as server:
-        yield server
-
-
-@pytest.fixture
-def browser(iam: BreakableIam) -> Browser:
-    return Browser(iam)
 
 
 async def claims(browser: Browser, token: str) -> dict[str, Any]:
