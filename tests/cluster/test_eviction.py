@@ -20,6 +20,7 @@ async def test_a_job_gives_a_borrowed_accelerator_to_a_session_and_goes_on_at_it
     await kernel.run(long("first", "--gpu a30", seconds=12))
     before = await job(scientist, "first", "running")
     assert before["attempt"] == 1
+    await asyncio.sleep(1.1)  # Kueue orders by whole seconds: of two jobs of the same second, their uids decide
     await kernel.run(long("second", "--gpu a30", seconds=1))
     assert (await job(scientist, "second", "queued"))["attempt"] == 1
 
@@ -28,8 +29,8 @@ async def test_a_job_gives_a_borrowed_accelerator_to_a_session_and_goes_on_at_it
     why = await ask(scientist, "jobs/first/why")
     assert "an interactive session needed its place" in evicted["reason"] + why["sentence"]
     assert "pi" not in why["sentence"].split(), "who took it is nobody's business"
-    assert "Place 1 of 2" in (await _why_waiting(scientist, "first"))
-    assert "Place 2 of 2" in (await _why_waiting(scientist, "second"))
+    assert "Place 1 of 2" in (await _why_waiting(scientist, "first")), await _ages(demo)
+    assert "Place 2 of 2" in (await _why_waiting(scientist, "second")), await _ages(demo)
 
     await stop(pi)
     resumed = await job(scientist, "first", "running", "succeeded")
@@ -43,6 +44,16 @@ async def test_a_job_gives_a_borrowed_accelerator_to_a_session_and_goes_on_at_it
     assert len(mine) == 2, "both attempts held the accelerator, and both are charged"
     assert len({record["pod_uid"] for record in mine}) == 2
     await stop(scientist)
+
+
+async def _ages(demo: RunningDemo) -> list[tuple[str, str, str]]:
+    """Creation time, uid and name of each Workload: what Kueue's order is made from."""
+    client = await KubeClient.connect(demo.info["kubeconfig"])
+    try:
+        found = [one["metadata"] for one in (await client.list(WORKLOADS, "aiinfn"))[0]]
+    finally:
+        await client.close()
+    return sorted((one["creationTimestamp"], one["uid"], one["name"]) for one in found)
 
 
 async def _closed(visitor: Visitor, run: str) -> list[dict[str, Any]]:
