@@ -29,8 +29,9 @@ test-browser: $(STAMP)
 controlplane: $(STAMP)
 	@PYTHONPATH=tests $(BIN)/python -m support.controlplane.build
 
+# Three at a time on two cores: a third of the ring is waiting for clocks.
 test-cluster: $(STAMP) $(if $(AIINFN_KUBECONFIG),,controlplane)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m cluster $(ARGS)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m cluster $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
