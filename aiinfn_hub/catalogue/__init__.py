@@ -2,8 +2,6 @@
 
 from aiinfn_hub.catalogue.loader import example_path, load_platform, parse_platform
 from aiinfn_hub.catalogue.models import (
-    Access,
-    Activity,
     Capacity,
     CpuSteps,
     Flavour,
@@ -16,6 +14,7 @@ from aiinfn_hub.catalogue.models import (
     Toleration,
     Volume,
 )
+from aiinfn_hub.catalogue.people import Access, Activity, TokenPolicy
 from aiinfn_hub.catalogue.policy import ImagePolicy
 
 __all__ = [
@@ -31,6 +30,7 @@ __all__ = [
     "Site",
     "SiteCapacity",
     "Steps",
+    "TokenPolicy",
     "Toleration",
     "Volume",
     "example_path",

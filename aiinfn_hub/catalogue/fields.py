@@ -94,6 +94,13 @@ MigProfile = Annotated[str, Grammar(r"(?:[1-9]g\.[1-9][0-9]*gb)?", 'a MIG profil
 #: A group of the IAM by its full path.
 GroupPath = Annotated[str, Grammar(r"(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)+", 'a full group path, as in "/aiinfn/cms"', 255)]
 OptionalGroupPath = Annotated[str, Grammar(r"(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*", "a full group path", 255)]
+#: A scope of OAuth (RFC 6749, 3.3); what ends a login or asks for a longer one is not for a token of a session.
+Scope = Annotated[
+    str,
+    Grammar(r"(?!offline_access$)[!#-\[\]-~]+", 'a scope of OAuth, as in "storage.read:/"; not offline_access', 255),
+]
+#: An audience is a text without blanks, because a list of them is sent with blanks between (INDIGO IAM).
+Audience = Annotated[str, Grammar(r"[!-~]+", "an audience: one word or address, without blanks", 255)]
 AbsolutePath = Annotated[
     str, Grammar(r"(?:/[A-Za-z0-9._+@:=,~-]+)+", "an absolute path without spaces", 1024), AfterValidator(_plain)
 ]

@@ -9,28 +9,28 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from aiinfn_hub.catalogue.base import Model
 from aiinfn_hub.catalogue.fields import (
     AbsolutePath,
     Bytes,
     Cpu,
     ExistingName,
-    GroupPath,
     LabelKey,
     LabelValue,
     MigProfile,
     Name,
     ObjectName,
     OptionalAbsolutePath,
-    OptionalGroupPath,
     ResourceName,
     Seconds,
     SubPath,
     Title,
     Weight,
 )
+from aiinfn_hub.catalogue.people import Access, Activity, TokenPolicy
 from aiinfn_hub.catalogue.policy import ImagePolicy
 from aiinfn_hub.catalogue.references import parse_reference
 from aiinfn_hub.errors import InvalidInput
@@ -47,31 +47,6 @@ def _image_reference(value: str) -> str:
     if not reference.pinned:
         raise PydanticCustomError("image", "{value} has neither tag nor digest.", {"value": repr(value)})
     return value
-
-
-class Model(BaseModel):
-    """Base of the catalogue: frozen, and a key that nobody reads is a mistake.
-
-    A field with a unit in its name (`max_lifetime_s`) has a plain name in the file (`max_lifetime: 12h`); Python code
-    may use either.
-    """
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_by_name=True,
-        validate_by_alias=True,
-        use_attribute_docstrings=True,  # an editor shows them, from the JSON Schema
-    )
-
-
-class Access(Model):
-    """Who may log in, and who operates the platform: groups of the IAM by full path."""
-
-    allowed_groups: tuple[GroupPath, ...] = Field(min_length=1)
-    """Whoever is in none of these groups, or below them, cannot log in."""
-    admin_groups: tuple[GroupPath, ...] = ()
-    """The operators."""
 
 
 class Toleration(Model):
@@ -114,7 +89,7 @@ class Capacity(Model):
 class SiteCapacity(Capacity):
     """What all jobs together may use at a site."""
 
-    units: dict[Name, Annotated[int, Field(ge=0)]] = {}
+    units: dict[Name, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """Units of each flavour with an accelerator that the site has."""
 
 
@@ -136,7 +111,7 @@ class Flavour(Model):
     resource: ResourceName = ""
     """What the device plugin of the nodes offers."""
     device_memory_bytes: Annotated[Bytes, Field(ge=0)] = Field(0, validation_alias="device_memory")
-    node_selector: dict[LabelKey, LabelValue] = {}
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels that the node must have."""
     tolerations: tuple[Toleration, ...] = ()
     cpu: CpuSteps
@@ -176,7 +151,7 @@ class Image(Model):
     """With a tag or a digest."""
     apptainer: OptionalAbsolutePath = ""
     """Where the same image is unpacked, for sites without a container runtime."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     """What a person wants to know before choosing, such as the CUDA version."""
     hidden: bool = False
     redirect: str = ""
@@ -212,7 +187,7 @@ class Site(Model):
     kind: Literal["local", "interlink"] = "local"
     backend: Literal["", "htcondor", "slurm", "podman", "kubernetes"] = ""
     title: Title
-    node_selector: dict[LabelKey, LabelValue] = {}
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     carries_volumes: bool = False
     """Whether claims are mounted there; virtual nodes leave them out."""
@@ -224,22 +199,6 @@ class Site(Model):
     """Whether a person is asked before anything leaves for it."""
     capacity: SiteCapacity | None = None
     """The quota of jobs there; for sites of kind interlink."""
-
-
-class Activity(Model):
-    """A project that is charged."""
-
-    name: ObjectName
-    title: Title
-    group: GroupPath
-    """Its members may charge it."""
-    pi_group: OptionalGroupPath = ""
-    """Its members lead it: they see what the activity used."""
-    gid: int = Field(ge=1000, lt=2**31)
-    """The POSIX group that owns the files of its share."""
-    gpu_hours: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """Hours of a whole A100 in every window; none for no limit."""
-    window_days: int = Field(30, ge=1, le=366)
 
 
 Named = TypeVar("Named", Flavour, Image, Volume, Site, Activity)
@@ -265,6 +224,8 @@ class Platform(Model):
     system_namespace: ObjectName = "aiinfn-system"
     """Of the hub, its proxy and the service."""
     access: Access
+    tokens: TokenPolicy | None = None
+    """Sessions find no token of the IAM where this is left out."""
     flavours: tuple[Flavour, ...] = Field(min_length=1)
     images: tuple[Image, ...] = Field(min_length=1)
     image_policy: ImagePolicy = ImagePolicy()

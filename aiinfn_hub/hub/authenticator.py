@@ -12,7 +12,8 @@ from oauthenticator.generic import GenericOAuthenticator
 from traitlets import Enum, Float, Unicode, default
 
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput, NotAuthenticated, RemoteFailed
+from aiinfn_hub.errors import Forbidden, InvalidInput, NotAuthenticated, RemoteFailed
+from aiinfn_hub.hub.checks import Checks
 from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler, tell_login_page
 from aiinfn_hub.hub.platform_file import current_platform
 from aiinfn_hub.hub.user_model import kept, model_of, unchanged
@@ -123,13 +124,26 @@ class IamAuthenticator(GenericOAuthenticator):
             skew_s=self.clock_skew,
         )
         self.standings = Standings(self.outage_grace)
-        self._started = time.time()
+        self.checks = Checks(self)
         self._refreshing: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
 
     @property
     def platform(self) -> Platform:
         """The platform file as it is now: who may enter changes without a restart of the hub."""
         return current_platform(Path(self.platform_file))
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """Whom the platform file makes tokens for; a client of the IAM may have them by default."""
+        tokens = self.platform.tokens
+        return tokens.audiences if tokens else ()
+
+    @property
+    def login_scope(self) -> list[str]:
+        """What a login asks for: a later token can have less of it, never more."""
+        platform = self.platform
+        asked = [f"wlcg.groups:{group}" for group in platform.access.optional_groups]
+        return list(dict.fromkeys([*self.scope, *asked, *(platform.tokens.scopes if platform.tokens else ())]))
 
     async def authenticate(self, handler: Any, data: Any = None, **_kwargs: Any) -> dict[str, Any]:
         """From the code that the browser brought to JupyterHub's model of the user.
@@ -143,11 +157,13 @@ class IamAuthenticator(GenericOAuthenticator):
         verifier = sent["code_verifier"]
         tokens = await self.provider.redeem(sent["code"], redirect_uri=sent["redirect_uri"], verifier=verifier)
         proof = await self.provider.verify(tokens.id_token, nonce=challenge_of(verifier))
+        sub = proof["sub"]
+        await self.provider.check_access(tokens.access_token, sub=sub, audiences=self.audiences)
         userinfo = await self.provider.userinfo(tokens.access_token)
-        sub, preferred = proof["sub"], str(userinfo.get(self.username_claim) or "")
+        preferred = str(userinfo.get(self.username_claim) or "")
         state = {"sub": sub, "id_claims": proof} | kept(tokens, time.time())
         name = await asyncio.to_thread(self.bindings.name_for, sub, preferred)
-        model = self._model(name, userinfo, state)
+        model = self.model(name, userinfo, state)
         if model["groups"] is None:
             raise RemoteFailed(
                 "The login provider does not say which groups you are in.",
@@ -175,7 +191,7 @@ class IamAuthenticator(GenericOAuthenticator):
         """
         task = self._refreshing.get(user.name)
         if task is None or (task.done() and not isinstance(task.result(), dict)):
-            task = self._refreshing[user.name] = asyncio.create_task(self._refreshed(user))
+            task = self._refreshing[user.name] = asyncio.create_task(self.checks.of(user))
         try:
             model = await asyncio.wait_for(asyncio.shield(task), self.refresh_patience)
         except TimeoutError:
@@ -188,87 +204,7 @@ class IamAuthenticator(GenericOAuthenticator):
             tell_login_page(handler, standing)
         return model
 
-    async def _refreshed(self, user: Any) -> dict[str, Any] | bool:
-        state: dict[str, Any] = {}
-        try:
-            state = await user.get_auth_state() or {}
-            return await self._checked(user, state)
-        except NotAuthenticated as error:
-            return self._refused(user, state, error)
-        except AiinfnError as error:
-            self.log.warning("%s could not be checked, and stays logged in: %s", user.name, error)
-        except Exception:
-            # A request of somebody who has done nothing wrong; see refresh_user.
-            self.log.exception("The check of %s failed, who stays logged in.", user.name)
-        return self._unheard(user, state) or True
-
-    def _refused(self, user: Any, state: dict[str, Any], error: NotAuthenticated) -> dict[str, Any] | bool:
-        standing = self.standings.refused(user.name, error.details.get("reason", ""))
-        self.log.info("%s must log in again: %s", user.name, error.details.get("reason", error.message))
-        if standing.reason == "inactive" and (user.groups or user.admin):
-            # False alone would leave the groups in place until the next login: first they go, then the login.
-            return model_of(user.name, state, (), admin=False)
-        return False
-
-    def _unheard(self, user: Any, state: dict[str, Any]) -> dict[str, Any] | None:
-        """Nothing was said of the person: a model without rights once the grace is over, else None."""
-        # Nothing is kept of people who logged in before this was: the hub's start is the best that is known.
-        standing = self.standings.silent(user.name, state.get("heard_at", self._started))
-        admin = user.name in self.admin_users
-        if not standing.over or not (user.groups or (user.admin and not admin)):
-            return None
-        self.log.warning("%s keeps the login and loses the rights: %s", user.name, standing.words.sentence)
-        return model_of(user.name, state, (), admin=admin)
-
-    async def _checked(self, user: Any, state: dict[str, Any]) -> dict[str, Any]:
-        if not state.get("sub") or not state.get("access_token"):
-            raise NotAuthenticated("There are no tokens to check with.", details={"reason": "no tokens kept"})
-        userinfo, state = await self._asked(user.name, state)
-        if userinfo is None:
-            return self._unheard(user, state) or unchanged(user.name, state)
-        try:
-            model = self._model(user.name, userinfo, state)
-        except InvalidInput as error:
-            self.log.warning("What the IAM says of %s cannot be used: %s", user.name, error)
-            return self._unheard(user, state) or unchanged(user.name, state)
-        if model["groups"] is None:
-            self.log.warning("The IAM sends no groups of %s, who keeps those of before.", user.name)
-            return self._unheard(user, state) or model
-        if await self.check_allowed(user.name, model):
-            self.standings.heard(user.name)
-            return model
-        if not user.admin and {group.name for group in user.groups} == set(model["groups"]):
-            raise NotAuthenticated("No group that may enter is left.", details={"reason": "groups"})
-        self.standings.refused(user.name, "groups")
-        self.log.info("%s is no longer in a group that may enter.", user.name)
-        return model
-
-    async def _asked(self, name: str, state: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """Userinfo, or None where the IAM does not give it today; and the state, with new tokens where they were due.
-
-        Raises:
-            NotAuthenticated: the login is over.
-            Unavailable: the IAM does not answer, and no token changed.
-        """
-        renewable = bool(state.get("refresh_token"))
-        lives_s = state.get("expires_at", 0.0) - time.time()
-        if not renewable or lives_s > max(self.refresh_leeway, self.auth_refresh_age):
-            try:
-                return await self.provider.userinfo(state["access_token"]), state
-            except NotAuthenticated:
-                # Somebody else may have refreshed: that ends our access token, not the login.
-                if not renewable:
-                    raise
-        tokens = await self.provider.refresh(state["refresh_token"])
-        state = state | {key: value for key, value in kept(tokens, time.time()).items() if value}
-        try:
-            return await self.provider.userinfo(tokens.access_token), state
-        except AiinfnError as error:
-            # The new tokens must be saved whatever happens: the old access token is dead.
-            self.log.warning("%s has new tokens, but could not be checked: %s", name, error)
-            return None, state
-
-    def _model(self, name: str, userinfo: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    def model(self, name: str, userinfo: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
         """JupyterHub's model of a user; where the claim of the groups is missing, None leaves things as they are.
 
         Raises:

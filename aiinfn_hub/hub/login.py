@@ -58,6 +58,7 @@ class IamLoginHandler(OAuthLoginHandler):
         extra = {**extra_params, "nonce": extra_params["code_challenge"]}
         if self.get_query_argument("prompt", "") == "login":
             extra["prompt"] = "login"
+        kwargs["scope"] = self.authenticator.login_scope
         super().authorize_redirect(*args, extra_params=extra, **kwargs)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -19,10 +19,13 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 
-from aiinfn_hub.errors import InvalidInput, NotAuthenticated, RemoteFailed, Unavailable
+from aiinfn_hub.errors import InvalidInput, RemoteFailed, Unavailable
+from aiinfn_hub.identity.iam_errors import refused
 from aiinfn_hub.identity.tokens import Verifier
 
 T = TypeVar("T")
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  a name
 AGAIN = "Try again in a few minutes; sessions that run are not touched."
 #: Seconds to wait before the second and the third try of a request that changes nothing.
 PAUSES = (0.2, 1.0)
@@ -61,11 +64,6 @@ class Client:
     id: str
     secret: str = field(repr=False)
     basic_auth: bool = True
-
-
-class _Refusal(msgspec.Struct, frozen=True):
-    error: str = ""
-    error_description: str = ""
 
 
 class IamProvider:
@@ -156,6 +154,16 @@ class IamProvider:
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         return await self._token(form | ({"scope": scope} if scope else {}))
 
+    async def exchange(self, access_token: str, *, scope: str, audience: str) -> Tokens:
+        """A token for these uses only, from a live one of the same person (RFC 8693); it has no refresh token.
+
+        Raises:
+            NotAuthenticated: the live one is not.
+            RemoteFailed: this client may not: an administrator of the IAM enables it.
+        """
+        form = {"grant_type": EXCHANGE, "subject_token": access_token, "subject_token_type": ACCESS_TOKEN}
+        return await self._token(form | {"scope": scope} | ({"audience": audience} if audience else {}))
+
     async def userinfo(self, access_token: str) -> dict[str, Any]:
         """What the IAM says now of whom the token is about.
 
@@ -174,6 +182,12 @@ class IamProvider:
         """
         return await self._verifier.claims(id_token, nonce=nonce)
 
+    async def check_access(
+        self, token: str, *, sub: str, audiences: Collection[str] = (), exact: bool = False
+    ) -> dict[str, Any] | None:
+        """The claims of an access token that we were given; see `Verifier.access_claims`."""
+        return await self._verifier.access_claims(token, sub=sub, audiences=audiences, exact=exact)
+
     async def _keys(self) -> dict[str, Any]:
         return _decoded(await self._get((await self.endpoints()).jwks_uri), dict[str, Any])
 
@@ -189,7 +203,7 @@ class IamProvider:
         # Sent once: a code works only once, and a refresh ends other tokens.
         response = await self._fetch(endpoint, headers, urlencode(form).encode())
         if response.code != 200:
-            raise _refused(response)
+            raise refused(response)
         return _decoded(response.body, Tokens)
 
     async def _get(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
@@ -202,7 +216,7 @@ class IamProvider:
                     raise
                 await asyncio.sleep(pause)
         if response.code != 200:
-            raise _refused(response)
+            raise refused(response)
         return response.body
 
     async def _fetch(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> HTTPResponse:
@@ -241,40 +255,6 @@ def _decoded(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:
         raise RemoteFailed("The login provider's answer cannot be read.", hint="Is the issuer right?") from error
-
-
-def _refused(response: HTTPResponse) -> NotAuthenticated | RemoteFailed:
-    """What a 3xx or 4xx of the IAM means. Only `invalid_grant` and a refused access token are about the person."""
-    host = urlsplit(response.effective_url).netloc
-    try:
-        said = msgspec.json.decode(response.body, type=_Refusal)
-    except msgspec.MsgspecError:
-        said = _Refusal()
-    if said.error == "invalid_grant" or (response.code == 401 and said.error != "invalid_client"):
-        return _ended(said)
-    return RemoteFailed(
-        f"The login provider {host} answers {response.code} {said.error}".strip() + ".",
-        hint="This is a mistake in the hub's settings for it, not yours: please tell the operators.",
-    )
-
-
-def _ended(said: _Refusal) -> NotAuthenticated:
-    """The login is over; INDIGO IAM says why in words only."""
-    words = said.error_description.lower()
-    if "aup" in words.split() or "acceptable usage" in words:
-        return NotAuthenticated(
-            "The acceptable use policy must be signed at the login provider first.",
-            hint="Log in there, sign it, and come back.",
-            details={"reason": "aup"},
-        )
-    if "not active" in words or "disabled" in words or "suspended" in words:
-        return NotAuthenticated(
-            "The login provider says that this account is not active.",
-            hint="Ask those who run the login provider.",
-            details={"reason": "inactive"},
-        )
-    reason = "expired" if "expired" in words else "ended"
-    return NotAuthenticated("This login is over.", hint="Log in again.", details={"reason": reason})
 
 
 def _check_address(url: str) -> None:

@@ -1,9 +1,12 @@
-"""The check of an ID token: signature, issuer, audience, dates, nonce (OpenID Connect Core, 3.1.3.7)."""
+"""The check of tokens that are JWTs: signature, issuer, audience, dates; and of an ID token, the nonce.
+
+OpenID Connect Core, 3.1.3.7, says what makes an ID token good; RFC 9068, section 4, an access token.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from joserfc import jws, jwt
@@ -15,10 +18,12 @@ from aiinfn_hub.errors import NotAuthenticated, RemoteFailed
 ALGORITHMS = ("RS256", "ES256")
 #: At most so often are the keys fetched again for a key id that nobody knows, or forged tokens would flood the IAM.
 REFETCH_S = 10.0
+#: What a token of the WLCG profile is for when nobody asked for an audience.
+ANYBODY = "https://wlcg.cern.ch/jwt/v1/any"
 
 
 class Verifier:
-    """Checks ID tokens of one issuer for one client; knows the issuer's keys, and asks again when they rotate.
+    """Checks tokens of one issuer for one client; knows the issuer's keys, and asks again when they rotate.
 
     Args:
         fetch: gives the JSON Web Key Set.
@@ -42,12 +47,51 @@ class Verifier:
         self._keys: tuple[float, KeySet] | None = None
 
     async def claims(self, token: str, *, nonce: str | None = None) -> dict[str, Any]:
-        """What the token says, once all of it has been checked.
+        """What an ID token says, once all of it has been checked.
 
         Raises:
             NotAuthenticated: something about it is wrong; the message never holds the token.
             Unavailable: the keys cannot be fetched.
         """
+        audience: jwt.ClaimsOption = {"essential": True, "value": self._client_id}
+        claims = await self._signed(token, aud=audience, sub={"essential": True}, iat={"essential": True})
+        self._check_party(claims, nonce)
+        return claims
+
+    async def access_claims(
+        self, token: str, *, sub: str, audiences: Collection[str] = (), exact: bool = False
+    ) -> dict[str, Any] | None:
+        """What an access token says that the issuer has just given us; None where it is no JWT, and says nothing.
+
+        Args:
+            token: as the token endpoint sent it.
+            sub: whom it must be about.
+            audiences: whom it may be for, beside us, the issuer and `ANYBODY`; INDIGO IAM's own profile names nobody.
+            exact: it is for nobody but `audiences`.
+
+        Raises:
+            RemoteFailed: something about it is wrong. The person has done nothing: the issuer has.
+            Unavailable: the keys cannot be fetched.
+        """
+        if token.count(".") != 2:
+            return None
+        try:
+            claims = await self._signed(token, sub={"essential": True, "value": sub})
+        except NotAuthenticated as error:
+            raise RemoteFailed(error.message.replace("ID token", "access token")) from error
+        named = claims.get("aud", [])
+        found = {named} if isinstance(named, str) else set(named)
+        allowed = set(audiences) if exact else {self._client_id, self._issuer, ANYBODY, *audiences}
+        if not found <= allowed or (exact and not found):
+            whom = " and ".join(sorted(found)) or "everybody"
+            raise RemoteFailed(
+                f"The login provider's access token is for {whom}.",
+                hint=f"It should be for {' or '.join(sorted(allowed))}: see tokens.audiences of the platform file.",
+            )
+        return claims
+
+    async def _signed(self, token: str, **rules: jwt.ClaimsOption) -> dict[str, Any]:
+        """The claims of a token that the issuer has signed and that has not ended."""
         try:
             kid = jws.extract_compact(token.encode()).headers().get("kid")
             key = await self._key(kid)
@@ -56,17 +100,14 @@ class Verifier:
                 now=lambda: int(self._clock()),
                 leeway=int(self._skew_s),
                 iss={"essential": True, "value": self._issuer},
-                aud={"essential": True, "value": self._client_id},
-                sub={"essential": True},
                 exp={"essential": True},
-                iat={"essential": True},
+                **rules,
             )
             registry.validate(claims)
         except (JoseError, ValueError) as error:
             raise NotAuthenticated(
                 f"The login provider's ID token is not good: {type(error).__name__}.", hint="Log in again."
             ) from error
-        self._check_party(claims, nonce)
         return claims
 
     def _check_party(self, claims: dict[str, Any], nonce: str | None) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from aiinfn_hub.catalogue.models import Activity, Platform, Volume
+from aiinfn_hub.catalogue.models import Platform, Volume
+from aiinfn_hub.catalogue.people import Activity
 from aiinfn_hub.contract.quantities import format_bytes
 from aiinfn_hub.pods.names import slug
 

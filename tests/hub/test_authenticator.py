@@ -162,6 +162,38 @@ async def test_auth_state_keeps_tokens_and_claims(authenticator: IamAuthenticato
     assert "id_token" not in state, "its claims are enough, and cannot be used against us"
 
 
+async def test_an_optional_group_is_asked_for_by_the_platform_file(
+    settings: dict[str, Any], iam: BreakableIam, tmp_path: Path
+) -> None:
+    """A group with the label wlcg.optional-group is named to nobody who does not ask."""
+    iam.directory.change("scientist", groups=("/aiinfn",), optional_groups=("/aiinfn/pilot", "/aiinfn/secret"))
+    plain = made(settings)
+    assert (await login(plain, iam, scope=" ".join(plain.login_scope)))["groups"] == ["/aiinfn"]
+    platform = yaml.safe_load(example_path().read_text())
+    platform["access"]["optional_groups"] = ["/aiinfn/pilot", "/aiinfn/not-mine"]
+    path = tmp_path / "platform.yaml"
+    path.write_text(yaml.safe_dump(platform))
+    asking = made(settings, platform_file=str(path), groups_profile="wlcg")
+    user = await logged_in(asking, iam, scope=" ".join(asking.login_scope))
+    assert [group.name for group in user.groups] == ["/aiinfn", "/aiinfn/pilot"]
+    user.save(await asking.refresh_user(user))
+    assert [group.name for group in user.groups] == ["/aiinfn", "/aiinfn/pilot"], "a refresh keeps what was asked for"
+
+
+async def test_an_access_token_of_another_person_ends_no_login(
+    settings: dict[str, Any], iam: BreakableIam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authenticator = made(settings, auth_refresh_age=7200)
+    user = await logged_in(authenticator, iam)
+    sign = iam.keys.sign
+    monkeypatch.setattr(iam.keys, "sign", lambda claims: sign(claims | ({} if "nonce" in claims else {"sub": "x"})))
+    with pytest.raises(AiinfnError, match="access token is not good"):
+        await login(authenticator, iam)
+    before = user.rights
+    user.save(await authenticator.refresh_user(user))
+    assert user.rights == before
+
+
 # --- names ----------------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, Key, RSAKey
 from support.iam import Clock, signing_key
 
 from aiinfn_hub.errors import AiinfnError, NotAuthenticated, RemoteFailed, Unavailable
-from aiinfn_hub.identity.tokens import Verifier
+from aiinfn_hub.identity.tokens import ANYBODY, Verifier
 
 pytestmark = pytest.mark.asyncio
 ISSUER, CLIENT = "https://iam.example/", "hub"
@@ -207,3 +207,65 @@ async def test_an_outage_is_not_a_forgery(clock: Clock) -> None:
     with pytest.raises(AiinfnError) as raised:
         await Verifier(ISSUER, CLIENT, fetch, clock=clock).claims(token(clock))
     assert isinstance(raised.value, Unavailable)
+
+
+# --- access tokens ---------------------------------------------------------------------------------------------------
+
+ELSEWHERE = "https://storage.example"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"aud": None}, id="for nobody in particular, as the profile iam has it"),
+        pytest.param({"aud": ANYBODY}, id="for anybody, as the profile wlcg has it"),
+        pytest.param({"aud": CLIENT}, id="for us"),
+        pytest.param({"aud": ISSUER}, id="for the issuer, whose userinfo we ask"),
+        pytest.param({"aud": [ELSEWHERE, ANYBODY]}, id="for whom the platform file names"),
+        pytest.param({"iat": None, "nonce": None}, id="without what only an ID token needs"),
+        pytest.param({"exp": 1_789_999_970}, id="expired within the skew"),
+    ],
+)
+async def test_a_good_access_token(verifier: Verifier, clock: Clock, changes: dict[str, Any]) -> None:
+    found = await verifier.access_claims(token(clock, **changes), sub="1", audiences=[ELSEWHERE])
+    assert found is not None
+    assert found["sub"] == "1"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"iss": "https://iam.example"}, id="an issuer without its slash"),
+        pytest.param({"sub": "2"}, id="about somebody else"),
+        pytest.param({"sub": None}, id="about nobody"),
+        pytest.param({"aud": "https://evil.example"}, id="for somebody whom nobody has named"),
+        pytest.param({"aud": [CLIENT, "https://evil.example"]}, id="for us, and for somebody else"),
+        pytest.param({"exp": 1_789_999_939}, id="expired"),
+        pytest.param({"exp": None}, id="without an end"),
+        pytest.param({"nbf": 1_790_000_061}, id="not yet valid"),
+    ],
+)
+async def test_a_bad_access_token_is_the_issuers_mistake(
+    verifier: Verifier, clock: Clock, changes: dict[str, Any]
+) -> None:
+    text = token(clock, **changes)
+    with pytest.raises(RemoteFailed, match="access token is") as refused:
+        await verifier.access_claims(text, sub="1", audiences=[ELSEWHERE])
+    assert text not in str(refused.value)
+
+
+async def test_an_access_token_that_is_no_jwt_says_nothing(verifier: Verifier, iam: Iam) -> None:
+    assert await verifier.access_claims("2YotnFZFEjr1zCsicMWpAA", sub="1") is None
+    assert iam.asked == 0
+
+
+@pytest.mark.parametrize(("audience", "good"), [(ELSEWHERE, True), (ANYBODY, False), (None, False), (CLIENT, False)])
+async def test_a_token_that_was_made_narrower_is_for_nobody_else(
+    verifier: Verifier, clock: Clock, audience: str | None, good: bool
+) -> None:
+    asked = verifier.access_claims(token(clock, aud=audience), sub="1", audiences=[ELSEWHERE], exact=True)
+    if good:
+        assert await asked
+    else:
+        with pytest.raises(RemoteFailed, match="is for"):
+            await asked

@@ -24,9 +24,9 @@ _WAIT_S = 30.0
 class Account:
     """Somebody the IAM knows.
 
-    `groups` are full paths with a leading slash. `role` is a word for people who try the demo. An account that is not
-    `active` can neither log in nor refresh its tokens; one whose acceptable use policy is not signed is asked to sign
-    it at the login, and gets no token before.
+    `groups` are full paths with a leading slash; `optional_groups` those that are named only to who asks for them.
+    `role` is a word for people who try the demo. An account that is not `active` can neither log in nor refresh its
+    tokens; one whose acceptable use policy is not signed is asked to sign it at the login, and gets no token before.
     """
 
     username: str
@@ -35,6 +35,7 @@ class Account:
     name: str
     email: str
     groups: tuple[str, ...]
+    optional_groups: tuple[str, ...] = ()
     role: str = ""
     active: bool = True
     aup_signed: bool = True

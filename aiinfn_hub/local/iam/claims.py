@@ -8,12 +8,14 @@ from typing import Any
 from aiinfn_hub.local.iam.accounts import Account
 
 SCOPES = ("openid", "profile", "email", "offline_access", "wlcg.groups", "storage.read:/", "storage.modify:/")
+#: Asks for one group, which is then named first; the only way to one that is optional (WLCG token profile 1.2, 3.1).
+GROUP = "wlcg.groups:"
 WLCG_AUDIENCE = "https://wlcg.cern.ch/jwt/v1/any"
 
 
 def granted(requested: str) -> tuple[str, ...]:
     """The scopes of the request that the client may have; the others are left out without a word, as IAM does."""
-    return tuple(scope for scope in dict.fromkeys(requested.split()) if scope in SCOPES)
+    return tuple(scope for scope in dict.fromkeys(requested.split()) if scope in SCOPES or scope.startswith(GROUP))
 
 
 def of_person(account: Account, scope: Sequence[str]) -> dict[str, Any]:
@@ -31,19 +33,30 @@ def of_person(account: Account, scope: Sequence[str]) -> dict[str, Any]:
         }
     if "email" in scope:
         claims |= {"email": account.email, "email_verified": True}
-    if "wlcg.groups" in scope:
-        claims["wlcg.groups"] = list(account.groups)
+    if _asks_groups(scope):
+        claims["wlcg.groups"] = wlcg_groups(account, scope)
     return claims
+
+
+def wlcg_groups(account: Account, scope: Sequence[str]) -> list[str]:
+    """Those that are asked for by name, in that order, then the others that are not optional."""
+    named = [one.removeprefix(GROUP) for one in scope if one.startswith(GROUP)]
+    held = {*account.groups, *account.optional_groups}
+    return list(dict.fromkeys([*(group for group in named if group in held), *account.groups]))
+
+
+def _asks_groups(scope: Sequence[str]) -> bool:
+    return any(one == "wlcg.groups" or one.startswith(GROUP) for one in scope)
 
 
 def of_access_token(account: Account, scope: Sequence[str]) -> dict[str, Any]:
     """What the access token says beside who issued it, for whom and how long."""
-    if "wlcg.groups" not in scope:
+    if not _asks_groups(scope):
         return {"sub": account.sub}
     return {
         "sub": account.sub,
         "aud": WLCG_AUDIENCE,
         "scope": " ".join(scope),
         "wlcg.ver": "1.0",
-        "wlcg.groups": list(account.groups),
+        "wlcg.groups": wlcg_groups(account, scope),
     }

@@ -1,0 +1,104 @@
+"""What the IAM says of somebody who is logged in already, as a model of JupyterHub's."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiinfn_hub.errors import AiinfnError, InvalidInput, NotAuthenticated
+from aiinfn_hub.hub.user_model import kept, model_of, unchanged
+
+if TYPE_CHECKING:
+    from aiinfn_hub.hub.authenticator import IamAuthenticator
+
+
+class Checks:
+    """The checks of one authenticator. One at a time for a person: see `IamAuthenticator.refresh_user`."""
+
+    def __init__(self, rules: IamAuthenticator) -> None:
+        self._rules = rules
+        self._started = time.time()
+
+    async def of(self, user: Any) -> dict[str, Any] | bool:
+        """A new model; False if the IAM says that the login is over; True if it says nothing. Never raises."""
+        state: dict[str, Any] = {}
+        try:
+            state = await user.get_auth_state() or {}
+            return await self._checked(user, state)
+        except NotAuthenticated as error:
+            return self._refused(user, state, error)
+        except AiinfnError as error:
+            self._rules.log.warning("%s could not be checked, and stays logged in: %s", user.name, error)
+        except Exception:
+            # A request of somebody who has done nothing wrong; see `IamAuthenticator.refresh_user`.
+            self._rules.log.exception("The check of %s failed, who stays logged in.", user.name)
+        return self._unheard(user, state) or True
+
+    def _refused(self, user: Any, state: dict[str, Any], error: NotAuthenticated) -> dict[str, Any] | bool:
+        standing = self._rules.standings.refused(user.name, error.details.get("reason", ""))
+        self._rules.log.info("%s must log in again: %s", user.name, error.details.get("reason", error.message))
+        if standing.reason == "inactive" and (user.groups or user.admin):
+            # False alone would leave the groups in place until the next login: first they go, then the login.
+            return model_of(user.name, state, (), admin=False)
+        return False
+
+    def _unheard(self, user: Any, state: dict[str, Any]) -> dict[str, Any] | None:
+        """Nothing was said of the person: a model without rights once the grace is over, else None."""
+        # Nothing is kept of people who logged in before this was: the hub's start is the best that is known.
+        standing = self._rules.standings.silent(user.name, state.get("heard_at", self._started))
+        admin = user.name in self._rules.admin_users
+        if not standing.over or not (user.groups or (user.admin and not admin)):
+            return None
+        self._rules.log.warning("%s keeps the login and loses the rights: %s", user.name, standing.words.sentence)
+        return model_of(user.name, state, (), admin=admin)
+
+    async def _checked(self, user: Any, state: dict[str, Any]) -> dict[str, Any]:
+        if not state.get("sub") or not state.get("access_token"):
+            raise NotAuthenticated("There are no tokens to check with.", details={"reason": "no tokens kept"})
+        userinfo, state = await self._asked(user.name, state)
+        if userinfo is None:
+            return self._unheard(user, state) or unchanged(user.name, state)
+        try:
+            model = self._rules.model(user.name, userinfo, state)
+        except InvalidInput as error:
+            self._rules.log.warning("What the IAM says of %s cannot be used: %s", user.name, error)
+            return self._unheard(user, state) or unchanged(user.name, state)
+        if model["groups"] is None:
+            self._rules.log.warning("The IAM sends no groups of %s, who keeps those of before.", user.name)
+            return self._unheard(user, state) or model
+        if await self._rules.check_allowed(user.name, model):
+            self._rules.standings.heard(user.name)
+            return model
+        if not user.admin and {group.name for group in user.groups} == set(model["groups"]):
+            raise NotAuthenticated("No group that may enter is left.", details={"reason": "groups"})
+        self._rules.standings.refused(user.name, "groups")
+        self._rules.log.info("%s is no longer in a group that may enter.", user.name)
+        return model
+
+    async def _asked(self, name: str, state: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """Userinfo, or None where the IAM does not give it today; and the state, with new tokens where they were due.
+
+        Raises:
+            NotAuthenticated: the login is over.
+            Unavailable: the IAM does not answer, and no token changed.
+        """
+        renewable = bool(state.get("refresh_token"))
+        lives_s = state.get("expires_at", 0.0) - time.time()
+        if not renewable or lives_s > max(self._rules.refresh_leeway, self._rules.auth_refresh_age):
+            try:
+                return await self._rules.provider.userinfo(state["access_token"]), state
+            except NotAuthenticated:
+                # Somebody else may have refreshed: that ends our access token, not the login.
+                if not renewable:
+                    raise
+        tokens = await self._rules.provider.refresh(state["refresh_token"])
+        state = state | {key: value for key, value in kept(tokens, time.time()).items() if value}
+        try:
+            await self._rules.provider.check_access(
+                tokens.access_token, sub=state["sub"], audiences=self._rules.audiences
+            )
+            return await self._rules.provider.userinfo(tokens.access_token), state
+        except AiinfnError as error:
+            # The new tokens must be saved whatever happens: the old access token is dead.
+            self._rules.log.warning("%s has new tokens, but could not be checked: %s", name, error)
+            return None, state
