@@ -16,8 +16,11 @@ from aiinfn_hub.errors import Forbidden, InvalidInput, NotAuthenticated, RemoteF
 from aiinfn_hub.hub.checks import Checks
 from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler, tell_login_page
 from aiinfn_hub.hub.platform_file import current_platform
+from aiinfn_hub.hub.rounds import Rounds
+from aiinfn_hub.hub.session_tokens import SessionTokens
 from aiinfn_hub.hub.user_model import kept, model_of, unchanged
 from aiinfn_hub.identity.bindings import Bindings
+from aiinfn_hub.identity.broker import Broker
 from aiinfn_hub.identity.claims import PROFILES, groups_of
 from aiinfn_hub.identity.person import may_enter
 from aiinfn_hub.identity.provider import Client, IamProvider, challenge_of
@@ -125,6 +128,9 @@ class IamAuthenticator(GenericOAuthenticator):
         )
         self.standings = Standings(self.outage_grace)
         self.checks = Checks(self)
+        self.broker = Broker(self.provider, log=self.log)
+        self.session_tokens = SessionTokens(self)
+        self.rounds = Rounds.begin(self)
         self._refreshing: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
 
     @property

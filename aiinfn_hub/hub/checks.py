@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiinfn_hub.errors import AiinfnError, InvalidInput, NotAuthenticated
 from aiinfn_hub.hub.user_model import kept, model_of, unchanged
+from aiinfn_hub.identity.broker import OFFLINE
 
 if TYPE_CHECKING:
     from aiinfn_hub.hub.authenticator import IamAuthenticator
@@ -84,14 +85,17 @@ class Checks:
         """
         renewable = bool(state.get("refresh_token"))
         lives_s = state.get("expires_at", 0.0) - time.time()
-        if not renewable or lives_s > max(self._rules.refresh_leeway, self._rules.auth_refresh_age):
+        narrower = self._narrower()
+        wide = bool(narrower) and OFFLINE in state.get("scope", ())
+        soon = lives_s <= max(self._rules.refresh_leeway, self._rules.auth_refresh_age)
+        if not renewable or not (soon or wide):
             try:
                 return await self._rules.provider.userinfo(state["access_token"]), state
             except NotAuthenticated:
                 # Somebody else may have refreshed: that ends our access token, not the login.
                 if not renewable:
                     raise
-        tokens = await self._rules.provider.refresh(state["refresh_token"])
+        tokens = await self._rules.provider.refresh(state["refresh_token"], narrower)
         state = state | {key: value for key, value in kept(tokens, time.time()).items() if value}
         try:
             await self._rules.provider.check_access(
@@ -102,3 +106,8 @@ class Checks:
             # The new tokens must be saved whatever happens: the old access token is dead.
             self._rules.log.warning("%s has new tokens, but could not be checked: %s", name, error)
             return None, state
+
+    def _narrower(self) -> str:
+        """The scope of a refresh: that of the login, unless sessions carry the login's own token."""
+        rules = self._rules
+        return rules.broker.narrow(rules.login_scope) if rules.platform.tokens else ""

@@ -15,7 +15,9 @@ from typing import Protocol
 
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.hub.refusal import Refusal, failed
-from aiinfn_hub.hub.session_objects import Pod, SessionObjects, gates, is_same, is_ticket
+from aiinfn_hub.hub.session_objects import Pod, gates, is_same, is_ticket
+from aiinfn_hub.hub.session_tokens import Session as TokenSession
+from aiinfn_hub.hub.session_tokens import first_token
 from aiinfn_hub.pods import names
 from aiinfn_hub.sessions.diagnosis import refused
 from aiinfn_hub.sessions.symptoms import Diagnosis
@@ -28,16 +30,12 @@ _ABOUT_TO_START = frozenset({"reclaiming", "admitted"})
 _GONE = Diagnosis("withdrawn", "queue", "Your session was taken out of the queue.", final=True)
 
 
-class Session(Protocol):
+class Session(TokenSession, Protocol):
     """What the start needs to know of the spawner."""
 
     log: logging.LoggerAdapter[logging.Logger] | logging.Logger
     api_token: str
     queue_patience: float
-
-    @property
-    def objects(self) -> SessionObjects:
-        """What the session has in Kubernetes."""
 
     def reflected(self) -> Pod | None:
         """The pod as the watch shows it."""
@@ -104,6 +102,7 @@ class PodStart:
         if held:
             pod = await self._take_turn(pod)
         await objects.put_token(self._session.api_token, self._labels, self.uid)
+        await first_token(self._session, self.uid)
         if held:
             self.opened = True
             await objects.open_gate(pod)

@@ -11,7 +11,7 @@ from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.errors import AiinfnError, Conflict, InvalidInput, NotFound, Unavailable
 from aiinfn_hub.kube.client import PODS, SECRETS, WORKLOADS, KubeClient
 from aiinfn_hub.kube.moments import unix
-from aiinfn_hub.pods import names
+from aiinfn_hub.pods import iam_token, names
 
 #: Annotation that tells the pod of one start from one that an earlier start left under the same name.
 START = names.PREFIX + "start"
@@ -39,14 +39,21 @@ class SessionObjects:
 
     async def put_token(self, token: str, labels: Mapping[str, str], owner: str) -> None:
         """Write the Secret, over what an earlier start left; it goes when the pod goes, whose uid is `owner`."""
+        await self._put(self._secret, {_KEY: token}, labels, owner)
+
+    async def put_iam_token(self, files: Mapping[str, str], labels: Mapping[str, str], owner: str) -> None:
+        """Write the Secret of which the session sees each key as a file; without any, the files go away."""
+        await self._put(iam_token.secret_name(self._name), files, labels, owner)
+
+    async def _put(self, name: str, texts: Mapping[str, str], labels: Mapping[str, str], owner: str) -> None:
         reference = {"apiVersion": "v1", "kind": "Pod", "name": self._name, "uid": owner}
         metadata = {
-            "name": self._secret,
+            "name": name,
             "namespace": self._namespace,
             "labels": dict(labels),
             "ownerReferences": [reference],
         }
-        data = {_KEY: base64.b64encode(token.encode()).decode()}
+        data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
         secret = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
         try:
             await self._client.create(SECRETS, secret)

@@ -198,7 +198,9 @@ class AiinfnSpawner(KubeSpawner):
             self.orm_spawner.user_options = salvage(platform, person, self.user_options)[0]
             raise refusal(error) from error
         self._spec = spec
-        traits = session_traits(platform, person, self.name, spec, self._configured, queued=self.queued)
+        traits = session_traits(
+            platform, person, self.name, spec, self._configured, pod=self.pod_name, queued=self.queued
+        )
         traits["extra_annotations"][START] = uuid.uuid4().hex
         for name, value in traits.items():
             setattr(self, name, value)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
+
+from jupyterhub.roles import assign_default_roles
 
 from aiinfn_hub.identity.provider import Tokens
 
@@ -28,3 +31,14 @@ def kept(tokens: Tokens, now: float) -> dict[str, Any]:
         "expires_at": now + tokens.expires_in,
         "scope": tokens.scope.split(),
     }
+
+
+async def apply(user: Any, model: Model) -> None:
+    """What JupyterHub does with the model of a refresh (`BaseHandler.auth_to_user`), where there is no request."""
+    if model["admin"] is not None and model["admin"] != user.admin:
+        user.admin = model["admin"]
+        assign_default_roles(user.db, entity=user.orm_user)
+    if model["groups"] is not None:
+        user.sync_groups(model["groups"])
+    await user.save_auth_state(model["auth_state"])
+    user._auth_refreshed = time.monotonic()  # noqa: SLF001  else its next request would ask the IAM again

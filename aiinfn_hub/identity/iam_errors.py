@@ -27,6 +27,7 @@ def refused(response: HTTPResponse) -> NotAuthenticated | RemoteFailed:
     return RemoteFailed(
         f"The login provider {host} answers {response.code} {said.error}".strip() + ".",
         hint="This is a mistake in the hub's settings for it, not yours: please tell the operators.",
+        details={"error": said.error},
     )
 
 

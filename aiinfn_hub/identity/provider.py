@@ -45,6 +45,7 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     token_endpoint: str
     userinfo_endpoint: str
     jwks_uri: str
+    revocation_endpoint: str = ""
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +133,8 @@ class IamProvider:
             raise RemoteFailed(
                 f"{self._issuer} calls itself {found.issuer!r}.", hint="Write the issuer in the settings exactly so."
             )
-        for address in (found.authorization_endpoint, found.token_endpoint, found.userinfo_endpoint, found.jwks_uri):
+        used = (found.authorization_endpoint, found.token_endpoint, found.userinfo_endpoint, found.jwks_uri)
+        for address in (*used, *filter(None, [found.revocation_endpoint])):
             _check_address(address)
         return self._clock(), found
 
@@ -164,6 +166,12 @@ class IamProvider:
         form = {"grant_type": EXCHANGE, "subject_token": access_token, "subject_token_type": ACCESS_TOKEN}
         return await self._token(form | {"scope": scope} | ({"audience": audience} if audience else {}))
 
+    async def revoke(self, token: str) -> None:
+        """End a token before its time (RFC 7009), where the IAM has an endpoint for it."""
+        endpoint = (await self.endpoints()).revocation_endpoint
+        if endpoint:
+            await self._post(endpoint, {"token": token})
+
     async def userinfo(self, access_token: str) -> dict[str, Any]:
         """What the IAM says now of whom the token is about.
 
@@ -192,7 +200,10 @@ class IamProvider:
         return _decoded(await self._get((await self.endpoints()).jwks_uri), dict[str, Any])
 
     async def _token(self, form: dict[str, str]) -> Tokens:
-        endpoint, client = (await self.endpoints()).token_endpoint, self._client
+        return _decoded(await self._post((await self.endpoints()).token_endpoint, form), Tokens)
+
+    async def _post(self, endpoint: str, form: dict[str, str]) -> bytes:
+        client = self._client
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         if client.basic_auth:
             # RFC 6749, 2.3.1: both parts are form-encoded first, or a secret with a colon breaks.
@@ -204,7 +215,7 @@ class IamProvider:
         response = await self._fetch(endpoint, headers, urlencode(form).encode())
         if response.code != 200:
             raise refused(response)
-        return _decoded(response.body, Tokens)
+        return response.body
 
     async def _get(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
         for pause in (*self._pauses, None):

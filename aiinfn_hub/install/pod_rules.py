@@ -11,6 +11,7 @@ from aiinfn_hub.catalogue.models import Platform, Toleration
 from aiinfn_hub.install.expressions import FULL_REFERENCE, Rule, image_pattern, table, text, texts, words
 from aiinfn_hub.install.storage_rules import folders, storage_rules
 from aiinfn_hub.pods import names
+from aiinfn_hub.pods.iam_token import SUFFIX
 from aiinfn_hub.pods.names import slug
 from aiinfn_hub.pods.placement import place
 from aiinfn_hub.pods.security import IMAGE_GID
@@ -58,6 +59,7 @@ def variables(platform: Platform, meta: str, spec: str, *, by_controller: str) -
     resources = table({flavour.name: flavour.resource for flavour in platform.flavours})
     return {
         "own_token": f'{meta}.?name.orValue("") + "-token"',
+        "own_iam_token": f'{meta}.?name.orValue("") + "{SUFFIX}"',
         "labels": f"{meta}.?labels.orValue({{}})",
         "annotations": f"{meta}.?annotations.orValue({{}})",
         "spec": spec,

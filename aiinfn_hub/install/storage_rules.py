@@ -48,10 +48,11 @@ def _claims(platform: Platform) -> list[Rule]:
 
 
 def _objects(platform: Platform) -> list[Rule]:
-    """A job has its own Secret and ConfigMap; a session's token is a Secret that has the pod's name in its own."""
+    """A job has its own Secret and ConfigMap; a session's tokens are Secrets that have the pod's name in theirs."""
     shared = texts(volume.secret for volume in platform.volumes if volume.kind == "object-store")
     own = f'(variables.kind == "{names.JOB}" ? ["job-" + variables.run] : [])'
-    secret = f'has(x.secret) && !(x.secret.?secretName.orValue("") in {shared} + {own})'
+    token = f'(variables.kind == "{names.SESSION}" ? [variables.own_iam_token] : [])'
+    secret = f'has(x.secret) && !(x.secret.?secretName.orValue("") in {shared} + {own} + {token})'
     config = f'has(x.configMap) && !(x.configMap.?name.orValue("") in {own})'
     environment = (
         "has(c.envFrom) || c.?env.orValue([]).exists(e, has(e.valueFrom) && (has(e.valueFrom.configMapKeyRef)"

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.person import Person
-from aiinfn_hub.pods import names
+from aiinfn_hub.pods import iam_token, names
 from aiinfn_hub.pods.apptainer import apptainer_command
 from aiinfn_hub.pods.placement import placement
 from aiinfn_hub.pods.resources import resources
@@ -24,7 +24,7 @@ Manifests = list[dict[str, Any]]
 
 #: Traits to which a session adds; the operator's own values come first.
 LISTS = ("volumes", "volume_mounts", "tolerations", "node_affinity_preferred")
-DICTS = ("extra_labels", "extra_annotations", "extra_pod_config")
+DICTS = ("extra_labels", "extra_annotations", "extra_pod_config", "environment")
 REPLACED = ("cmd", "node_affinity_required")
 
 
@@ -35,6 +35,7 @@ def session_traits(
     spec: SessionSpec,
     configured: Mapping[str, Any],
     *,
+    pod: str,
     queued: bool = True,
 ) -> dict[str, Any]:
     """The value of each trait that the session decides.
@@ -45,9 +46,12 @@ def session_traits(
         server: name of the JupyterHub server, "" for the default one.
         spec: the session, as `validate` decided it.
         configured: the operator's values of LISTS (as lists), DICTS and REPLACED.
+        pod: name of the pod.
         queued: whether it goes through Kueue's queue, in which it may have to be left behind as a ticket.
     """
     volumes, mounts = storage(platform, person.name, spec.activity, spec.volumes)
+    if platform.tokens:
+        volumes, mounts = [*volumes, iam_token.volume(iam_token.secret_name(pod))], [*mounts, iam_token.mount()]
     placed = placement(spec.flavour)
     affinity = placed.get("affinity", {}).get("nodeAffinity", {})
     added: dict[str, Any] = {
@@ -58,6 +62,7 @@ def session_traits(
         "extra_labels": _labels(person, spec) | (_queue(spec) if queued else {}),
         "extra_annotations": _annotations(person, server, spec),
         "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": _gates(configured, queued=queued)},
+        "environment": iam_token.environment() if platform.tokens else {},
     }
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
     home = platform.home

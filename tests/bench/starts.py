@@ -80,7 +80,9 @@ async def plain(folder: Path, name: str, *, queued: bool) -> KubeSpawner:
     pattern = spawner(folder, name, queued=queued)
     await pattern.load_user_options()
     assert pattern._spec is not None
-    decided = session_traits(pattern.platform, pattern.person, "", pattern._spec, pattern._configured)
+    decided = session_traits(
+        pattern.platform, pattern.person, "", pattern._spec, pattern._configured, pod=pattern.pod_name
+    )
     own: KubeSpawner = KubeSpawner(
         user=pattern.user,
         hub=pattern.hub,

@@ -21,7 +21,8 @@ CONFIGURED: dict[str, Any] = {
 
 def traits(options: dict[str, Any] | None = None, platform: Any = PLATFORM, **configured: Any) -> dict[str, Any]:
     person = scientist(platform)
-    return session_traits(platform, person, "", validate(platform, person, options or {}), CONFIGURED | configured)
+    spec = validate(platform, person, options or {})
+    return session_traits(platform, person, "", spec, CONFIGURED | configured, pod="jupyter-mrossi")
 
 
 def term(*keys: str) -> dict[str, Any]:
@@ -64,6 +65,25 @@ def test_an_apptainer_session_sees_its_volumes_inside() -> None:
     binds = {command[i + 1] for i, word in enumerate(command) if word == "--bind"}
     assert binds == {mount["mountPath"] for mount in found["volume_mounts"]}
     assert command[-1] == "jupyterhub-singleuser"
+
+
+def test_a_session_sees_the_token_of_its_own_secret_only_where_the_platform_has_tokens() -> None:
+    bare, found = traits(), traits(platform=small_platform(tokens={"scopes": ["storage.read:/"]}))
+    assert bare["environment"] == {}
+    [volume] = [one for one in found["volumes"] if one not in bare["volumes"]]
+    assert volume["secret"]["secretName"] == "jupyter-mrossi-iam"
+    assert volume["secret"]["optional"], "a session starts while the IAM is away"
+    [mount] = [one for one in found["volume_mounts"] if one not in bare["volume_mounts"]]
+    assert mount["name"] == volume["name"]
+    assert mount["readOnly"]
+    assert "subPath" not in mount, "a kubelet does not renew those"
+    assert found["environment"]["BEARER_TOKEN_FILE"] == f"{mount['mountPath']}/token"
+
+
+def test_an_apptainer_session_sees_its_token_inside() -> None:
+    platform = small_platform(tokens={"scopes": ["storage.read:/"]})
+    command = traits({"environment": "apptainer:/cvmfs/unpacked.infn.it/x:1", "volumes": ["cvmfs"]}, platform)["cmd"]
+    assert "/run/aiinfn/iam" in command
 
 
 @pytest.mark.parametrize(

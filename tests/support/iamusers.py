@@ -28,9 +28,16 @@ class User:
     admin: bool = False
     groups: list[Group] = field(default_factory=list)
     auth_state: dict[str, Any] | None = None
+    _auth_refreshed: float | None = None
 
     async def get_auth_state(self) -> dict[str, Any] | None:
         return self.auth_state
+
+    async def save_auth_state(self, state: dict[str, Any] | None) -> None:
+        self.auth_state = state
+
+    def sync_groups(self, names: list[str]) -> None:
+        self.groups = [Group(name) for name in names]
 
     def save(self, model: Any) -> None:
         """What JupyterHub does with the model of a login or a refresh."""

@@ -32,6 +32,7 @@ class Host:
         is_root: whether processes run as root.
         own_addresses: whether each pod can have an address of its own.
         retry_s: first and longest pause before a missing Secret or ConfigMap is looked for again.
+        sync_s: between two looks at the Secrets and ConfigMaps that running pods show as files.
         back_off_s: first and longest pause before a container that ended is started again.
     """
 
@@ -42,6 +43,7 @@ class Host:
     own_addresses: bool = field(default_factory=has_own_addresses)
     ip: str = "127.0.0.1"
     retry_s: tuple[float, float] = (0.5, 10.0)
+    sync_s: float = 10.0
     back_off_s: tuple[float, float] = (10.0, 300.0)
 
 

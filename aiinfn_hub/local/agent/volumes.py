@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Volumes:
             "downwardAPI": self._downward,
             "projected": self._projected,
         }
+        self._renewed = ("configMap", "secret")
         #: Only ever inside of a projected volume.
         self._sources = self._makers | {"serviceAccountToken": self._token}
 
@@ -95,6 +97,17 @@ class Volumes:
                 _write(path, files)
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.ready.set()
+
+    async def renew(self) -> None:
+        """Bring the files up to what the API has now; what is missing or refused there stays as it is here.
+
+        As the kubelet does about once a minute, the keys of a Secret or ConfigMap that are gone included.
+        """
+        for volume in self._pod["spec"].get("volumes") or ():
+            kind = self._kind(volume)
+            if kind in self._renewed:
+                with suppress(NotFound, InvalidInput):
+                    _write(self._paths[volume["name"]], await self._makers[kind](volume[kind]))
 
     def mounts(self, container: Object) -> list[Mount]:
         """What a container sees where. A `subPath` that is not there yet becomes a directory."""
@@ -185,7 +198,13 @@ class Volumes:
 
 
 def _write(folder: Path, files: Files) -> None:
-    """For their owner only, whatever the mode says of others; readable even if it forgets that."""
+    """For their owner only, whatever the mode says of others; readable even if it forgets that.
+
+    Each file changes as a whole: a reader has the old content or the new one.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_file() and path.name not in files:
+            path.unlink()
     for name, (content, mode) in files.items():
         path = below(folder, name, "path")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -153,6 +153,7 @@ class PodWorker:
             volumes.cancel()
 
     async def _make_volumes(self) -> None:
+        """Make them, then keep their files as the API has them."""
         pause, longest = self.shared.host.retry_s
         while True:
             try:
@@ -162,9 +163,15 @@ class PodWorker:
             except Unavailable as error:
                 self.shared.log.warning("The volumes of %s/%s: %s", self.namespace, self.name, error)
             else:
-                return
+                break
             await asyncio.sleep(pause)
             pause = min(longest, pause * 2)
+        while True:
+            await asyncio.sleep(self.shared.host.sync_s)
+            try:
+                await self._around.volumes.renew()
+            except Unavailable as error:
+                self.shared.log.warning("The volumes of %s/%s: %s", self.namespace, self.name, error)
 
     async def _until_over(self, life: asyncio.Task[None]) -> Ending:
         limit = self.pod["spec"].get("activeDeadlineSeconds")

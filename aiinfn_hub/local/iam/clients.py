@@ -25,9 +25,10 @@ class Client:
 
 
 class Clients:
-    """All of them, by id."""
+    """All of them, by id; `exchanging` is whether any may exchange tokens."""
 
     def __init__(self, clients: Iterable[Client]) -> None:
+        self.exchanging = True
         self._clients = {client.id: client for client in clients}
 
     def get(self, client_id: str) -> Client | None:

@@ -63,7 +63,7 @@ class Endpoints:
                 answer = self._from_code(form, client)
             case "refresh_token":
                 answer = self._from_refresh(form, client)
-            case kind if kind == EXCHANGE and client.exchange:
+            case kind if kind == EXCHANGE and client.exchange and self._clients.exchanging:
                 answer = self._from_exchange(form, client)
             case _:
                 raise refused("unsupported_grant_type", "Use a grant type that is registered for this client.")

@@ -53,7 +53,9 @@ class IamServer:
         self._lifetimes = lifetimes or Lifetimes()
         self._grants = Grants(state_dir / "grants.json", self._lifetimes, clock)
         self._clients = Clients(clients)
-        self.switches = Switches(state_dir, directory=self.directory, grants=self._grants, keys=self.keys)
+        self.switches = Switches(
+            state_dir, directory=self.directory, grants=self._grants, clients=self._clients, keys=self.keys
+        )
         self._clock = clock
         self._runner: web.AppRunner | None = None
         self.issuer = ""

@@ -5,6 +5,7 @@
     {"silent": "unavailable"}                           every other request is answered with 503
     {"account": "scientist", "aup_signed": false}       the next refresh fails until the policy is signed at a login
     {"account": "scientist", "end": "revoked"}          refresh and access tokens of all logins are gone
+    {"exchange": false}                                 no client may exchange tokens, as where nobody has enabled it
     {"keys": "rotate"}                                  a new key signs; "withdraw" publishes no other one any more
 """
 
@@ -21,6 +22,7 @@ from aiohttp import web
 
 from aiinfn_hub.errors import InvalidInput, NotAuthenticated, QuotaExceeded, Unavailable
 from aiinfn_hub.local.iam.accounts import Directory
+from aiinfn_hub.local.iam.clients import Clients
 from aiinfn_hub.local.iam.files import read_private, write_private
 from aiinfn_hub.local.iam.grants import Grants
 from aiinfn_hub.local.iam.keys import SigningKeys
@@ -33,11 +35,12 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What to switch; what is not named stays.
 
     `silent` is for all requests: 503, 429, a dropped connection, an answer after `slow_s` seconds. All others, `keys`
-    aside, are about `account`.
+    and `exchange` aside, are about `account`.
     """
 
     silent: Silence | None = None
     keys: Literal["rotate", "withdraw"] | None = None
+    exchange: bool | None = None
     account: str = ""
     active: bool | None = None
     aup_signed: bool | None = None
@@ -55,12 +58,20 @@ class Switches:
     """
 
     def __init__(
-        self, folder: Path, *, directory: Directory, grants: Grants, keys: SigningKeys, slow_s: float = 15.0
+        self,
+        folder: Path,
+        *,
+        directory: Directory,
+        grants: Grants,
+        clients: Clients,
+        keys: SigningKeys,
+        slow_s: float = 15.0,
     ) -> None:
         self.silent: Silence = ""
         self.slow_s = slow_s
         self._directory = directory
         self._grants = grants
+        self._clients = clients
         self._keys = keys
         self._token = read_private(folder / "switches.token") or secrets.token_urlsafe(24)
         write_private(folder / "switches.token", self._token)
@@ -90,6 +101,8 @@ class Switches:
         """
         if turn.silent is not None:
             self.silent = turn.silent
+        if turn.exchange is not None:
+            self._clients.exchanging = turn.exchange
         if turn.keys is not None:
             self._keys.rotate(withdraw=turn.keys == "withdraw")
         fields = ("active", "aup_signed", "groups", "username")

@@ -1,0 +1,154 @@
+"""Which token of the IAM each session has: written when it starts, renewed while it runs, taken away when it must not.
+
+Only the hub process does this: two that refresh would end each other's access tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import sqlalchemy as sa
+from jupyterhub import orm
+
+from aiinfn_hub.errors import AiinfnError, NotAuthenticated
+from aiinfn_hub.hub.session_objects import SessionObjects
+from aiinfn_hub.hub.user_model import apply
+from aiinfn_hub.identity.broker import Issued
+from aiinfn_hub.pods import iam_token, names
+
+if TYPE_CHECKING:
+    from aiinfn_hub.catalogue import TokenPolicy
+    from aiinfn_hub.hub.authenticator import IamAuthenticator
+
+#: Seconds for which a start waits for its token; later the file comes by itself, while the session runs already.
+PATIENCE_S = 5.0
+
+
+class Session(Protocol):
+    """What is asked of a spawner."""
+
+    name: str
+    user: Any
+    authenticator: Any
+    orm_spawner: Any
+
+    @property
+    def objects(self) -> SessionObjects:
+        """What the session has in Kubernetes."""
+
+
+class SessionTokens:
+    """The tokens of the sessions of all people; what was issued is remembered while this process lives.
+
+    A hub that starts anew knows nothing of the tokens that its predecessor wrote, and writes new ones.
+    """
+
+    def __init__(self, rules: IamAuthenticator, clock: Callable[[], float] = time.time) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._given: dict[str, Issued | None] = {}
+
+    async def begin(self, session: Session, uid: str) -> None:
+        """Give a token to a session that starts, whose pod has this uid. A start does not fail for want of it."""
+        self._given.pop(uid, None)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.keep(session, uid)
+        except TimeoutError:
+            self._rules.log.warning("The session %s/%s starts without its token.", session.user.name, session.name)
+
+    async def keep(self, session: Session, uid: str) -> None:
+        """See to it that a session has the token that it should have, or none. Says in the log what went wrong."""
+        policy = self._rules.platform.tokens
+        if policy is None:
+            return
+        try:
+            await self._keep(session.user, session, uid, policy)
+        except AiinfnError as error:
+            self._rules.log.warning("The session %s/%s has no new token: %s", session.user.name, session.name, error)
+
+    async def _keep(self, user: Any, session: Session, uid: str, policy: TokenPolicy) -> None:
+        held = self._given.get(uid)
+        if is_shared(session.orm_spawner) or not self._may_have(user):
+            if held is not None or uid not in self._given:
+                await self._take(user, session, uid, held)
+            return
+        if held is not None and not self._is_over(held, policy):
+            return
+        issued = await self._issued(user, policy)
+        if held is not None and issued.text == held.text:
+            return
+        await self._write(user, session, uid, issued)
+        if issued.about.missing:
+            missing = " ".join(issued.about.missing)
+            self._rules.log.info("The IAM does not grant %s to %s.", missing, user.name)
+
+    def _may_have(self, user: Any) -> bool:
+        """Not whom the IAM, or the platform file, has refused; silence is no refusal."""
+        standing = self._rules.standings.of(user.name)
+        return standing is None or (standing.reason == "outage" and not standing.over)
+
+    def _is_over(self, held: Issued, policy: TokenPolicy) -> bool:
+        """Whether it ends soon; a login's own token also with the refresh that ended it, which only the login knows."""
+        return held.is_due(self._clock()) or held.policy != policy or not self._rules.broker.exchanges
+
+    async def _issued(self, user: Any, policy: TokenPolicy) -> Issued:
+        """A token; the login is refreshed for it where that helps.
+
+        Raises:
+            NotAuthenticated: the login is over.
+            AiinfnError: there is none to be had now.
+        """
+        for _ in range(2):
+            login = await user.get_auth_state() or {}
+            try:
+                if login.get("access_token"):
+                    issued = await self._rules.broker.issue(policy, login)
+                    if issued is not None:
+                        return issued
+            except NotAuthenticated:
+                self._rules.log.debug("The access token of %s's login is dead; refreshing it.", user.name)
+            model = await self._rules.refresh_user(user)
+            if isinstance(model, dict):
+                await apply(user, model)
+        raise NotAuthenticated("The login has no access token any more.", hint="Log in again.")
+
+    async def _take(self, user: Any, session: Session, uid: str, held: Issued | None) -> None:
+        """Take the files away, and end the token, which somebody may have copied."""
+        self._rules.log.info("The session %s/%s has no token of the IAM any more.", user.name, session.name)
+        await self._put(user, session, uid, {})
+        self._given[uid] = None
+        if held is not None and self._rules.broker.exchanges:  # else it is the login's own
+            await self._rules.provider.revoke(held.text)
+
+    async def _write(self, user: Any, session: Session, uid: str, issued: Issued) -> None:
+        about = msgspec.json.encode(issued.about).decode()
+        await self._put(user, session, uid, {iam_token.TOKEN: issued.text, iam_token.ABOUT: about})
+        self._given[uid] = issued
+
+    async def _put(self, user: Any, session: Session, uid: str, files: dict[str, str]) -> None:
+        labels = {names.KIND: names.SESSION, names.PERSON: names.slug(user.name)}
+        await session.objects.put_iam_token(files, labels, uid)
+
+    def forget(self, alive: set[str]) -> list[Issued]:
+        """Drop those of pods that are gone; returns them."""
+        gone = [uid for uid in self._given if uid not in alive]
+        return [issued for uid in gone if (issued := self._given.pop(uid)) is not None]
+
+
+def is_shared(server: Any) -> bool:
+    """Whether somebody else may use the server (JupyterHub's shares); asked of the database, where they end too."""
+    shares = sa.select(orm.Share).where(orm.Share.spawner_id == server.id)
+    db = sa.orm.object_session(server)
+    return db is not None and any(not share.expired for share in db.execute(shares).scalars())
+
+
+async def first_token(session: Session, uid: str) -> None:
+    """Give a session that starts its token, where the authenticator has tokens for sessions."""
+    tokens = getattr(session.authenticator, "session_tokens", None)
+    if isinstance(tokens, SessionTokens):
+        await tokens.begin(session, uid)
