@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two rounds; a change of who shares a session begins one at once.
 EVERY_S = 15.0
-#: Who has no session is checked so often, and for so long after being seen for the last time.
-ABSENT_EVERY_S, ABSENT_FOR = 3600.0, timedelta(days=7)
+#: Who has no session is checked that many times less often (with JupyterHub's default of 5 min: once an hour), and for
+#: so long after being seen for the last time.
+ABSENT_TIMES, ABSENT_FOR = 12, timedelta(days=7)
 #: People at the same time; the provider has a limit of its own for requests.
 AT_ONCE = 10
 
@@ -73,7 +74,7 @@ class Rounds:
         here = [user for user in users if sessions_of(user)]
         await self._each(here, self._look_after)
         at_home = self._absent({user.id for user in here})
-        await self._each(at_home, lambda user: self.check(user, ABSENT_EVERY_S))
+        await self._each(at_home, lambda user: self.check(user, ABSENT_TIMES * self._rules.auth_refresh_age))
         self._rules.session_tokens.forget({uid for user in here for _, uid in sessions_of(user)})
 
     async def check(self, user: Any, max_age_s: float) -> None:

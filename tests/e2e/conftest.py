@@ -5,6 +5,7 @@ One demo for all tests of a file, and never two on one cluster: their nodes have
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -12,14 +13,18 @@ from support.controlplane.cluster import Cluster
 from support.demo import RunningDemo, running_demo
 from support.leftovers import clear
 
+from aiinfn_hub.catalogue import example_path
+
 PLACES = [pytest.param("real", marks=pytest.mark.cluster), "embedded"]
 
 
 @pytest.fixture(scope="module", params=PLACES)
 def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
-    """A running demo with fixed passwords."""
+    """A running demo with fixed passwords, whose platform file is `platform.yaml` beside its home."""
     arguments, cluster = place(request)
-    with running_demo(tmp_path_factory.mktemp("demo") / "home", *arguments) as running:
+    folder = tmp_path_factory.mktemp("demo")
+    shutil.copy(example_path(), folder / "platform.yaml")
+    with running_demo(folder / "home", "--platform", str(folder / "platform.yaml"), *arguments) as running:
         yield running
     if cluster is not None:
         clear(cluster)

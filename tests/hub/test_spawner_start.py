@@ -103,6 +103,24 @@ async def test_a_session_starts_and_its_token_is_in_a_secret_that_the_pod_owns(t
         assert TOKEN not in str(pod)
 
 
+async def test_the_token_of_the_iam_is_in_a_secret_of_its_own_that_goes_with_the_pod(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as client:
+        spawner = make_spawner(tmp_path)
+        start = spawner.start()
+        pod = await play_kubelet(client, RUNNING)
+        await asyncio.wait_for(start, 10)
+        uid = pod["metadata"]["uid"]
+        for text in ("first", "second"):
+            await spawner.objects.put_iam_token({"token": text}, {}, uid)
+            secret = await client.get(SECRETS, "jupyter-mrossi-iam", "aiinfn")
+            assert base64.b64decode(secret["data"]["token"]).decode() == text
+        assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [uid]
+        await spawner.objects.put_iam_token({}, {}, uid)
+        assert not (await client.get(SECRETS, "jupyter-mrossi-iam", "aiinfn")).get("data")
+        await spawner.stop(now=True)
+        assert await eventually(lambda: gone(client, SECRETS, "jupyter-mrossi-iam"))
+
+
 async def test_the_secret_is_there_before_the_pod_may_be_placed(tmp_path: Path) -> None:
     there: list[bool] = []
 
