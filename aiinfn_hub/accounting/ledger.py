@@ -8,19 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from itertools import groupby
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from aiinfn_hub.accounting.fold import fold
 from aiinfn_hub.accounting.sighting import Sighting, absent
+from aiinfn_hub.store.engine import insert
 from aiinfn_hub.store.tables import observation, record
-
-
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
-    """Both databases spell ON CONFLICT alike, and SQLAlchemy keeps it in their dialects."""
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 def observe(connection: sa.Connection, sightings: Collection[Sighting]) -> int:
@@ -45,7 +39,7 @@ def observe(connection: sa.Connection, sightings: Collection[Sighting]) -> int:
     # Of these pods only: a count of the whole table would make each write slower than the one before.
     known = sa.select(sa.func.count()).where(observation.c.pod_uid.in_(pods))
     before = connection.execute(known).scalar_one()
-    connection.execute(_insert(connection, observation).on_conflict_do_nothing(), rows)
+    connection.execute(insert(connection, observation).on_conflict_do_nothing(), rows)
     rebuild(connection, pods)
     return int(connection.execute(known).scalar_one() - before)
 
@@ -63,7 +57,7 @@ def rebuild(connection: sa.Connection, pod_uids: Collection[str]) -> None:
             row["uncertainty_s"] = max(0.0, row["uncertainty_s"] - (row["last_seen"] - row["held_to"]))
             row["held_to"] = row["last_seen"]
     if rows:
-        statement = _insert(connection, record)
+        statement = insert(connection, record)
         changes = {column.name: statement.excluded[column.name] for column in record.c if not column.primary_key}
         connection.execute(statement.on_conflict_do_update(index_elements=["pod_uid"], set_=changes), rows)
 

@@ -15,10 +15,12 @@ from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import Forbidden, InvalidInput, NotAuthenticated, RemoteFailed
 from aiinfn_hub.hub.checks import Checks
 from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler, tell_login_page
+from aiinfn_hub.hub.outbox import Outbox
 from aiinfn_hub.hub.platform_file import current_platform
 from aiinfn_hub.hub.rounds import Rounds
 from aiinfn_hub.hub.session_tokens import SessionTokens
 from aiinfn_hub.hub.user_model import kept, model_of, unchanged
+from aiinfn_hub.identity.audit import Act
 from aiinfn_hub.identity.bindings import Bindings
 from aiinfn_hub.identity.broker import Broker
 from aiinfn_hub.identity.claims import PROFILES, groups_of
@@ -127,6 +129,7 @@ class IamAuthenticator(GenericOAuthenticator):
             skew_s=self.clock_skew,
         )
         self.standings = Standings(self.outage_grace)
+        self.outbox = Outbox(Path(self.binding_file).with_name("aiinfn-audit.sqlite"), self.log)
         self.checks = Checks(self)
         self.broker = Broker(self.provider, log=self.log)
         self.session_tokens = SessionTokens(self)
@@ -159,6 +162,17 @@ class IamAuthenticator(GenericOAuthenticator):
             Forbidden: the person is in no group that may enter, or the username is somebody else's.
             Unavailable: the IAM does not answer.
         """
+        try:
+            model = await self._came_back(handler, data)
+        except (NotAuthenticated, Forbidden) as error:
+            who = str(error.details.get("name", ""))
+            self.outbox.put(Act(what="login-refused", actor=who, about=who, why=error.message, done=False))
+            raise
+        name, facts = model["name"], {"groups": model["groups"], "admin": model["admin"]}
+        self.outbox.put(Act(what="login", actor=name, about=name, why="The IAM says who it is.", facts=facts))
+        return model
+
+    async def _came_back(self, handler: Any, data: Any) -> dict[str, Any]:
         sent = self.build_access_tokens_request_params(handler, data)
         verifier = sent["code_verifier"]
         tokens = await self.provider.redeem(sent["code"], redirect_uri=sent["redirect_uri"], verifier=verifier)
@@ -236,4 +250,5 @@ class IamAuthenticator(GenericOAuthenticator):
             f"{name} may not use {self.platform.name}: it is for members of the group {needed}, "
             f"and the login provider says that you are {held}.",
             hint=f"Ask for membership at {self.contact or self.issuer}, then log in again.",
+            details={"name": name},
         )

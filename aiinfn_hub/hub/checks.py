@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiinfn_hub.errors import AiinfnError, InvalidInput, NotAuthenticated
 from aiinfn_hub.hub.user_model import kept, model_of, unchanged
+from aiinfn_hub.identity.audit import Act, Fact
 from aiinfn_hub.identity.broker import OFFLINE
+from aiinfn_hub.identity.standing import Standing
 
 if TYPE_CHECKING:
     from aiinfn_hub.hub.authenticator import IamAuthenticator
@@ -22,6 +24,38 @@ class Checks:
 
     async def of(self, user: Any) -> dict[str, Any] | bool:
         """A new model; False if the IAM says that the login is over; True if it says nothing. Never raises."""
+        stood = self._rules.standings.of(user.name)
+        model = await self._said(user)
+        self._audit_standing(user, stood)
+        if isinstance(model, dict) and model["groups"] is not None:
+            self._audit_rights(user, model)
+        return model
+
+    def _audit_standing(self, user: Any, stood: Standing | None) -> None:
+        """Tell that somebody stands worse than before. The IAM's silence is nobody's act, until it costs rights."""
+        stands = self._rules.standings.of(user.name)
+        if stands is None or (stands.reason == "outage" and not stands.over) or not _differ(stands, stood):
+            return
+        act = Act(
+            what="standing",
+            about=user.name,
+            why=stands.words.sentence,
+            done=False,
+            facts={"reason": stands.reason},
+        )
+        self._rules.outbox.put(act)
+
+    def _audit_rights(self, user: Any, model: dict[str, Any]) -> None:
+        """Tell which groups come and go, and whether somebody operates the platform."""
+        stands = self._rules.standings.of(user.name)
+        before, now = {group.name for group in user.groups}, set(model["groups"])
+        admin = bool(user.admin) if model["admin"] is None else bool(model["admin"])
+        if before != now or admin != user.admin:
+            facts: dict[str, Fact] = {"gained": sorted(now - before), "lost": sorted(before - now), "admin": admin}
+            why = stands.words.sentence if stands else "The IAM says so."
+            self._rules.outbox.put(Act(what="rights", about=user.name, why=why, facts=facts))
+
+    async def _said(self, user: Any) -> dict[str, Any] | bool:
         state: dict[str, Any] = {}
         try:
             state = await user.get_auth_state() or {}
@@ -111,3 +145,7 @@ class Checks:
         """The scope of a refresh: that of the login, unless sessions carry the login's own token."""
         rules = self._rules
         return rules.broker.narrow(rules.login_scope) if rules.platform.tokens else ""
+
+
+def _differ(now: Standing, before: Standing | None) -> bool:
+    return before is None or (now.reason, now.over) != (before.reason, before.over)

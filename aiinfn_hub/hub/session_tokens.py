@@ -17,6 +17,7 @@ from jupyterhub import orm
 from aiinfn_hub.errors import AiinfnError, NotAuthenticated
 from aiinfn_hub.hub.session_objects import SessionObjects
 from aiinfn_hub.hub.user_model import apply
+from aiinfn_hub.identity.audit import Act, Fact
 from aiinfn_hub.identity.broker import Issued
 from aiinfn_hub.pods import iam_token, names
 
@@ -83,9 +84,6 @@ class SessionTokens:
         if held is not None and issued.text == held.text:
             return
         await self._write(user, session, uid, issued)
-        if issued.about.missing:
-            missing = " ".join(issued.about.missing)
-            self._rules.log.info("The IAM does not grant %s to %s.", missing, user.name)
 
     def _may_have(self, user: Any) -> bool:
         """Not whom the IAM, or the platform file, has refused; silence is no refusal."""
@@ -119,9 +117,10 @@ class SessionTokens:
 
     async def _take(self, user: Any, session: Session, uid: str, held: Issued | None) -> None:
         """Take the files away, and end the token, which somebody may have copied."""
-        self._rules.log.info("The session %s/%s has no token of the IAM any more.", user.name, session.name)
         await self._put(user, session, uid, {})
         self._given[uid] = None
+        why = "The server is shared." if is_shared(session.orm_spawner) else "The person's login, or a group, is gone."
+        self._rules.outbox.put(Act(what="token-taken", about=user.name, why=why, facts={"server": session.name}))
         if held is not None and self._rules.broker.exchanges:  # else it is the login's own
             await self._rules.provider.revoke(held.text)
 
@@ -129,6 +128,14 @@ class SessionTokens:
         about = msgspec.json.encode(issued.about).decode()
         await self._put(user, session, uid, {iam_token.TOKEN: issued.text, iam_token.ABOUT: about})
         self._given[uid] = issued
+        facts: dict[str, Fact] = {
+            "server": session.name,
+            "scopes": list(issued.about.scopes),
+            "missing": list(issued.about.missing),
+            "audiences": list(issued.about.audiences),
+            "expires_at": issued.about.expires_at,
+        }
+        self._rules.outbox.put(Act(what="token-issued", about=user.name, why="The session runs.", facts=facts))
 
     async def _put(self, user: Any, session: Session, uid: str, files: dict[str, str]) -> None:
         labels = {names.KIND: names.SESSION, names.PERSON: names.slug(user.name)}

@@ -7,7 +7,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from aiinfn_hub.hub import offer_stream
+from aiinfn_hub.hub import offer_stream, outbox
+from aiinfn_hub.hub.admin_acts import log_and_audit
 
 #: What the service reads at the hub: who is in which group, and what their servers were started with; and that it may
 #: start the server of a session whose turn in the queue has come.
@@ -18,6 +19,7 @@ SERVICE_SCOPES = [
     "read:servers",
     "read:roles:users",
     "start:servers",
+    outbox.SCOPE,
 ]
 
 
@@ -46,11 +48,19 @@ def spare_imports() -> None:
     gc.freeze()
 
 
+def configure(config: Any) -> None:
+    """What every hub of ours has, whatever its addresses: pages, handlers, the scope of the audit, who is audited.
+
+    Args:
+        config: `c` of jupyterhub_config.py.
+    """
+    config.JupyterHub.template_paths = template_paths()
+    config.JupyterHub.extra_handlers = [*offer_stream.extra_handlers(), *outbox.handlers()]
+    config.JupyterHub.custom_scopes = {outbox.SCOPE: {"description": "Fetch the acts that the hub has audited"}}
+    config.JupyterHub.tornado_settings.update({"log_function": log_and_audit})
+    spare_imports()
+
+
 def template_paths() -> list[str]:
     """`c.JupyterHub.template_paths`: our pages, which extend JupyterHub's own."""
     return [str(Path(__file__).parent / "templates")]
-
-
-def extra_handlers() -> list[tuple[Any, ...]]:
-    """`c.JupyterHub.extra_handlers`: the stream that keeps the spawn form's numbers alive."""
-    return offer_stream.extra_handlers()

@@ -87,6 +87,7 @@ class Bindings:
             raise Forbidden(
                 f"The username {name!r} already belongs to somebody else, whose name at the IAM reads the same here.",
                 hint="Change your username at the IAM, or ask the operators.",
+                details={"name": name},
             )
         return str(row[0])
 

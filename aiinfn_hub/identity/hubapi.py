@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from aiinfn_hub.errors import Conflict, Forbidden, NotFound, RemoteFailed, Unavailable
+from aiinfn_hub.identity.audit import Act
 
 #: Seconds for the answer to a start: the hub itself waits (slow_spawn_timeout, 10 s) to be able to say how it went.
 START_S = 30.0
@@ -110,6 +111,24 @@ class HubApi:
         kind = {403: Forbidden, 429: Unavailable}.get(response.status_code, Conflict)
         raise kind(f"JupyterHub does not start {name}/{server}: {message}")
 
+    async def acts(self, stored: Sequence[str]) -> list[Act]:
+        """The acts of the hub that the audit has not got yet; those with these ids it has, and the hub forgets them.
+
+        Raises:
+            Unavailable: the hub does not answer.
+            RemoteFailed: it refuses our token, or answers what we cannot read.
+        """
+        response = await self._ask("POST", "/aiinfn/audit", content=msgspec.json.encode({"stored": stored}))
+        if response.status_code != 200:
+            raise RemoteFailed(
+                f"JupyterHub answers {response.status_code} to the audit.",
+                hint="The service's token needs the scope custom:aiinfn:audit.",
+            )
+        try:
+            return msgspec.json.decode(response.content, type=dict[str, list[Act]]).get("acts", [])
+        except msgspec.MsgspecError as error:
+            raise RemoteFailed(f"The acts of JupyterHub cannot be read: {error}.") from error
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -125,9 +144,13 @@ class HubApi:
             )
         return response.content
 
-    async def _ask(self, method: str, path: str, *, timeout_s: float = 5.0) -> httpx.Response:
+    async def _ask(
+        self, method: str, path: str, *, timeout_s: float = 5.0, content: bytes | None = None
+    ) -> httpx.Response:
+        # Our own handlers are beside JupyterHub's API.
+        url = self._base_url.removesuffix("/api") + path if path.startswith("/aiinfn/") else self._base_url + path
         try:
-            response = await self._http.request(method, self._base_url + path, headers=self._headers, timeout=timeout_s)
+            response = await self._http.request(method, url, headers=self._headers, timeout=timeout_s, content=content)
         except httpx.TransportError as error:
             raise Unavailable("JupyterHub does not answer.", hint="Try again in a moment.") from error
         if response.status_code >= 500:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from traitlets.config import get_config
 
-from aiinfn_hub.hub.wiring import extra_handlers, roles, spare_imports, template_paths
+from aiinfn_hub.hub.wiring import configure, roles
 
 settings = json.loads(Path(os.environ["AIINFN_DEMO"]).read_text())
 ports, home = settings["ports"], Path(settings["home"])
@@ -22,8 +22,8 @@ def secret(name: str) -> str:
     return (home / "secrets" / name).read_text().strip()
 
 
-spare_imports()
 c = get_config()
+configure(c)
 
 c.JupyterHub.bind_url = settings["public_url"]
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{ports['hub']}"
@@ -32,8 +32,6 @@ c.JupyterHub.cookie_secret_file = str(home / "secrets" / "cookie-secret")
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = False
 c.JupyterHub.load_roles = roles("aiinfn")
-c.JupyterHub.template_paths = template_paths()
-c.JupyterHub.extra_handlers = extra_handlers()
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 3
 c.JupyterHub.services = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from aiinfn_hub.accounting import reports
 from aiinfn_hub.accounting.used import Used
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.errors import AiinfnError, Forbidden, NotAuthenticated
+from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput, NotAuthenticated
+from aiinfn_hub.identity import audit
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.panel import plot, views
 from aiinfn_hub.store.engine import Database
 
 DAY = 86400.0
+#: Acts on one page of the audit.
+PAGE = 100
 HERE = Path(__file__).parent
 #: Nothing but our own script and style; JupyterHub's style sheet comes from the same origin.
 POLICY = (
@@ -77,11 +81,20 @@ class PageHandler(HubOAuthenticated, RequestHandler):
         except NotAuthenticated:
             self.redirect(self.get_login_url())
 
+    def only_operators(self) -> None:
+        """Refuse everybody else.
+
+        Raises:
+            Forbidden: the person does not operate the platform.
+        """
+        if not self.person.admin:
+            raise Forbidden("This page is for operators.", hint="Your own usage is under Me.")
+
     def show(self, template: str, **values: Any) -> None:
         """Render a page with what every page needs."""
         pages, person = self.pages, self.person
         tabs = [("", "Me"), *((f"activity/{name}", name) for name in person.pi_of)]
-        tabs += [("operator", "Operator")] if person.admin else []
+        tabs += [("operator", "Operator"), ("audit", "Audit")] if person.admin else []
         self.finish(
             pages.templates.get_template(template).render(
                 prefix=pages.prefix, hub=pages.auth.hub_prefix, person=person, tabs=tabs, now=time.time(), **values
@@ -148,8 +161,7 @@ class OperatorPage(PageHandler):
 
     async def get(self) -> None:
         """The first screen of an operator."""
-        if not self.person.admin:
-            raise Forbidden("This page is for operators.", hint="Your own usage is under Me.")
+        self.only_operators()
         pages, now = self.pages, time.time()
         pods = list(pages.reporter.pods.items.values())
         self.show(
@@ -162,12 +174,37 @@ class OperatorPage(PageHandler):
         )
 
 
+class AuditPage(PageHandler):
+    """Who did what, the newest first."""
+
+    async def get(self) -> None:
+        """One page of it, of everybody or of one person."""
+        self.only_operators()
+        person, before = self.get_argument("person", "").strip(), self.get_argument("before", "")
+        if before and not _is_time(before):
+            raise InvalidInput(
+                f"{before!r} is no time.", hint="It is in Unix seconds, as the link to older acts has it."
+            )
+        acts = await self.pages.database.read(
+            audit.acts, person=person or None, before=float(before) if before else None, limit=PAGE
+        )
+        older = acts[-1].at if len(acts) == PAGE else None
+        self.show("audit.html", tab="audit", acts=acts, about=person, first=not before, older=older)
+
+
 class CallbackHandler(HubOAuthCallbackHandler):
     """Where the hub sends a browser back to after its login."""
 
     def initialize(self, pages: Pages) -> None:
         """Given by `routes`."""
         self.hub_auth = pages.auth
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def routes(prefix: str, *, pages: Pages) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
@@ -177,6 +214,7 @@ def routes(prefix: str, *, pages: Pages) -> list[tuple[str, type[RequestHandler]
         (rf"{prefix}/?", MePage, given),
         (rf"{prefix}/activity/([a-z0-9-]+)", ActivityPage, given),
         (rf"{prefix}/operator", OperatorPage, given),
+        (rf"{prefix}/audit", AuditPage, given),
         (rf"{prefix}/oauth_callback", CallbackHandler, given),
         (rf"{prefix}/static/(.*)", StaticFileHandler, {"path": str(HERE / "static")}),
     ]

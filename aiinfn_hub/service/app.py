@@ -22,6 +22,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import NODES, PODS, KubeClient
 from aiinfn_hub.kube.slim import Node, Pod, decode_node, decode_pod
 from aiinfn_hub.panel import pages
+from aiinfn_hub.service import audit
 from aiinfn_hub.service.config import ServiceConfig, read_secret
 from aiinfn_hub.service.handlers import (
     HealthHandler,
@@ -52,6 +53,7 @@ class Service:
         self.database = Database(read_secret(config.database_url_file))
         token = read_secret(config.api_token_file)
         self.hub = HubApi(config.hub_api_url, token)
+        self.audit = audit.Audit(self.database, self.hub)
         self.auth = hub_oauth(config, token)
         self.identify = Identify(self.auth, self.hub, self.platform, read_secret(config.hub_key_file))
         # Derived, so that a restart (or a second replica) knows the browsers that the first one knew.
@@ -84,6 +86,7 @@ class Service:
         self._background("ledger", self.observer.run)
         self._background("tickets", self.tickets.run)
         self._background("runs", self.offloading.follower.run)
+        self._background("audit", self.audit.run)
         self._background("house", self.offloading.keep_house)
         self._listen()
         self.log.info("listening on %s:%d", self.config.bind, self.config.port)
@@ -145,6 +148,7 @@ class Service:
             (rf"{prefix}/api/openapi.json", OpenApiHandler),
             *self.offloading.routes(prefix),
             *ledger_routes.routes(prefix, database=self.database),
+            *audit.routes(prefix, database=self.database),
             *pages.routes(prefix, pages=shared),
         ]
         self.application = Application(routes, identify=self.identify, cookie_secret=self._cookies)

@@ -58,6 +58,17 @@ def _own(offer: dict[str, Any]) -> dict[str, Any]:
             )
         },
         "/api/accounting/usage": {"get": _get("Hours held, by group", parameters=[*window, person, by])},
+        "/api/audit": {
+            "get": _get(
+                "Who did what, the newest first; for operators",
+                parameters=[
+                    _query("person", "string", "who did it, or whom it is about"),
+                    _query("what", "string", "only of this kind"),
+                    _query("before", "number", "Unix seconds: the next page begins where one ended"),
+                    _query("limit", "integer", "at most so many"),
+                ],
+            )
+        },
         "/api/accounting/occupation": {
             "get": _get(
                 "Mean units held over time, by flavour",

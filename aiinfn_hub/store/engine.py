@@ -17,6 +17,7 @@ import alembic.command
 import alembic.config
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
 
 from aiinfn_hub.errors import Conflict, Unavailable
 
@@ -82,6 +83,11 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT that knows ON CONFLICT: both databases spell it alike, and SQLAlchemy keeps it in their dialects."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 def _migrate(connection: sa.Connection, revision: str) -> None:

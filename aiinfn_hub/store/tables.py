@@ -167,3 +167,20 @@ blob = Table(
     Column("created_at", Double, nullable=False),
     Column("last_used", Double, nullable=False),
 )
+
+#: Who did what to whom, append-only; the hub's acts come with the identifier that it gave them.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("done", Boolean, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Index(None, "at"),
+    Index(None, "about", "at"),
+    Index(None, "actor", "at"),
+)

@@ -109,3 +109,23 @@ async def test_nothing_else_of_the_login_is_in_the_session(demo: RunningDemo, ke
     for name, value in environment.items():
         assert secret not in value, name
         assert value.count(".") != 2 or not value.startswith("ey"), name
+
+
+async def test_the_operator_reads_who_had_a_token_and_why_it_went(demo: RunningDemo, kernel: Kernel) -> None:
+    del kernel
+    operator = Visitor(demo, "operator")
+    await operator.login()
+    acts: set[tuple[str, str, str]] = set()
+    wanted = {
+        ("login", "scientist", "scientist"),
+        ("token-issued", "", "scientist"),
+        ("token-taken", "", "scientist"),
+        ("admin", "operator", "scientist"),  # who shared the server
+    }
+    deadline = time.monotonic() + 30
+    while not wanted <= acts:
+        assert time.monotonic() < deadline, acts
+        answer = await operator.http.get(f"{demo.info['panel_url']}api/audit", params={"person": "scientist"})
+        acts = {(act["what"], act["actor"], act["about"]) for act in answer.json()["acts"]}
+        time.sleep(0.5)
+    assert "." + "ey" not in answer.text

@@ -21,7 +21,8 @@ from traitlets import TraitError
 from traitlets.config import Config, Configurable
 
 from aiinfn_hub.catalogue import example_path, load_platform
-from aiinfn_hub.hub import wiring
+from aiinfn_hub.hub import outbox, wiring
+from aiinfn_hub.hub.admin_acts import log_and_audit
 from aiinfn_hub.install import network, rbac
 from aiinfn_hub.pods import names
 
@@ -164,7 +165,9 @@ def test_a_role_has_a_name_and_scopes_that_jupyterhub_knows(name: str) -> None:
     role = HUB["loadRoles"][name]
     assert set(role) <= {"description", "scopes", "users", "groups", "services"}
     assert _role_name_pattern.fullmatch(name)
-    _check_scopes_exist(role["scopes"], who_for=name)
+    own = {scope for scope in role["scopes"] if scope.startswith("custom:aiinfn:")}
+    assert own <= {outbox.SCOPE}
+    _check_scopes_exist(sorted(set(role["scopes"]) - own), who_for=name)
     assert set(role.get("services", [])) <= set(HUB["services"])
 
 
@@ -183,7 +186,8 @@ def test_the_roles_are_those_of_the_code() -> None:
 def test_our_service_may_read_and_start_servers_and_nothing_else() -> None:
     scopes = HUB["loadRoles"]["aiinfn-service"]["scopes"]
     assert set(scopes) == set(wiring.SERVICE_SCOPES)
-    assert all(scope.startswith(("read:", "list:")) for scope in scopes if scope != "start:servers")
+    more = {"start:servers", outbox.SCOPE}
+    assert all(scope.startswith(("read:", "list:")) for scope in scopes if scope not in more)
     assert not any("auth_state" in scope or "token" in scope for scope in scopes)
 
 
@@ -233,6 +237,7 @@ def test_the_lines_of_python_do_what_the_hub_needs() -> None:
     exec(compile(code, "extraConfig", "exec"), {"c": config})
     hub = JupyterHub(config=config)
     assert hub.template_paths
+    assert hub.tornado_settings["log_function"] is log_and_audit
     assert all(len(handler) >= 2 for handler in hub.extra_handlers)
 
 

@@ -566,6 +566,50 @@ async def test_no_token_is_ever_logged(
     assert not [word for word in secret_words if word in caplog.text]
 
 
+# --- the audit ------------------------------------------------------------------------------------------------------
+
+
+async def test_logins_refusals_and_changed_rights_are_acts(settings: dict[str, Any], iam: BreakableIam) -> None:
+    authenticator = made(settings)
+    user = await logged_in(authenticator, iam)
+    with pytest.raises(Forbidden):
+        await login(authenticator, iam, "outsider")
+    iam.directory.change("scientist", groups=("/aiinfn", "/aiinfn/admins"))
+    for _ in range(2):
+        user.save(await authenticator.refresh_user(user))
+    iam.directory.change("scientist", active=False)
+    for _ in range(2):
+        model = await authenticator.refresh_user(user)
+        if isinstance(model, dict):
+            user.save(model)
+    acts = await authenticator.outbox.next([])
+    assert [(act.what, act.about, act.done) for act in acts] == [
+        ("login", "scientist", True),
+        ("login-refused", "outsider", False),
+        ("rights", "scientist", True),
+        ("standing", "scientist", False),
+        ("rights", "scientist", True),
+    ]
+    assert acts[2].facts == {"gained": ["/aiinfn/admins"], "lost": ["/aiinfn/lhcb-flashsim"], "admin": True}
+    assert acts[3].facts == {"reason": "inactive"}
+    assert acts[4].facts == {"gained": [], "lost": ["/aiinfn", "/aiinfn/admins"], "admin": False}
+    assert user.auth_state is not None
+    written = " ".join(act.line for act in acts)
+    for secret in ("access_token", "refresh_token"):
+        assert user.auth_state[secret] not in written
+
+
+async def test_an_outage_is_nobodys_act_until_it_costs_rights(settings: dict[str, Any], iam: BreakableIam) -> None:
+    authenticator = made(settings, outage_grace=0.3)
+    user = await logged_in(authenticator, iam)
+    iam.switches.silent = "unavailable"
+    assert await authenticator.refresh_user(user) is True
+    await asyncio.sleep(0.4)
+    user.save(await authenticator.refresh_user(user))
+    acts = (await authenticator.outbox.next([]))[1:]
+    assert [(act.what, act.facts.get("reason")) for act in acts] == [("standing", "outage"), ("rights", None)]
+
+
 # --- settings -------------------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,8 @@ class FakeHub:
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     #: Paths of the starts that were asked for.
     starts: list[str] = field(default_factory=list)
+    #: Acts that the service has not stored yet.
+    acts: list[dict[str, Any]] = field(default_factory=list)
 
     def add(
         self, name: str, *groups: str, admin: bool = False, scopes: tuple[str, ...] = (ACCESS,), **servers: Any
@@ -52,6 +54,13 @@ class FakeHub:
         model = self.users.get(request.match_info["name"])
         return web.json_response(model) if model else web.json_response({"message": "no"}, status=404)
 
+    async def audit(self, request: web.Request) -> web.Response:
+        if self._token(request) != SERVICE_TOKEN:
+            return web.json_response({"message": "no"}, status=403)
+        stored = (await request.json())["stored"]
+        self.acts = [act for act in self.acts if act["id"] not in stored]
+        return web.json_response({"acts": self.acts[:2]})
+
     async def start(self, request: web.Request) -> web.Response:
         if self._token(request) != SERVICE_TOKEN:
             return web.json_response({"message": "no"}, status=403)
@@ -76,6 +85,7 @@ async def running_hub() -> AsyncIterator[FakeHub]:
     app = web.Application(middlewares=[_outage])
     app["hub"] = hub
     app.add_routes([web.get("/hub/api/user", hub.who), web.get("/hub/api/users/{name}", hub.user)])
+    app.add_routes([web.post("/hub/aiinfn/audit", hub.audit)])
     app.add_routes([web.post(f"/hub/api/users/{{name}}/{end}", hub.start) for end in ("server", "servers/{server}")])
     runner = web.AppRunner(app)
     await runner.setup()

@@ -18,7 +18,7 @@ import httpx
 CONFIG = """
 import json, pathlib
 from jupyterhub.proxy import Proxy
-from aiinfn_hub.hub.wiring import template_paths
+from aiinfn_hub.hub.wiring import configure
 
 class NoProxy(Proxy):
     should_start = False
@@ -33,7 +33,7 @@ c.JupyterHub.bind_url = c.JupyterHub.hub_bind_url = settings["url"]
 c.JupyterHub.db_url = "sqlite:///hub.sqlite"
 c.JupyterHub.authenticator_class = settings["kind"]
 c.JupyterHub.log_level = "DEBUG"
-c.JupyterHub.template_paths = template_paths()
+configure(c)
 c.JupyterHub.services = [{"name": "reader", "api_token": settings["token"]}]
 c.JupyterHub.load_roles = [{"name": "reader", "services": ["reader"], "scopes": settings["scopes"]}]
 for name, value in settings["authenticator"].items():
