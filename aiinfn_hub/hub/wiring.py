@@ -17,6 +17,7 @@ SERVICE_SCOPES = [
     "read:users:name",
     "read:users:groups",
     "read:servers",
+    "read:shares",
     "read:roles:users",
     "start:servers",
     outbox.SCOPE,

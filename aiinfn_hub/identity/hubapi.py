@@ -26,6 +26,10 @@ class _Refused(msgspec.Struct):
     message: str = ""
 
 
+class _Shares(msgspec.Struct):
+    items: list[dict[str, Any]]
+
+
 class HubServer(msgspec.Struct, frozen=True, kw_only=True):
     """A server of a user that runs, starts or stops. `user_options` are what it was started with."""
 
@@ -110,6 +114,26 @@ class HubApi:
             )
         kind = {403: Forbidden, 429: Unavailable}.get(response.status_code, Conflict)
         raise kind(f"JupyterHub does not start {name}/{server}: {message}")
+
+    async def is_shared(self, name: str, server: str) -> bool:
+        """Whether somebody beside its owner may use a server that runs; asked each time.
+
+        Raises:
+            Unavailable: the hub does not answer.
+            RemoteFailed: it refuses our token, or answers what we cannot read.
+        """
+        path = f"/shares/{quote(name, safe='')}/{quote(server, safe='')}"
+        response = await self._ask("GET", path)
+        if response.status_code == 404:  # no such server: nobody else has it either
+            return False
+        if response.status_code != 200:
+            raise RemoteFailed(
+                f"JupyterHub answers {response.status_code} about shares.", hint="The service needs read:shares."
+            )
+        try:
+            return bool(msgspec.json.decode(response.content, type=_Shares).items)
+        except msgspec.MsgspecError as error:
+            raise RemoteFailed(f"What JupyterHub says of shares cannot be read: {error}.") from error
 
     async def acts(self, stored: Sequence[str]) -> list[Act]:
         """The acts of the hub that the audit has not got yet; those with these ids it has, and the hub forgets them.

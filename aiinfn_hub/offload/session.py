@@ -40,9 +40,15 @@ class HubSessions:
         """The heritage of a job; `server` is one of the caller's own, used where the caller's token names none.
 
         Raises:
+            Forbidden: somebody else may use the session.
             Unavailable: the hub does not answer.
         """
         name = server if caller.server is None else caller.server
+        if caller.server is not None and await self.hub.is_shared(caller.person.name, name):
+            raise Forbidden(
+                "This session is shared: whoever opens it could send jobs in your name.",
+                hint="Send it from a session of your own, or end the sharing first.",
+            )
         user = await self.hub.user(caller.person.name)
         found = user.servers.get(name)
         return inherit(caller.person, name, found.user_options if found is not None else None)

@@ -57,7 +57,7 @@ class Identify:
             raise Forbidden("This token may not use the service.", hint="It lacks access:services!service=aiinfn.")
         if model.get("kind", "user") != "user":
             raise Forbidden(f"{model['name']} is a service, not a person.")
-        return Caller(await self.person(model["name"]), handler.request.headers.get("X-Aiinfn-Server"))
+        return Caller(await self.person(model["name"]), _server_of(model))
 
     async def person(self, name: str) -> Person:
         """What the platform grants to this user of the hub."""
@@ -74,3 +74,10 @@ class Identify:
         if handler.request.method != "GET" or not handler.request.path.endswith("/api/offer") or not name:
             raise Forbidden("The hub may only ask for a person's offer.")
         return Caller(await self.person(name), None)
+
+
+def _server_of(model: dict[str, Any]) -> str | None:
+    """Which session the token belongs to: it may open that server and no other. A person's own tokens open all."""
+    begin = f"access:servers!server={model['name']}/"
+    opens = {scope.removeprefix(begin) for scope in model.get("scopes", ()) if scope.startswith(begin)}
+    return opens.pop() if len(opens) == 1 else None

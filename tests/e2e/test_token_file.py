@@ -95,6 +95,8 @@ async def test_it_is_gone_while_the_server_is_shared(demo: RunningDemo, kernel: 
     assert shared.status_code == 200, shared.text
     assert (await until(kernel, len(before) + 1))[-1] == ""
     assert (await kernel.run("print(os.path.exists(PATH))")).text == "False\n"
+    sent = await kernel.run("%%offload forbidden --cpu 1 --mem 512Mi --time 1m\nprint(1)")
+    assert "This session is shared" in sent.shown + sent.error, "a guest would send it in the owner's name"
     ended = await operator.api("DELETE", "/shares/scientist/")
     assert ended.status_code == 204, ended.text
     assert (await until(kernel, len(before) + 2))[-1] not in ["", *before]

@@ -45,6 +45,7 @@ class Hub:
 async def hub() -> AsyncIterator[Hub]:
     hub, application = Hub(), web.Application()
     application.router.add_get("/hub/api/users/{name}", hub.answer)
+    application.router.add_get("/hub/api/shares/{rest:.*}", hub.answer)
     application.router.add_post("/hub/api/users/{name}/{rest:.*}", hub.answer)
     runner = web.AppRunner(application)
     await runner.setup()
@@ -121,6 +122,32 @@ async def test_a_hub_that_is_not_there() -> None:
     with pytest.raises(Unavailable, match="does not answer"):
         await api.user("ada")
     await api.close()
+
+
+# Shares
+
+
+@pytest.mark.parametrize(
+    ("status", "model", "shared"),
+    [
+        (200, {"items": [], "_pagination": {}}, False),
+        (200, {"items": [{"user": {"name": "bob"}, "scopes": []}]}, True),
+        (404, {"message": "no such server"}, False),
+    ],
+)
+async def test_whether_a_server_is_shared(hub: Hub, api: HubApi, status: int, model: Any, shared: bool) -> None:
+    hub.status, hub.model = status, model
+    assert await api.is_shared("a/b", "x y") is shared
+    assert hub.asked == ["/hub/api/shares/a%2Fb/x%20y"]
+
+
+@pytest.mark.parametrize(("status", "model"), [(403, {}), (200, {"items": 3}), (200, [])])
+async def test_an_answer_about_shares_that_says_nothing_is_no_no(
+    hub: Hub, api: HubApi, status: int, model: Any
+) -> None:
+    hub.status, hub.model = status, model
+    with pytest.raises(RemoteFailed):
+        await api.is_shared("ada", "")
 
 
 # Starting a server

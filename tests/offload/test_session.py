@@ -102,6 +102,11 @@ class Hub:
 
     def __init__(self, **servers: dict[str, str]) -> None:
         self.servers = servers
+        self.shared: set[str] = set()
+
+    async def is_shared(self, name: str, server: str) -> bool:
+        assert name
+        return server in self.shared
 
     async def user(self, name: str) -> HubUser:
         found = {key: HubServer(name=key, user_options=options) for key, options in self.servers.items()}
@@ -122,3 +127,16 @@ async def test_the_hub_says_what_a_session_was_started_with(speaks: str | None, 
     sessions = HubSessions(hub)  # type: ignore[arg-type]  # as much of it as is used
     found = await sessions(Caller(person("lhcb-flashsim", "cms-ml"), speaks), asked)
     assert found.activity == expected
+
+
+@pytest.mark.asyncio
+async def test_a_shared_session_sends_no_jobs_and_the_others_do() -> None:
+    """Security rule 3: a guest would send them in the owner's name, on the owner's budget."""
+    hub = Hub(gpu={"activity": "lhcb-flashsim"}, other={"activity": "lhcb-flashsim"})
+    hub.shared.add("gpu")
+    sessions = HubSessions(hub)  # type: ignore[arg-type]  # as much of it as is used
+    ada = person("lhcb-flashsim")
+    with pytest.raises(Forbidden, match="shared"):
+        await sessions(Caller(ada, "gpu"), "other")
+    assert (await sessions(Caller(ada, "other"), "gpu")).server == "other"
+    assert (await sessions(Caller(ada), "gpu")).server == "gpu", "a script of the person's own, outside of any session"

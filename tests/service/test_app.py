@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from support.fakehub import ACCESS
 from support.service import HUB_KEY, RunningService, running_service
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.web import RequestHandler
 
 from aiinfn_hub.kube.client import NODES, PODS
 from aiinfn_hub.pods import names
@@ -134,6 +138,29 @@ async def test_groups_are_the_hubs_of_now(service: RunningService) -> None:
     service.service.hub._users.clear()
     async with service.person(token) as http:
         assert (await http.get("/api/offer")).json()["activities"] == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("scopes", "server"),
+    [
+        pytest.param(("access:servers!server=ada/gpu", "users:activity!user=ada"), "gpu", id="the token of a session"),
+        pytest.param(("access:servers!server=ada/",), "", id="of the default one"),
+        pytest.param(("access:servers!user=ada",), None, id="a token of the person, for all servers"),
+        pytest.param(("access:servers!server=ada/a", "access:servers!server=ada/b"), None, id="for two of them"),
+        pytest.param(("access:servers!server=eve/gpu",), None, id="for somebody else's"),
+        pytest.param((), None, id="for none"),
+    ],
+)
+async def test_which_session_speaks_is_what_its_token_opens(
+    service: RunningService, scopes: tuple[str, ...], server: str | None
+) -> None:
+    """A guest in a shared session could write any name into a header."""
+    service.hub.add("ada", "/aiinfn", scopes=(ACCESS, *scopes))
+    request = HTTPServerRequest("GET", "/", headers=HTTPHeaders({"Authorization": "token token-of-ada"}))
+    request.connection = SimpleNamespace(set_close_callback=lambda _: None)  # type: ignore[assignment]  # a fake
+    caller = await service.service.identify(RequestHandler(service.service.application, request))
+    assert caller.server == server
 
 
 @pytest.mark.asyncio

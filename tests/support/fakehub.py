@@ -25,6 +25,8 @@ class FakeHub:
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     #: Paths of the starts that were asked for.
     starts: list[str] = field(default_factory=list)
+    #: Servers that somebody else may use, as (owner, server).
+    shared: set[tuple[str, str]] = field(default_factory=set)
     #: Acts that the service has not stored yet.
     acts: list[dict[str, Any]] = field(default_factory=list)
 
@@ -53,6 +55,15 @@ class FakeHub:
             return web.json_response({"message": "no"}, status=403)
         model = self.users.get(request.match_info["name"])
         return web.json_response(model) if model else web.json_response({"message": "no"}, status=404)
+
+    async def shares(self, request: web.Request) -> web.Response:
+        if self._token(request) != SERVICE_TOKEN:
+            return web.json_response({"message": "no"}, status=403)
+        owner, server = request.match_info["name"], request.match_info["server"]
+        if server not in self.users.get(owner, {}).get("servers", {}):
+            return web.json_response({"message": "no"}, status=404)
+        items = [{"user": {"name": "guest"}}] if (owner, server) in self.shared else []
+        return web.json_response({"items": items, "_pagination": {}})
 
     async def audit(self, request: web.Request) -> web.Response:
         if self._token(request) != SERVICE_TOKEN:
@@ -86,6 +97,7 @@ async def running_hub() -> AsyncIterator[FakeHub]:
     app["hub"] = hub
     app.add_routes([web.get("/hub/api/user", hub.who), web.get("/hub/api/users/{name}", hub.user)])
     app.add_routes([web.post("/hub/aiinfn/audit", hub.audit)])
+    app.add_routes([web.get("/hub/api/shares/{name}/{server:.*}", hub.shares)])
     app.add_routes([web.post(f"/hub/api/users/{{name}}/{end}", hub.start) for end in ("server", "servers/{server}")])
     runner = web.AppRunner(app)
     await runner.setup()
