@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from aiinfn_hub.catalogue.base import Model
-from aiinfn_hub.catalogue.fields import Audience, GroupPath, ObjectName, OptionalGroupPath, Scope, Title
+from aiinfn_hub.catalogue.fields import Audience, GroupPath, ObjectName, OptionalGroupPath, Scope, Seconds, Title
 
 
 class Access(Model):
@@ -17,6 +17,9 @@ class Access(Model):
     """The operators."""
     optional_groups: tuple[GroupPath, ...] = ()
     """Groups that the IAM names only if it is asked for them (label wlcg.optional-group); asked for at each login."""
+
+    notice_s: Seconds = Field(900, validation_alias="notice")
+    """How long a session goes on whose person has lost the group of its activity; one that is blocked ends at once."""
 
 
 class TokenPolicy(Model):

@@ -22,9 +22,11 @@ from tornado import web
 
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.identity.audit import Act
+from aiinfn_hub.identity.hubapi import HubStanding
+from aiinfn_hub.identity.standing import Standing
 
 #: The scope of the service's token; custom scopes of JupyterHub begin so.
-SCOPE = "custom:aiinfn:audit"
+SCOPE = "custom:aiinfn:people"
 AT_ONCE = 200
 _TABLE = "CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, act BLOB)"
 
@@ -80,8 +82,31 @@ class Outbox:
             raise Unavailable(f"The outbox {self._path} cannot be used: {error}.") from error
 
 
-class AuditHandler(APIHandler):
+class ServiceHandler(APIHandler):
     """For the service alone."""
+
+    def prepare_service(self) -> None:
+        """Refuse everybody else.
+
+        Raises:
+            web.HTTPError: the caller has not the scope.
+        """
+        if SCOPE not in self.expanded_scopes:
+            raise web.HTTPError(403, f"This needs the scope {SCOPE}.")
+
+
+class StandingsHandler(ServiceHandler):
+    """GET: who does not stand well with the login provider, and what they read of it."""
+
+    def get(self) -> None:
+        """By name, as `HubStanding`."""
+        self.prepare_service()
+        everybody: dict[str, Standing] = self.authenticator.standings.everybody()
+        self.finish(msgspec.json.encode({name: _shown(standing) for name, standing in everybody.items()}))
+
+
+class AuditHandler(ServiceHandler):
+    """What was audited."""
 
     async def post(self) -> None:
         """`{"stored": [ids]}` -> `{"acts": [Act]}`.
@@ -89,8 +114,7 @@ class AuditHandler(APIHandler):
         Raises:
             web.HTTPError: the caller has not the scope, or the file cannot be used.
         """
-        if SCOPE not in self.expanded_scopes:
-            raise web.HTTPError(403, f"This needs the scope {SCOPE}.")
+        self.prepare_service()
         outbox = self.authenticator.outbox
         try:
             stored = msgspec.json.decode(self.request.body, type=dict[str, list[str]]).get("stored", [])
@@ -103,4 +127,15 @@ class AuditHandler(APIHandler):
 
 def handlers() -> list[tuple[Any, ...]]:
     """For `c.JupyterHub.extra_handlers`."""
-    return [(r"/aiinfn/audit", AuditHandler)]
+    return [(r"/aiinfn/audit", AuditHandler), (r"/aiinfn/standings", StandingsHandler)]
+
+
+def _shown(standing: Standing) -> HubStanding:
+    return HubStanding(
+        reason=standing.reason,
+        since=standing.since,
+        until=standing.until,
+        over=standing.over,
+        sentence=standing.words.sentence,
+        next_step=standing.words.next_step,
+    )

@@ -20,6 +20,7 @@ SERVICE_SCOPES = [
     "read:shares",
     "read:roles:users",
     "start:servers",
+    "delete:servers",
     outbox.SCOPE,
 ]
 
@@ -57,7 +58,7 @@ def configure(config: Any) -> None:
     """
     config.JupyterHub.template_paths = template_paths()
     config.JupyterHub.extra_handlers = [*offer_stream.extra_handlers(), *outbox.handlers()]
-    config.JupyterHub.custom_scopes = {outbox.SCOPE: {"description": "Fetch the acts that the hub has audited"}}
+    config.JupyterHub.custom_scopes = {outbox.SCOPE: {"description": "Fetch the hub's acts, and who stands how"}}
     config.JupyterHub.tornado_settings.update({"log_function": log_and_audit})
     spare_imports()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -24,6 +24,11 @@ What = Literal[
     "token-issued",  # a session has a token of the IAM
     "token-taken",  # and has it no more
     "hub-token",  # a token of JupyterHub was made or revoked
+    "drain",  # a session is to end, because its person lost the right to it
+    "drain-off",  # and may stay after all
+    "stopped",  # and has been stopped
+    "held",  # a ticket or a job of such a person was put aside
+    "held-off",  # and taken up again
     "admin",  # somebody changed what is somebody else's
 ]
 Fact = str | int | float | bool | list[str]
@@ -53,7 +58,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     done: bool = True
     at: float = msgspec.field(default_factory=time.time)
-    facts: dict[str, Fact] = {}
+    facts: Mapping[str, Fact] = {}
     id: str = msgspec.field(default_factory=_new_id)
 
     @property

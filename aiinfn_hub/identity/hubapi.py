@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -15,10 +15,13 @@ import msgspec
 from aiinfn_hub.errors import Conflict, Forbidden, NotFound, RemoteFailed, Unavailable
 from aiinfn_hub.identity.audit import Act
 
+#: Users on one page of JupyterHub's list; its own limit.
+PAGE = 200
 #: Seconds for the answer to a start: the hub itself waits (slow_spawn_timeout, 10 s) to be able to say how it went.
 START_S = 30.0
 #: What JupyterHub 6 says, with status 400, of a server that need not be started; and with 403 of a token's scopes.
 _RUNS = re.compile(r"is already running$|is pending \w+$")
+T = TypeVar("T")
 _SCOPES = "not authorized with current scopes"
 
 
@@ -47,6 +50,17 @@ class HubUser(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...]
     admin: bool = False
     servers: dict[str, HubServer] = {}
+
+
+class HubStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """How somebody who does not stand well stands with the login provider, as the hub has seen it (Unix seconds)."""
+
+    reason: str
+    since: float
+    until: float | None = None
+    over: bool = False
+    sentence: str = ""
+    next_step: str = ""
 
 
 class HubApi:
@@ -86,7 +100,7 @@ class HubApi:
         known = self._users.get(name)
         if known is not None and not fresh and now - known[0] < self._max_age_s:
             return known[1]
-        user = _decode(await self._get(f"/users/{quote(name, safe='')}", name), name)
+        user = _decoded(await self._get(f"/users/{quote(name, safe='')}", name), HubUser)
         self._users = {key: entry for key, entry in self._users.items() if now - entry[0] < self._max_age_s}
         self._users[name] = (now, user)
         return user
@@ -101,8 +115,7 @@ class HubApi:
             Unavailable: the hub does not answer, or has too much to do.
             RemoteFailed: it refuses our token.
         """
-        path = f"/users/{quote(name, safe='')}/" + (f"servers/{quote(server, safe='')}" if server else "server")
-        response = await self._ask("POST", path, timeout_s=START_S)
+        response = await self._ask("POST", _server(name, server), timeout_s=START_S)
         message = _message(response)
         if response.status_code in (201, 202) or _RUNS.search(message):
             return
@@ -114,6 +127,35 @@ class HubApi:
             )
         kind = {403: Forbidden, 429: Unavailable}.get(response.status_code, Conflict)
         raise kind(f"JupyterHub does not start {name}/{server}: {message}")
+
+    async def active(self) -> list[HubUser]:
+        """Everybody with a server that runs, starts or stops.
+
+        Raises:
+            Unavailable: the hub does not answer.
+            RemoteFailed: it refuses our token, or answers what we cannot read.
+        """
+        found: list[HubUser] = []
+        while page := _decoded(await self._get(f"/users?state=active&limit={PAGE}&offset={len(found)}"), list[HubUser]):
+            found += page
+        return found
+
+    async def standings(self) -> dict[str, HubStanding]:
+        """Those who do not stand well with the login provider, by name; errors as of `active`."""
+        return _decoded(await self._get("/aiinfn/standings"), dict[str, HubStanding])
+
+    async def stop(self, name: str, server: str) -> None:
+        """Stop a server; good as well if it is not there any more, or stops already.
+
+        Raises:
+            Unavailable: the hub does not answer, or cannot do it now.
+            RemoteFailed: it refuses our token.
+        """
+        response = await self._ask("DELETE", _server(name, server), timeout_s=START_S)
+        if response.status_code in (401, 403):
+            raise RemoteFailed("JupyterHub does not let the service stop servers.", hint="It needs delete:servers.")
+        if response.status_code not in (202, 204, 400, 404):  # 400: it starts or stops just now
+            raise Unavailable(f"JupyterHub does not stop {name}/{server}: {_message(response)}")
 
     async def is_shared(self, name: str, server: str) -> bool:
         """Whether somebody beside its owner may use a server that runs; asked each time.
@@ -130,10 +172,7 @@ class HubApi:
             raise RemoteFailed(
                 f"JupyterHub answers {response.status_code} about shares.", hint="The service needs read:shares."
             )
-        try:
-            return bool(msgspec.json.decode(response.content, type=_Shares).items)
-        except msgspec.MsgspecError as error:
-            raise RemoteFailed(f"What JupyterHub says of shares cannot be read: {error}.") from error
+        return bool(_decoded(response.content, _Shares).items)
 
     async def acts(self, stored: Sequence[str]) -> list[Act]:
         """The acts of the hub that the audit has not got yet; those with these ids it has, and the hub forgets them.
@@ -146,18 +185,15 @@ class HubApi:
         if response.status_code != 200:
             raise RemoteFailed(
                 f"JupyterHub answers {response.status_code} to the audit.",
-                hint="The service's token needs the scope custom:aiinfn:audit.",
+                hint="The service's token needs the scope custom:aiinfn:people.",
             )
-        try:
-            return msgspec.json.decode(response.content, type=dict[str, list[Act]]).get("acts", [])
-        except msgspec.MsgspecError as error:
-            raise RemoteFailed(f"The acts of JupyterHub cannot be read: {error}.") from error
+        return _decoded(response.content, dict[str, list[Act]]).get("acts", [])
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _get(self, path: str, name: str) -> bytes:
+    async def _get(self, path: str, name: str = "") -> bytes:
         response = await self._ask("GET", path)
         if response.status_code == 404:
             raise NotFound(f"JupyterHub knows no user {name!r}.")
@@ -190,12 +226,16 @@ def _message(response: httpx.Response) -> str:
         return f"it answers {response.status_code}"
 
 
-def _decode(body: bytes, name: str) -> HubUser:
+def _server(name: str, server: str) -> str:
+    return f"/users/{quote(name, safe='')}/" + (f"servers/{quote(server, safe='')}" if server else "server")
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
     """Without the scope for groups the hub leaves them out in silence, which is not an empty list."""
     try:
-        return msgspec.json.decode(body, type=HubUser)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:
         raise RemoteFailed(
-            f"What JupyterHub says of {name!r} cannot be used: {error}.",
+            f"What JupyterHub says cannot be used: {error}.",
             hint="The service's token needs the scopes read:users:name, read:users:groups and read:servers.",
         ) from error

@@ -86,6 +86,10 @@ class Standings:
         """None for whom all is well, as far as is known."""
         return self._known.get(name)
 
+    def everybody(self) -> dict[str, Standing]:
+        """All of whom it is not well, by name."""
+        return dict(self._known)
+
     def heard(self, name: str) -> None:
         """The provider has said what groups the person is in."""
         self._known.pop(name, None)

@@ -67,7 +67,8 @@ def _of_service(platform: Platform) -> list[dict[str, Any]]:
         _rule("", ["secrets"], "create", "update"),
         # A session that waits is a pod; it is given up by deleting that.
         _rule("", ["pods"], "delete"),
-        _rule("kueue.x-k8s.io", ["workloads"], "list", "watch"),
+        # patch: what waits for people who have lost the right to it is put aside.
+        _rule("kueue.x-k8s.io", ["workloads"], "list", "watch", "patch"),
     ]
     # Of every namespace: whoever's pod holds a device, it is not free. The only right beyond the namespace.
     everywhere = [_rule("", ["nodes", "pods"], "list", "watch")]

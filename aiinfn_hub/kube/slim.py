@@ -15,6 +15,7 @@ import msgspec
 
 from aiinfn_hub.kube import shapes
 from aiinfn_hub.kube.amounts import amounts, pod_requests
+from aiinfn_hub.pods.names import HELD
 
 #: Annotations that mean something to us; others (a whole manifest in last-applied-configuration) are not kept.
 KEPT_ANNOTATIONS = ("aiinfn.infn.it/", "kueue.x-k8s.io/", "hub.jupyter.org/")
@@ -89,7 +90,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """A Workload of Kueue; `flavors` is the ResourceFlavor granted for each resource, `admitted` when it was let in."""
+    """A Workload of Kueue.
+
+    `flavors` is the ResourceFlavor granted for each resource, `admitted` when it was let in, `held` why we have put it
+    aside.
+    """
 
     uid: str
     name: str
@@ -102,6 +107,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     cluster_queue: str = ""
     priority: int = 0
     active: bool = True
+    held: str = ""
     conditions: dict[str, Condition] = {}
     flavors: dict[str, str] = {}
     created: float = 0.0
@@ -248,6 +254,7 @@ def decode_workload(text: bytes) -> Workload:
         cluster_queue=sys.intern(admission.cluster_queue),
         priority=spec.priority or 0,
         active=spec.active is not False,
+        held=(meta.annotations or {}).get(HELD, ""),
         conditions=_conditions(status.conditions),
         flavors=_interned({resource: flavor for flavors in granted for resource, flavor in flavors.items()}),
         created=_seconds(meta.creation_timestamp) or 0.0,

@@ -75,7 +75,11 @@ def queue_reason(workload: Workload | None) -> Reason:
     if workload is None:
         return Reason("Kueue has not looked at it yet.", "If this lasts for more than a minute, tell the operators.")
     if not workload.active:
-        return _ASIDE
+        return (
+            Reason(f"It is held: {workload.held}", "It goes on when you have the right again.")
+            if workload.held
+            else _ASIDE
+        )
     reserved = workload.conditions.get("QuotaReserved")
     if reserved is None:
         return _WAIT  # normal for one that others have just overtaken

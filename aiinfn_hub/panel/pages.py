@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from aiinfn_hub.accounting import reports
 from aiinfn_hub.accounting.used import Used
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput, NotAuthenticated
 from aiinfn_hub.identity import audit
 from aiinfn_hub.identity.person import Person
@@ -36,13 +38,21 @@ class Pages:
     """What the handlers share."""
 
     def __init__(
-        self, *, database: Database, platform: Platform, reporter: Reporter, auth: HubOAuth, prefix: str
+        self,
+        *,
+        database: Database,
+        platform: Platform,
+        reporter: Reporter,
+        auth: HubOAuth,
+        prefix: str,
+        notices: Callable[[str], list[Notice]],
     ) -> None:
         self.database = database
         self.platform = platform
         self.reporter = reporter
         self.auth = auth
         self.prefix = prefix
+        self.notices = notices
         self._used = Used(database)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -126,6 +136,7 @@ class MePage(PageHandler):
         self.show(
             "me.html",
             tab="",
+            notices=pages.notices(person.name),
             rows=[views.row(record, now) for record in rows],
             budgets=views.budgets(pages.platform, person.activities, await pages.used(person, now)),
             **await pages.occupation(now),

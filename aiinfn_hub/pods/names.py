@@ -28,6 +28,9 @@ CHOICE = PREFIX + "choice"
 #: a pod with it is a ticket, for which nobody waits.
 GATE = PREFIX + "session"
 
+#: Of a Workload that we have put aside: why. One without it was put aside by an operator, and is not ours to take up.
+HELD = PREFIX + "held"
+
 #: Values of the label KIND.
 SESSION, JOB = "session", "job"
 

@@ -27,6 +27,7 @@ from aiinfn_hub.service.config import ServiceConfig, read_secret
 from aiinfn_hub.service.handlers import (
     HealthHandler,
     MetricsHandler,
+    NoticesHandler,
     OfferHandler,
     OpenApiHandler,
     TicketHandler,
@@ -35,6 +36,7 @@ from aiinfn_hub.service.handlers import (
 from aiinfn_hub.service.identify import Identify, hub_oauth
 from aiinfn_hub.service.metrics import Snapshot
 from aiinfn_hub.service.offloading import Offloading
+from aiinfn_hub.service.rights import Rights
 from aiinfn_hub.service.sums import sums
 from aiinfn_hub.service.tickets import Tickets
 from aiinfn_hub.store.engine import Database
@@ -87,6 +89,7 @@ class Service:
         self._background("tickets", self.tickets.run)
         self._background("runs", self.offloading.follower.run)
         self._background("audit", self.audit.run)
+        self._background("rights", self.rights.run)
         self._background("house", self.offloading.keep_house)
         self._listen()
         self.log.info("listening on %s:%d", self.config.bind, self.config.port)
@@ -99,6 +102,7 @@ class Service:
         self.observer = Observer(self.database, self.platform, self.pods)
         self.offloading = Offloading(self.config, self.platform, self.database, self.hub, client, self.pods)
         self.tickets = Tickets(client, self.hub, self.pods, self.offloading.workloads)
+        self.rights = Rights(self.platform, self.hub, client, self.pods, self.offloading.workloads, audit=self.audit)
         for cache in self.caches:
             await cache.start()
             self._stack.push_async_callback(cache.close)
@@ -137,12 +141,18 @@ class Service:
     def _listen(self) -> None:
         prefix = self.config.prefix
         shared = pages.Pages(
-            database=self.database, platform=self.platform, reporter=self.reporter, auth=self.auth, prefix=prefix
+            database=self.database,
+            platform=self.platform,
+            reporter=self.reporter,
+            auth=self.auth,
+            prefix=prefix,
+            notices=self.rights.notices,
         )
         queue = {"tickets": self.tickets}
         routes: list[Any] = [
             (rf"{prefix}/api/health", HealthHandler, {"ready": self._ready}),
             (rf"{prefix}/api/offer", OfferHandler, {"reporter": self.reporter, "used": shared.used} | queue),
+            (rf"{prefix}/api/notices", NoticesHandler, {"rights": self.rights}),
             (rf"{prefix}/api/tickets", TicketsHandler, queue),
             (rf"{prefix}/api/tickets/([a-z0-9-]+)", TicketHandler, queue),
             (rf"{prefix}/api/openapi.json", OpenApiHandler),

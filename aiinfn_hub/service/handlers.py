@@ -15,6 +15,7 @@ from aiinfn_hub.identity.person import Person
 from aiinfn_hub.identity.web import ApiHandler
 from aiinfn_hub.service.metrics import Snapshot, exposition
 from aiinfn_hub.service.openapi import document
+from aiinfn_hub.service.rights import Rights
 from aiinfn_hub.service.tickets import Tickets
 
 
@@ -35,6 +36,20 @@ class OfferHandler(ApiHandler):
         used = await self.used(person, time.time())
         offer = self.reporter.offer(person.name, person.activities, used)
         self.send(msgspec.structs.replace(offer, tickets=self.tickets.of(person.name)))
+
+
+class NoticesHandler(ApiHandler):
+    """GET: what the platform has to say to the caller; to a session, what is about it or about the person."""
+
+    def initialize(self, rights: Rights) -> None:
+        """Given by the application."""
+        self.rights = rights
+
+    def get(self) -> None:
+        """The most pressing first."""
+        server = self.caller.server
+        found = self.rights.notices(self.caller.person.name)
+        self.send({"notices": [one for one in found if server is None or one.server in (None, server)]})
 
 
 class TicketsHandler(ApiHandler):

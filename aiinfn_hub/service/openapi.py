@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from aiinfn_hub import __version__
+from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer
 from aiinfn_hub.offload import openapi as offload
 
@@ -15,7 +16,9 @@ Operation = dict[str, Any]
 
 def document() -> dict[str, Any]:
     """The whole document, for version 3.1."""
-    (offer,), schemas = msgspec.json.schema_components([Offer], ref_template="#/components/schemas/{name}")
+    (offer, notice), schemas = msgspec.json.schema_components(
+        [Offer, Notice], ref_template="#/components/schemas/{name}"
+    )
     components = offload.components()
     return {
         "openapi": "3.1.0",
@@ -26,12 +29,12 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/services/aiinfn"}],
         "security": [{"hubToken": []}],
-        "paths": offload.paths("") | _own(offer),
+        "paths": offload.paths("") | _own(offer, notice),
         "components": components | {"schemas": schemas | components["schemas"]},
     }
 
 
-def _own(offer: dict[str, Any]) -> dict[str, Any]:
+def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
     window = [
         _query("since", "number", "begin of the window, Unix seconds"),
         _query("until", "number", "its end, Unix seconds"),
@@ -41,6 +44,12 @@ def _own(offer: dict[str, Any]) -> dict[str, Any]:
     by = _query("by", "string", "comma list of person, activity, flavour, kind")
     return {
         "/api/offer": {"get": _get("What the caller can have now", offer)},
+        "/api/notices": {
+            "get": _get(
+                "What the platform has to say to the caller, the most pressing first",
+                {"type": "object", "properties": {"notices": {"type": "array", "items": notice}}},
+            )
+        },
         "/api/tickets": {"get": _get("Sessions in the queue, oldest first; an operator sees everybody's")},
         "/api/tickets/{uid}": {
             "delete": {

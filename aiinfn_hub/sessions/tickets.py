@@ -136,6 +136,8 @@ def _ticket(pod: Pod, workload: Workload | None, lines: Lines) -> Ticket:
 def _reason(workload: Workload | None, *, admitted: bool) -> Diagnosis:
     if admitted:
         return ADMITTED
+    if workload is not None and workload.held:
+        return Diagnosis("held", "queue", f"Your session is held: {workload.held}", "Ask for the group, or cancel it.")
     if workload is not None and not workload.active:
         return Diagnosis("put-aside", "queue", "An operator has put your session aside.", "Ask the operators why.")
     reserved = workload.conditions.get("QuotaReserved") if workload is not None else None

@@ -184,3 +184,18 @@ audit = Table(
     Index(None, "about", "at"),
     Index(None, "actor", "at"),
 )
+
+#: A session that is to end because its person lost the right to it; gone with the session.
+drain = Table(
+    "drain",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("person", Text, nullable=False),
+    Column("server", Text, nullable=False),
+    Column("activity", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("next_step", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("due", Double, nullable=False),
+)

@@ -158,7 +158,7 @@ def test_the_names_of_python_are_not_keys_of_the_file() -> None:
 
 def test_an_unknown_key_far_from_any_lists_the_known() -> None:
     assert found(platform_data(access={"allowed_groups": ["/a"], "zzz": 1})) == {
-        "access.zzz": "unknown key; known are: allowed_groups, admin_groups, optional_groups"
+        "access.zzz": "unknown key; known are: allowed_groups, admin_groups, optional_groups, notice"
     }
 
 

@@ -183,10 +183,10 @@ def test_the_roles_are_those_of_the_code() -> None:
         assert HUB["loadRoles"][name] == role, name
 
 
-def test_our_service_may_read_and_start_servers_and_nothing_else() -> None:
+def test_our_service_may_read_and_start_and_stop_servers_and_nothing_else() -> None:
     scopes = HUB["loadRoles"]["aiinfn-service"]["scopes"]
     assert set(scopes) == set(wiring.SERVICE_SCOPES)
-    more = {"start:servers", outbox.SCOPE}
+    more = {"start:servers", "delete:servers", outbox.SCOPE}
     assert all(scope.startswith(("read:", "list:")) for scope in scopes if scope not in more)
     assert not any("auth_state" in scope or "token" in scope for scope in scopes)
 

@@ -50,6 +50,7 @@ USES: dict[str, dict[tuple[str, str, str], tuple[str, str]]] = {
         ("", "pods", "delete"): ("service/tickets.py", "self.client.delete(PODS, "),
         (KUEUE, "workloads", "list"): (CACHE, "self.client.pages(self.kind, "),
         (KUEUE, "workloads", "watch"): (CACHE, "self.client.watch(self.kind, "),
+        (KUEUE, "workloads", "patch"): ("service/rights.py", "self.client.patch(WORKLOADS, "),
     },
 }
 

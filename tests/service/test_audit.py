@@ -73,7 +73,7 @@ async def test_while_the_hub_is_away_it_is_asked_again(
 
 async def test_a_hub_that_refuses_names_the_scope(service: RunningService) -> None:
     service.service.hub._headers = {"Authorization": "token another"}
-    with pytest.raises(RemoteFailed, match="custom:aiinfn:audit"):
+    with pytest.raises(RemoteFailed, match="custom:aiinfn:people"):
         await service.service.audit.fetch()
 
 

@@ -25,6 +25,10 @@ class FakeHub:
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     #: Paths of the starts that were asked for.
     starts: list[str] = field(default_factory=list)
+    #: Who does not stand well, as the hub says it.
+    standings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Servers that were stopped, as (owner, server).
+    stops: list[tuple[str, str]] = field(default_factory=list)
     #: Servers that somebody else may use, as (owner, server).
     shared: set[tuple[str, str]] = field(default_factory=set)
     #: Acts that the service has not stored yet.
@@ -55,6 +59,25 @@ class FakeHub:
             return web.json_response({"message": "no"}, status=403)
         model = self.users.get(request.match_info["name"])
         return web.json_response(model) if model else web.json_response({"message": "no"}, status=404)
+
+    async def active(self, request: web.Request) -> web.Response:
+        if self._token(request) != SERVICE_TOKEN:
+            return web.json_response({"message": "no"}, status=403)
+        assert request.query["state"] == "active"
+        found = [user for user in self.users.values() if user["servers"]]
+        offset, limit = int(request.query["offset"]), int(request.query["limit"])
+        return web.json_response(found[offset : offset + limit])
+
+    async def stand(self, request: web.Request) -> web.Response:
+        if self._token(request) != SERVICE_TOKEN:
+            return web.json_response({"message": "no"}, status=403)
+        return web.json_response(self.standings)
+
+    async def stop(self, request: web.Request) -> web.Response:
+        if self._token(request) != SERVICE_TOKEN:
+            return web.json_response({"message": "no"}, status=403)
+        self.stops.append((request.match_info["name"], request.match_info.get("server", "")))
+        return web.Response(status=202)
 
     async def shares(self, request: web.Request) -> web.Response:
         if self._token(request) != SERVICE_TOKEN:
@@ -96,7 +119,9 @@ async def running_hub() -> AsyncIterator[FakeHub]:
     app = web.Application(middlewares=[_outage])
     app["hub"] = hub
     app.add_routes([web.get("/hub/api/user", hub.who), web.get("/hub/api/users/{name}", hub.user)])
-    app.add_routes([web.post("/hub/aiinfn/audit", hub.audit)])
+    app.add_routes([web.post("/hub/aiinfn/audit", hub.audit), web.get("/hub/aiinfn/standings", hub.stand)])
+    app.add_routes([web.get("/hub/api/users", hub.active)])
+    app.add_routes([web.delete(f"/hub/api/users/{{name}}/{end}", hub.stop) for end in ("server", "servers/{server}")])
     app.add_routes([web.get("/hub/api/shares/{name}/{server:.*}", hub.shares)])
     app.add_routes([web.post(f"/hub/api/users/{{name}}/{end}", hub.start) for end in ("server", "servers/{server}")])
     runner = web.AppRunner(app)

@@ -1,4 +1,4 @@
-"""The audit."""
+"""The audit, and sessions that are to end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,17 @@ def upgrade() -> None:
     )
     for columns in (["at"], ["about", "at"], ["actor", "at"]):
         op.create_index(op.f(f"ix_audit_{'_'.join(columns)}"), "audit", columns)
+    texts = ("person", "server", "activity", "reason", "sentence", "next_step")
+    op.create_table(
+        "drain",
+        sa.Column("uid", sa.Text(), nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in texts),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("due", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("uid", name=op.f("pk_drain")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("drain")
     op.drop_table("audit")
