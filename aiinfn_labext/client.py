@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobView, Target, Why
+from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer
 from aiinfn_hub.errors import NotAuthenticated, NotFound, RemoteFailed, Unavailable, from_json
 
@@ -98,6 +99,10 @@ class ServiceClient:
     def offer(self) -> Offer:
         """What is free for me now."""
         return _decoded(self._call("GET", "/api/offer"), Offer)
+
+    def notices(self) -> list[Notice]:
+        """What the platform has to say to me, or about this session, the most pressing first."""
+        return _decoded(self._call("GET", "/api/notices"), dict[str, list[Notice]]).get("notices", [])
 
     def _upload(self, sha256: str, data: bytes) -> None:
         path = f"/api/blobs/{sha256}"

@@ -9,7 +9,9 @@ The browser speaks to its own server only, with Jupyter's own login and XSRF che
 | GET /aiinfn/api/jobs/ID/frames?after=&wait= | FramePage |
 | GET /aiinfn/api/jobs/ID/why | Why |
 | POST /aiinfn/api/jobs/ID/cancel | JobView |
-| websocket /aiinfn/events | {"jobs": [JobView]} at once, then those that changed; {"error": ...} while unknown |
+| GET /aiinfn/api/notices | {"notices": [Notice]} |
+| websocket /aiinfn/events | {"jobs": [JobView]} at once, then those that changed; {"error": ...} while unknown; and
+{"notices": [Notice]}, all of them at once, and again when they change |
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from aiinfn_hub.contract.jobs import JobView
+from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_labext.jobs import Offload
 
 RESOURCE = "aiinfn"
 #: Seconds between two looks at the jobs for an open page, and the longest long poll.
 EVERY_S = 2.0
+#: And at what the platform has to say.
+NOTICES_EVERY_S = 10.0
 MAX_WAIT_S = 20.0
 THREADS = 16
 
@@ -119,11 +124,21 @@ class CancelHandler(_Handler):
         await self.answer(lambda: self.offload.job(job).cancel())
 
 
+class NoticesHandler(_Handler):
+    """What the platform has to say."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """To me, or about this session."""
+        await self.answer(lambda: {"notices": self.offload.service.notices()})
+
+
 class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
-    """The one websocket of a page: the list of jobs, then its changes."""
+    """The one websocket of a page: the jobs and the notices, then what changes."""
 
     auth_resource = RESOURCE
-    _task: asyncio.Task[None] | None = None
+    _tasks: tuple[asyncio.Task[None], ...] = ()
 
     def initialize(self, offload: Offload, threads: ThreadPoolExecutor) -> None:
         """Keep what the routes give."""
@@ -138,18 +153,30 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     def open(self, *args: Any, **kwargs: Any) -> None:
         """Start to watch."""
         super().open(*args, **kwargs)
-        self._task = asyncio.create_task(self._push())
+        self._tasks = (asyncio.create_task(self._push_jobs()), asyncio.create_task(self._push_notices()))
 
     def on_message(self, message: Any) -> None:
         """Nothing is expected from the page."""
 
     def on_close(self) -> None:
         """Stop to watch."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
         super().on_close()
 
-    async def _push(self) -> None:
+    async def _push_notices(self) -> None:
+        known: list[Notice] | None = None
+        with contextlib.suppress(WebSocketClosedError):
+            while True:
+                # Whether the service answers, the jobs tell; what it said last is still true for all that we know.
+                with contextlib.suppress(AiinfnError):
+                    notices = await asyncio.wrap_future(self.threads.submit(self.offload.service.notices))
+                    if notices != known:
+                        await self.write_message(msgspec.json.encode({"notices": notices}))
+                    known = notices
+                await asyncio.sleep(NOTICES_EVERY_S)
+
+    async def _push_jobs(self) -> None:
         known: dict[str, JobView] | None = None
         with contextlib.suppress(WebSocketClosedError):
             while True:
@@ -177,6 +204,7 @@ def add_handlers(application: web.Application, offload: Offload) -> None:
         (job + "/frames", FramesHandler),
         (job + "/why", WhyHandler),
         (job + "/cancel", CancelHandler),
+        ("/api/notices", NoticesHandler),
         ("/events", EventsHandler),
     ]
     base = application.settings["base_url"]

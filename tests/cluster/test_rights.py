@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.controlplane.cluster import Cluster
 from support.demo import RunningDemo, Visitor
-from support.people_at_work import A30, ask, job, long, session, stop
+from support.people_at_work import A30, SESSION, ask, job, long, session, stop, switch
 
 from aiinfn_hub.catalogue import load_platform
 from aiinfn_hub.install import rbac
@@ -102,9 +102,24 @@ async def everything(demo: RunningDemo) -> None:
         await no_ticket(pi)
     await pi.spawn(A30)
     await ticket(pi)
+    await lose_and_regain(demo, pi)
     await stop(scientist)
     await pi.ready(timeout_s=90)
     await stop(pi)
+
+
+async def lose_and_regain(demo: RunningDemo, visitor: Visitor) -> None:
+    """What waits is held while its person is in another group, and goes on afterwards."""
+    groups = demo.account(visitor.name)["groups"]
+    for change, held in ((["/aiinfn"], True), (groups, False)):
+        await switch(demo, account=visitor.name, groups=change)
+        await visitor.spawn(SESSION, "other")  # JupyterHub asks the IAM at every start
+        seconds = time.monotonic() + 60
+        while bool((await ask(visitor, "notices"))["notices"]) is not held:
+            assert time.monotonic() < seconds
+            await asyncio.sleep(0.5)
+    await visitor.ready("other", timeout_s=90)
+    await stop(visitor, "other")
 
 
 async def leave_a_secret(demo: RunningDemo, name: str) -> None:

@@ -5,6 +5,7 @@ The switches are those of the demo's IAM. JupyterHub asks it again at every star
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from support.demo import Kernel, RunningDemo, Visitor, running_demo
-from support.people_at_work import SESSION, said, session, stop
+from support.people_at_work import SESSION, said, session, stop, switch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 GROUPS = ["/aiinfn", "/aiinfn/lhcb-flashsim"]
@@ -35,13 +36,11 @@ async def scientist(demo: RunningDemo) -> tuple[Visitor, Kernel]:
 @asynccontextmanager
 async def switched(demo: RunningDemo, switches: dict[str, Any], back: dict[str, Any]) -> AsyncIterator[None]:
     """Something is wrong at the IAM until the end of the block."""
-    headers = {"Authorization": f"Bearer {(demo.home / 'iam' / 'switches.token').read_text()}"}
-    async with httpx.AsyncClient(headers=headers, base_url=demo.info["iam_issuer"]) as http:
-        (await http.post("switches", json=switches)).raise_for_status()
-        try:
-            yield
-        finally:
-            (await http.post("switches", json=back)).raise_for_status()
+    await switch(demo, **switches)
+    try:
+        yield
+    finally:
+        await switch(demo, **back)
 
 
 async def works(kernel: Kernel) -> None:
@@ -75,23 +74,48 @@ async def test_a_group_that_is_lost_opens_nothing_new(demo: RunningDemo, scienti
     async with switched(demo, lost, lost | {"groups": GROUPS}):
         refused = await visitor.spawn(SESSION, "second")
         assert "/aiinfn/lhcb-flashsim" in said(refused), "the group that is missing"
+        notice = (await until_told(visitor, 1))[0]
+        assert notice["title"] == "This session ends at {due}."
+        assert "/aiinfn/lhcb-flashsim" in notice["text"]
+        assert notice["due"] - notice["since"] == 900.0
+        assert notice["server"] == ""
         await works(kernel)
     await _until_it_starts(visitor)
     await stop(visitor, "second")
+    await until_told(visitor, 0)
+    await works(kernel)
+
+
+async def until_told(visitor: Visitor, number: int) -> list[dict[str, Any]]:
+    """Wait until the person's own server, which JupyterLab asks, knows that many notices."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = await visitor.http.get(f"{visitor.hub}/user/scientist/aiinfn/api/notices")
+        if len(found := answer.json().get("notices", [])) == number:
+            return list(found)
+        assert time.monotonic() < deadline, answer.text
+        await asyncio.sleep(0.5)
 
 
 async def test_a_suspended_account_starts_nothing_and_reads_why(
     demo: RunningDemo, scientist: tuple[Visitor, Kernel]
 ) -> None:
-    """The rights go at once; the login with JupyterHub's next question, which `test_authenticator_hub.py` shows."""
-    visitor, kernel = scientist
+    """The rights go at once, the session with them; the login with JupyterHub's next question, which
+    `test_authenticator_hub.py` shows."""
+    visitor, _ = scientist
     suspended = {"account": "scientist", "active": False}
     async with switched(demo, suspended, suspended | {"active": True}):
         refused = await visitor.spawn(SESSION, "second")
         assert "is in no activity" in said(refused)
         assert "The login provider says that this account is not active." in said(await home(visitor))
-        assert list((await visitor.api("GET", "/users/scientist")).json()["servers"]) == [""]
-        await works(kernel)
+        operator = Visitor(demo, "operator")
+        await operator.login()
+        deadline = time.monotonic() + 60
+        while (await operator.api("GET", "/users/scientist")).json()["servers"]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.5)
+        acts = (await operator.http.get(f"{demo.info['panel_url']}api/audit?person=scientist&what=stopped")).json()
+        assert [act["why"] for act in acts["acts"]] == ["The login provider says that this account is not active."]
     await _until_it_starts(visitor)
 
 

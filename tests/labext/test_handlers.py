@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from support.fakeservice import FakeService
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from aiinfn_hub.contract.jobs import JobRequest
+from aiinfn_hub.contract.notices import Notice
 
 TOKEN = "jupyter-token"
 
@@ -158,18 +160,44 @@ def socket(url: str, **headers: str) -> Any:
     return websocket_connect(HTTPRequest(url.replace("http", "ws", 1) + "aiinfn/events", headers=headers))
 
 
+async def of(connection: Any, key: str) -> Any:
+    """The next message that is about this."""
+    while key not in (message := json.loads(await connection.read_message())):
+        pass
+    return message
+
+
+def test_the_websocket_tells_the_notices_and_then_what_changes(
+    url: str, service: FakeService, page: httpx.Client
+) -> None:
+    ends = Notice("drain-1", "error", "This session ends at {due}.", "You are no longer in /lhcb.", 1.0, 2.0, "")
+    service.notices = []
+
+    async def listen() -> list[Any]:
+        connection = await socket(url, Authorization=f"token {TOKEN}")
+        heard = [await of(connection, "notices")]
+        service.notices = [ends]
+        heard.append(await of(connection, "notices"))
+        connection.close()
+        return heard
+
+    heard = asyncio.run(asyncio.wait_for(listen(), 40))
+    assert heard == [{"notices": []}, {"notices": [msgspec.to_builtins(ends)]}]
+    assert page.get("aiinfn/api/notices").json() == heard[1]
+
+
 def test_the_websocket_tells_the_jobs_and_then_what_changes(url: str, service: FakeService) -> None:
     first = service.submit(JobRequest("first", "1"))
 
     async def listen() -> list[Any]:
         connection = await socket(url, Authorization=f"token {TOKEN}")
-        heard = [json.loads(await connection.read_message())]
+        heard = [await of(connection, "jobs")]
         service.submit(JobRequest("second", "1"))
-        heard.append(json.loads(await connection.read_message()))
+        heard.append(await of(connection, "jobs"))
         first.cancel = True
-        heard.append(json.loads(await connection.read_message()))
+        heard.append(await of(connection, "jobs"))
         service.down = 10**6
-        heard.append(json.loads(await connection.read_message()))
+        heard.append(await of(connection, "error"))
         connection.close()
         return heard
 

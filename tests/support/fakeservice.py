@@ -27,6 +27,7 @@ import msgspec
 
 from aiinfn_hub.contract import run as runner
 from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Target, ValueRef, Why
+from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.errors import (
     AiinfnError,
     Conflict,
@@ -119,6 +120,7 @@ class FakeService:
         self.wrap_capability = False
         self.home = str(root)
         self.spec_extra: dict[str, Any] = {}
+        self.notices: list[Notice] = []
         self._servers = [_serve(self, USER_ROUTES), _serve(self, RUN_ROUTES)]
 
     @property
@@ -390,6 +392,11 @@ def _why(service: FakeService, request: _Request, reference: str) -> Why:
     return Why(state=run.state(), sentence="It waits for 1 CPU.", next_step="Ask for less.", evidence=["0 of 4 free"])
 
 
+def _notices(service: FakeService, request: _Request) -> Any:
+    request.user()
+    return {"notices": service.notices}
+
+
 def _targets(_service: FakeService, request: _Request) -> Any:
     request.user()
     return {"targets": [Target(name="local", kind="local", description="the cluster", flavours=["cpu", "t4"])]}
@@ -405,6 +412,7 @@ USER_ROUTES: list[tuple[str, str, Any]] = [
     ("POST", _API + "/jobs/([^/]+)/cancel", _cancel),
     ("GET", _API + "/jobs/([^/]+)/why", _why),
     ("GET", _API + "/jobs/([^/]+)/outputs/([^/]+)", _output),
+    ("GET", _API + "/notices", _notices),
     ("GET", _API + "/targets", _targets),
 ]
 RUN_ROUTES: list[tuple[str, str, Any]] = [

@@ -45,6 +45,13 @@ async def session(demo: RunningDemo, name: str, **changes: str) -> tuple[Visitor
     return visitor, await visitor.kernel()
 
 
+async def switch(demo: RunningDemo, **switches: Any) -> None:
+    """Turn switches of the demo's IAM."""
+    headers = {"Authorization": f"Bearer {(demo.home / 'iam' / 'switches.token').read_text()}"}
+    async with httpx.AsyncClient(headers=headers, base_url=demo.info["iam_issuer"]) as http:
+        (await http.post("switches", json=switches)).raise_for_status()
+
+
 async def stop(visitor: Visitor, server: str = "") -> None:
     """Stop a session, and wait until it is gone."""
     path = f"/users/{visitor.name}/" + (f"servers/{server}" if server else "server")
