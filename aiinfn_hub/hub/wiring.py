@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,13 @@ def configure(config: Any) -> None:
     config.JupyterHub.extra_handlers = [*offer_stream.extra_handlers(), *outbox.handlers()]
     config.JupyterHub.custom_scopes = {outbox.SCOPE: {"description": "Fetch the hub's acts, and who stands how"}}
     config.JupyterHub.tornado_settings.update({"log_function": log_and_audit})
+    # At debug level traitlets writes the whole configuration into the log, with every secret in it.
+    logging.getLogger("JupyterHub").addFilter(_is_no_configuration)
     spare_imports()
+
+
+def _is_no_configuration(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Config changed")
 
 
 def template_paths() -> list[str]:

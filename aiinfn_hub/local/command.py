@@ -61,6 +61,7 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--fixed-passwords", action="store_true", help="each account's password is its name (tests; random otherwise)"
     )
+    parser.add_argument("--debug", action="store_true", help="log more, everywhere")
     parser.set_defaults(func=run)
 
 
@@ -74,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         json_file=arguments.json,
         browser=not arguments.no_browser,
         fixed_passwords=arguments.fixed_passwords,
+        debug=arguments.debug,
     )
     return asyncio.run(_serve(options, Console()))
 
@@ -91,7 +93,7 @@ async def _serve(options: Options, console: Console) -> int:
     demo = Demo(options, say)
     logging.basicConfig(
         filename=demo.home.path / "logs" / "demo.log",
-        level=logging.INFO,
+        level=logging.DEBUG if options.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     starting = asyncio.create_task(demo.start())

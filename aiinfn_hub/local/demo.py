@@ -41,6 +41,7 @@ class Options:
     json_file: Path | None = None
     browser: bool = True
     fixed_passwords: bool = False
+    debug: bool = False
 
 
 class Demo:
@@ -138,6 +139,10 @@ class Demo:
             name, command, inherited | {"PATH": path, "HOME": str(folder)} | environment, self._log(name), folder
         )
 
+    @property
+    def _debug(self) -> list[str]:
+        return ["--debug"] if self.options.debug else []
+
     def _log(self, name: str) -> Path:
         return self.home.path / "logs" / f"{name}.log"
 
@@ -154,7 +159,7 @@ class Demo:
         config = Path(__file__).with_name("jupyterhub_config.py")
         return self._program(
             "hub",
-            [sys.executable, "-m", "jupyterhub", "-f", str(config)],
+            [sys.executable, "-m", "jupyterhub", "-f", str(config), *self._debug],
             AIINFN_DEMO=str(self.home.path / "settings.json"),
             KUBECONFIG=str(self.cluster.hub_kubeconfig),
         )
@@ -179,7 +184,7 @@ class Demo:
         path = self.home.write_private(self.home.path / "service.json", json.dumps(config, indent=2))
         # The script beside our interpreter, which PATH may not know.
         ours = str(Path(sys.executable).with_name("aiinfn"))
-        return self._program("service", [ours, "service", "run", "--config", str(path)])
+        return self._program("service", [ours, "service", "run", "--config", str(path), *self._debug])
 
     def _settings(self, issuer: str) -> None:
         """What `jupyterhub_config.py` reads: addresses, no secrets."""
