@@ -5,7 +5,10 @@ STAMP := .venv/.installed
 
 ARGS ?=
 
-.PHONY: demo test test-browser controlplane test-cluster lint docs bench screenshots clean
+FRONT := aiinfn_labext/frontend
+BUILT := aiinfn_labext/labextension/package.json
+
+.PHONY: frontend demo test test-browser controlplane test-cluster lint docs bench screenshots clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "aiinfn needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
@@ -14,14 +17,26 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)
+# JupyterLab's side, with the machine's npm. Without one everything works, and notices are in the panel only.
+frontend: $(STAMP) $(BUILT)
+
+$(BUILT): $(wildcard $(FRONT)/src/*.ts $(FRONT)/*.json) | $(STAMP)
+	@if ! command -v npm >/dev/null; then \
+	  echo "No npm on this machine: JupyterLab will show no notices (the panel does)." >&2; test -z "$$CI"; exit $$?; fi; \
+	cd $(FRONT) && npm ci --silent --ignore-scripts && npm run --silent build && npm test --silent >/dev/null && \
+	node node_modules/@jupyterlab/builder/lib/build-labextension.js . --core-path \
+	  "$$(../../$(BIN)/python -c 'import jupyterlab, pathlib; print(pathlib.Path(jupyterlab.__file__).parent / "staging")')" \
+	  >/dev/null && mkdir -p ../../.venv/share/jupyter/labextensions && \
+	ln -sfn "$$(cd ../labextension && pwd)" ../../.venv/share/jupyter/labextensions/aiinfn-labext
+
+demo: frontend
 	@$(BIN)/aiinfn demo $(ARGS)
 
 # Files in the order of the folders: xdist would take those with few tests last, which are the long ones, one by one.
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser and not cluster' $(ARGS)
 
-test-browser: $(STAMP)
+test-browser: frontend
 	$(BIN)/python -m pytest -q -m browser $(ARGS)
 
 # The real kube-apiserver, scheduler, controller-manager and Kueue, built once into a cache outside the checkout: with an empty
@@ -47,8 +62,8 @@ docs: $(STAMP)
 bench: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
-screenshots: $(STAMP)
+screenshots: frontend
 	AIINFN_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q -m browser $(ARGS)
 
 clean:
-	rm -rf .venv docs/_build
+	rm -rf .venv docs/_build $(FRONT)/node_modules $(FRONT)/lib aiinfn_labext/labextension

@@ -35,6 +35,7 @@ def document() -> dict[str, Any]:
 
 
 def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
+    notices = {"type": "object", "properties": {"notices": {"type": "array", "items": notice}}}
     window = [
         _query("since", "number", "begin of the window, Unix seconds"),
         _query("until", "number", "its end, Unix seconds"),
@@ -44,12 +45,7 @@ def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
     by = _query("by", "string", "comma list of person, activity, flavour, kind")
     return {
         "/api/offer": {"get": _get("What the caller can have now", offer)},
-        "/api/notices": {
-            "get": _get(
-                "What the platform has to say to the caller, the most pressing first",
-                {"type": "object", "properties": {"notices": {"type": "array", "items": notice}}},
-            )
-        },
+        "/api/notices": {"get": _get("What the platform has to say to the caller, the most pressing first", notices)},
         "/api/tickets": {"get": _get("Sessions in the queue, oldest first; an operator sees everybody's")},
         "/api/tickets/{uid}": {
             "delete": {
@@ -67,17 +63,7 @@ def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
             )
         },
         "/api/accounting/usage": {"get": _get("Hours held, by group", parameters=[*window, person, by])},
-        "/api/audit": {
-            "get": _get(
-                "Who did what, the newest first; for operators",
-                parameters=[
-                    _query("person", "string", "who did it, or whom it is about"),
-                    _query("what", "string", "only of this kind"),
-                    _query("before", "number", "Unix seconds: the next page begins where one ended"),
-                    _query("limit", "integer", "at most so many"),
-                ],
-            )
-        },
+        "/api/audit": {"get": _audit()},
         "/api/accounting/occupation": {
             "get": _get(
                 "Mean units held over time, by flavour",
@@ -85,6 +71,18 @@ def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
             )
         },
     }
+
+
+def _audit() -> Operation:
+    return _get(
+        "Who did what, the newest first; for operators",
+        parameters=[
+            _query("person", "string", "who did it, or whom it is about"),
+            _query("what", "string", "only of this kind"),
+            _query("before", "number", "Unix seconds: the next page begins where one ended"),
+            _query("limit", "integer", "at most so many"),
+        ],
+    )
 
 
 def _query(name: str, kind: str, text: str) -> dict[str, Any]:
