@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -33,6 +34,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from aiinfn_hub.contract.jobs import JobView
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.errors import AiinfnError, InvalidInput
+from aiinfn_labext import token
 from aiinfn_labext.jobs import Offload
 
 RESOURCE = "aiinfn"
@@ -131,7 +133,7 @@ class NoticesHandler(_Handler):
     @authorized
     async def get(self) -> None:
         """To me, or about this session."""
-        await self.answer(lambda: {"notices": self.offload.service.notices()})
+        await self.answer(lambda: {"notices": _notices(self.offload)})
 
 
 class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -170,7 +172,7 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             while True:
                 # Whether the service answers, the jobs tell; what it said last is still true for all that we know.
                 with contextlib.suppress(AiinfnError):
-                    notices = await asyncio.wrap_future(self.threads.submit(self.offload.service.notices))
+                    notices = await asyncio.wrap_future(self.threads.submit(_notices, self.offload))
                     if notices != known:
                         await self.write_message(msgspec.json.encode({"notices": notices}))
                     known = notices
@@ -211,6 +213,10 @@ def add_handlers(application: web.Application, offload: Offload) -> None:
     # The client blocks; a long poll must not take the threads that the rest of the server shares.
     given = {"offload": offload, "threads": ThreadPoolExecutor(THREADS, thread_name_prefix="aiinfn")}
     application.add_handlers(".*$", [(url_path_join(base, "aiinfn", path), handler, given) for path, handler in routes])
+
+
+def _notices(offload: Offload) -> list[Notice]:
+    return [*offload.service.notices(), *token.notices(os.environ)]
 
 
 def _views(offload: Offload, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:

@@ -29,6 +29,8 @@ EVERY_S = 15.0
 #: Who has no session is checked that many times less often (with JupyterHub's default of 5 min: once an hour), and for
 #: so long after being seen for the last time.
 ABSENT_TIMES, ABSENT_FOR = 12, timedelta(days=7)
+#: And no more of them in a round, so that a hub of thousands is not busy with them when it starts.
+ABSENT_AT_ONCE = 40
 #: People at the same time; the provider has a limit of its own for requests.
 AT_ONCE = 10
 
@@ -73,29 +75,31 @@ class Rounds:
         users = [self._hub.users[id_] for id_ in list(self._hub.users)]
         here = [user for user in users if sessions_of(user)]
         await self._each(here, self._look_after)
-        at_home = self._absent({user.id for user in here})
-        await self._each(at_home, lambda user: self.check(user, ABSENT_TIMES * self._rules.auth_refresh_age))
-        self._rules.session_tokens.forget({uid for user in here for _, uid in sessions_of(user)})
+        await self._each(self._absent({user.id for user in here}), self._check)
+        await self._rules.session_tokens.forget(
+            {(user.name, name) for user in users for name, spawner in user.spawners.items() if spawner.active}
+        )
 
-    async def check(self, user: Any, max_age_s: float) -> None:
-        """Ask the IAM about somebody of whom it was not asked for that long."""
-        asked_at = user._auth_refreshed  # noqa: SLF001  JupyterHub's own mark, so that one question serves both
-        if asked_at is not None and time.monotonic() - asked_at < max_age_s:
-            return
+    async def _check(self, user: Any) -> None:
+        """Ask the IAM about somebody."""
         model = await self._rules.refresh_user(user)
         if isinstance(model, dict):
             await apply(user, model)
 
     async def _look_after(self, user: Any) -> None:
-        await self.check(user, self._rules.auth_refresh_age)
+        if _is_due(user, self._rules.auth_refresh_age):
+            await self._check(user)
         for session, uid in sessions_of(user):
             await self._rules.session_tokens.keep(session, uid)
 
     def _absent(self, here: set[int]) -> list[Any]:
-        """Those without a session who were here lately: their tickets and jobs go on without them."""
+        """Some of those without a session who were here lately: their tickets and jobs go on without them."""
         lately = sa.select(orm.User.id).where(orm.User.last_activity > utcnow(with_tz=False) - ABSENT_FOR)
-        found = self._hub.db.execute(lately).scalars()
-        return [self._hub.users[id_] for id_ in found if id_ not in here]
+        at_home = (id_ for id_ in self._hub.db.execute(lately).scalars() if id_ not in here)
+        age_s, loaded = ABSENT_TIMES * self._rules.auth_refresh_age, self._hub.users
+        # Whom the hub has not loaded was not asked about since it started.
+        due = [id_ for id_ in at_home if not dict.__contains__(loaded, id_) or _is_due(loaded[id_], age_s)]
+        return [self._hub.users[id_] for id_ in due[:ABSENT_AT_ONCE]]
 
     async def _each(self, users: Iterable[Any], what: Callable[[Any], Awaitable[None]]) -> None:
         async def one(user: Any) -> None:
@@ -106,6 +110,12 @@ class Rounds:
                     self._rules.log.exception("%s could not be looked after.", user.name)
 
         await asyncio.gather(*(one(user) for user in users))
+
+
+def _is_due(user: Any, age_s: float) -> bool:
+    """Whether the IAM was asked about the person longer ago than that; JupyterHub's own mark, so both share answers."""
+    asked_at = user._auth_refreshed  # noqa: SLF001
+    return asked_at is None or time.monotonic() - asked_at >= age_s
 
 
 def sessions_of(user: Any) -> list[tuple[AiinfnSpawner, str]]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -42,6 +43,14 @@ class Session(Protocol):
         """What the session has in Kubernetes."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a session has: the uid of its pod, and its token; None where it was taken away."""
+
+    uid: str
+    issued: Issued | None
+
+
 class SessionTokens:
     """The tokens of the sessions of all people; what was issued is remembered while this process lives.
 
@@ -51,11 +60,11 @@ class SessionTokens:
     def __init__(self, rules: IamAuthenticator, clock: Callable[[], float] = time.time) -> None:
         self._rules = rules
         self._clock = clock
-        self._given: dict[str, Issued | None] = {}
+        self._given: dict[tuple[str, str], Given] = {}
 
     async def begin(self, session: Session, uid: str) -> None:
         """Give a token to a session that starts, whose pod has this uid. A start does not fail for want of it."""
-        self._given.pop(uid, None)
+        self._given.pop(_key(session), None)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self.keep(session, uid)
@@ -73,9 +82,11 @@ class SessionTokens:
             self._rules.log.warning("The session %s/%s has no new token: %s", session.user.name, session.name, error)
 
     async def _keep(self, user: Any, session: Session, uid: str, policy: TokenPolicy) -> None:
-        held = self._given.get(uid)
+        known = self._given.get(_key(session))
+        here = known is not None and known.uid == uid
+        held = known.issued if known is not None and here else None
         if is_shared(session.orm_spawner) or not self._may_have(user):
-            if held is not None or uid not in self._given:
+            if held is not None or not here:
                 await self._take(user, session, uid, held)
             return
         if held is not None and not self._is_over(held, policy):
@@ -118,16 +129,17 @@ class SessionTokens:
     async def _take(self, user: Any, session: Session, uid: str, held: Issued | None) -> None:
         """Take the files away, and end the token, which somebody may have copied."""
         await self._put(user, session, uid, {})
-        self._given[uid] = None
+        self._given[_key(session)] = Given(uid, None)
         why = "The server is shared." if is_shared(session.orm_spawner) else "The person's login, or a group, is gone."
         self._rules.outbox.put(Act(what="token-taken", about=user.name, why=why, facts={"server": session.name}))
-        if held is not None and self._rules.broker.exchanges:  # else it is the login's own
+        if held is not None:
+            # Where it is the login's own, that gets another one when it is next asked for.
             await self._rules.provider.revoke(held.text)
 
     async def _write(self, user: Any, session: Session, uid: str, issued: Issued) -> None:
         about = msgspec.json.encode(issued.about).decode()
         await self._put(user, session, uid, {iam_token.TOKEN: issued.text, iam_token.ABOUT: about})
-        self._given[uid] = issued
+        self._given[_key(session)] = Given(uid, issued)
         facts: dict[str, Fact] = {
             "server": session.name,
             "scopes": list(issued.about.scopes),
@@ -141,10 +153,21 @@ class SessionTokens:
         labels = {names.KIND: names.SESSION, names.PERSON: names.slug(user.name)}
         await session.objects.put_iam_token(files, labels, uid)
 
-    def forget(self, alive: set[str]) -> list[Issued]:
-        """Drop those of pods that are gone; returns them."""
-        gone = [uid for uid in self._given if uid not in alive]
-        return [issued for uid in gone if (issued := self._given.pop(uid)) is not None]
+    async def forget(self, alive: Collection[tuple[str, str]]) -> None:
+        """End the tokens of sessions that are gone: all but these, by the names of person and server."""
+        for key in [key for key in self._given if key not in alive]:
+            issued = self._given.pop(key).issued
+            # The login's own is not the session's to end.
+            if issued is None or not self._rules.broker.exchanges:
+                continue
+            try:
+                await self._rules.provider.revoke(issued.text)
+            except AiinfnError as error:
+                self._rules.log.warning("The token of the session %s/%s ends by itself: %s", *key, error)
+
+
+def _key(session: Session) -> tuple[str, str]:
+    return session.user.name, session.name
 
 
 def is_shared(server: Any) -> bool:

@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from aiinfn_hub.catalogue import TokenPolicy
+from aiinfn_hub.contract.token import About
 from aiinfn_hub.errors import NotAuthenticated, RemoteFailed
 from aiinfn_hub.identity.provider import IamProvider
 
@@ -29,15 +28,6 @@ ASK_AGAIN_S = 3600.0
 LEEWAY_S = 600.0
 #: The scope by which a token could be renewed without us.
 OFFLINE = "offline_access"
-
-
-class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What a token is for; beside it in the session, and nothing in it is secret. `expires_at` is in Unix seconds."""
-
-    expires_at: float
-    scopes: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    audiences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,13 +87,18 @@ class Broker:
         return "" if self.exchanges else " ".join(one for one in scope if one != OFFLINE)
 
     async def _exchanged(self, policy: TokenPolicy, login: Mapping[str, Any]) -> Issued:
+        # What the login has not got, because it was not asked for or was denied, would make the whole exchange fail.
+        wanted = [scope for scope in policy.scopes if scope in login["scope"]]
+        if not wanted:
+            asked = " ".join(policy.scopes)
+            raise RemoteFailed(f"The login has none of {asked}.", hint="A new login asks for them.")
         tokens = await self._provider.exchange(
-            login["access_token"], scope=" ".join(policy.scopes), audience=" ".join(policy.audiences)
+            login["access_token"], scope=" ".join(wanted), audience=" ".join(policy.audiences)
         )
         claims = await self._provider.check_access(
             tokens.access_token, sub=login["sub"], audiences=policy.audiences, exact=bool(policy.audiences)
         )
-        granted = tuple(tokens.scope.split()) or policy.scopes  # left out where it is what was asked (RFC 6749, 5.1)
+        granted = tuple(tokens.scope.split()) or tuple(wanted)  # left out where it is what was asked (RFC 6749, 5.1)
         if OFFLINE in granted or tokens.refresh_token:
             raise RemoteFailed("The login provider's exchange gave a token that can be renewed without us.")
         now = self._clock()

@@ -15,8 +15,8 @@ import msgspec
 from aiinfn_hub.errors import Conflict, Forbidden, NotFound, RemoteFailed, Unavailable
 from aiinfn_hub.identity.audit import Act
 
-#: Users on one page of JupyterHub's list; its own limit.
-PAGE = 200
+#: Users on one page of JupyterHub's list: it makes a page without a pause, about a millisecond for each.
+PAGE = 50
 #: Seconds for the answer to a start: the hub itself waits (slow_spawn_timeout, 10 s) to be able to say how it went.
 START_S = 30.0
 #: What JupyterHub 6 says, with status 400, of a server that need not be started; and with 403 of a token's scopes.

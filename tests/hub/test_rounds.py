@@ -34,6 +34,7 @@ class Running(AiinfnSpawner):
     """A session whose pod runs."""
 
     ready = True
+    active = True
 
     def reflected(self) -> dict[str, Any] | None:
         return {"metadata": {"uid": f"uid-{self.user.name}"}}
@@ -63,7 +64,7 @@ class Rules:
         self.say = say
         self.asked: list[str] = []
         self.kept: list[tuple[str, str]] = []
-        self.alive: set[str] = set()
+        self.alive: set[tuple[str, str]] = set()
         self.complaints: list[str] = []
         self.session_tokens = self
         self.log = SimpleNamespace(exception=lambda text, *args: self.complaints.append(text % args))
@@ -76,7 +77,7 @@ class Rules:
     async def keep(self, session: AiinfnSpawner, uid: str) -> None:
         self.kept.append((session.user.name, uid))
 
-    def forget(self, alive: set[str]) -> None:
+    async def forget(self, alive: set[tuple[str, str]]) -> None:
         self.alive = alive
 
 
@@ -111,7 +112,7 @@ async def test_whoever_has_a_session_is_checked_and_keeps_a_token(db: sa.orm.Ses
     await rounds.round()
     assert sorted(rules.asked) == ["ada", "bob"]
     assert sorted(rules.kept) == [("ada", "uid-ada"), ("bob", "uid-bob")]
-    assert rules.alive == {"uid-ada", "uid-bob"}
+    assert rules.alive == {("ada", ""), ("bob", "")}
     assert [group.name for group in users[1].groups] == ["/aiinfn/cms"]
     assert users[1].saved == [{"sub": "ada"}]
     await rounds.round()
@@ -135,6 +136,15 @@ async def test_whoever_has_none_is_checked_less_often_and_not_for_ever(db: sa.or
         users[1]._auth_refreshed = None if age_s is None else time.monotonic() - age_s
         await rounds.round()
         assert rules.asked == asked, age_s
+
+
+async def test_thousands_who_are_at_home_are_asked_about_little_by_little(db: sa.orm.Session, tmp_path: Path) -> None:
+    users = people(db, tmp_path, absent=tuple(f"p{number}" for number in range(100)))
+    rules = Rules(model)
+    rounds = Rounds(rules, SimpleNamespace(users=users, db=db))  # type: ignore[arg-type]  # a fake
+    for asked in (40, 80, 100, 100):
+        await rounds.round()
+        assert len(set(rules.asked)) == len(rules.asked) == asked
 
 
 async def test_one_mishap_is_not_everybodys(db: sa.orm.Session, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ async def test_no_token_while_a_server_is_shared(
     db.commit()
     await authenticator.session_tokens.keep(session, UID)
     assert session.objects.files == {}
-    assert authenticator.session_tokens._given[UID] is None
+    assert authenticator.session_tokens._given["scientist", ""].issued is None
     assert not await alive(authenticator, iam, first), "whoever copied it has nothing"
     writes = session.objects.writes
     await authenticator.session_tokens.keep(session, UID)
@@ -250,7 +250,7 @@ async def test_a_start_does_not_wait_for_an_iam_that_hangs(
     iam.slow["/token"] = asyncio.Event()
     async with asyncio.timeout(5):
         await first_token(session, "another-uid")
-    assert "another-uid" not in authenticator.session_tokens._given
+    assert authenticator.session_tokens._given == {}
     iam.slow["/token"].set()
     await authenticator.session_tokens.keep(session, "another-uid")
     assert session.objects.owner == "another-uid"
@@ -303,10 +303,51 @@ async def test_a_login_that_is_over_gives_none(settings: dict[str, Any], iam: Br
     assert first
 
 
-async def test_pods_that_are_gone_are_forgotten(
+async def test_the_token_of_a_session_that_is_gone_is_ended(
     settings: dict[str, Any], iam: BreakableIam, db: sa.orm.Session
 ) -> None:
     authenticator, session = await started(settings, iam, db)
-    gone = authenticator.session_tokens.forget({"others"})
-    assert [issued.text for issued in gone] == [session.token]
-    assert authenticator.session_tokens.forget({"others"}) == []
+    token = session.token
+    assert token is not None
+    await authenticator.session_tokens.forget({("scientist", "")})
+    assert await alive(authenticator, iam, token)
+    await authenticator.session_tokens.forget(set())
+    assert not await alive(authenticator, iam, token)
+    asked = iam.seen["/revoke"]
+    await authenticator.session_tokens.forget(set())
+    assert iam.seen["/revoke"] == asked
+
+
+async def test_an_iam_that_is_away_keeps_no_session_from_being_forgotten(
+    settings: dict[str, Any], iam: BreakableIam, db: sa.orm.Session
+) -> None:
+    authenticator, _ = await started(settings, iam, db)
+    iam.switches.silent = "unavailable"
+    await authenticator.session_tokens.forget(set())
+    assert authenticator.session_tokens._given == {}
+
+
+async def test_the_next_pod_of_a_server_gets_a_token_of_its_own(
+    settings: dict[str, Any], iam: BreakableIam, db: sa.orm.Session
+) -> None:
+    authenticator, session = await started(settings, iam, db)
+    first = session.token
+    await authenticator.session_tokens.keep(session, "another-uid")
+    assert session.token not in (None, first)
+    assert session.objects.owner == "another-uid"
+
+
+async def test_sharing_ends_the_narrowed_login_too(
+    settings: dict[str, Any], iam: BreakableIam, db: sa.orm.Session
+) -> None:
+    iam.switches.turn(Turn(exchange=False))
+    authenticator, session = await started(settings, iam, db)
+    first = session.token
+    assert first is not None
+    orm.Share.grant(db, session.orm_spawner, orm.User(name="guest"))
+    db.commit()
+    await authenticator.session_tokens.keep(session, UID)
+    assert not await alive(authenticator, iam, first)
+    model = await authenticator.refresh_user(session.user)
+    assert isinstance(model, dict), "the login goes on, with another one"
+    assert model["auth_state"]["access_token"] != first

@@ -79,12 +79,28 @@ async def test_it_outlives_the_refresh_of_the_login(iam: BreakableIam) -> None:
 
 
 async def test_a_scope_that_is_not_granted_is_named(iam: BreakableIam) -> None:
+    """The IAM leaves out what it does not know, and what a policy denies to the person, without a word."""
     provider = provider_of(iam)
     state = await login(provider, iam)
+    iam.directory.change("scientist", denied_scopes=("storage.modify:/",))
     policy = TokenPolicy(scopes=("storage.read:/", "compute.create"))
     issued = await Broker(provider).issue(policy, state)
     assert issued is not None
     assert issued.about.missing == ("compute.create",)
+    wide = await login(provider, iam, f"{SCOPE} storage.modify:/")
+    issued = await Broker(provider).issue(TokenPolicy(scopes=("storage.read:/", "storage.modify:/")), wide)
+    assert issued is not None
+    assert issued.about.scopes == ("storage.read:/",)
+    assert issued.about.missing == ("storage.modify:/",)
+
+
+async def test_a_login_without_any_of_the_scopes_asks_for_no_token(iam: BreakableIam) -> None:
+    provider = provider_of(iam)
+    state = await login(provider, iam)
+    asked = iam.seen["/token"]
+    with pytest.raises(RemoteFailed, match="has none of compute.create"):
+        await Broker(provider).issue(TokenPolicy(scopes=("compute.create",)), state)
+    assert iam.seen["/token"] == asked
 
 
 def without_exchange(iam: BreakableIam) -> Answer:

@@ -25,6 +25,7 @@ class Account:
     """Somebody the IAM knows.
 
     `groups` are full paths with a leading slash; `optional_groups` those that are named only to who asks for them.
+    `denied_scopes` are left out of every token without a word, as a scope policy of INDIGO IAM does it.
     `role` is a word for people who try the demo. An account that is not `active` can neither log in nor refresh its
     tokens; one whose acceptable use policy is not signed is asked to sign it at the login, and gets no token before.
     """
@@ -36,6 +37,7 @@ class Account:
     email: str
     groups: tuple[str, ...]
     optional_groups: tuple[str, ...] = ()
+    denied_scopes: tuple[str, ...] = ()
     role: str = ""
     active: bool = True
     aup_signed: bool = True

@@ -155,6 +155,7 @@ class Endpoints:
         self, grant: Grant, scope: tuple[str, ...], *, nonce: str, audience: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         account, now, jti = self._entitled(grant), self._clock(), uuid.uuid4().hex
+        scope = tuple(one for one in scope if one not in account.denied_scopes)
         expires = self._grants.new_access(jti, grant, scope, audience)
         issued = {"iss": self._issuer(), "iat": int(now), "nbf": int(now)}
         of_access = claims.of_access_token(account, scope) | {"client_id": grant.client_id} | _audience(audience)

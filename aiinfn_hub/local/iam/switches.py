@@ -4,6 +4,7 @@
 
     {"silent": "unavailable"}                           every other request is answered with 503
     {"account": "scientist", "aup_signed": false}       the next refresh fails until the policy is signed at a login
+    {"account": "scientist", "denied_scopes": ["x"]}    tokens come without this scope, and nobody is told
     {"account": "scientist", "end": "revoked"}          refresh and access tokens of all logins are gone
     {"exchange": false}                                 no client may exchange tokens, as where nobody has enabled it
     {"keys": "rotate"}                                  a new key signs; "withdraw" publishes no other one any more
@@ -45,6 +46,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     active: bool | None = None
     aup_signed: bool | None = None
     groups: tuple[str, ...] | None = None
+    denied_scopes: tuple[str, ...] | None = None
     username: str | None = None
     end: Literal["revoked", "expired", "removed"] | None = None
 
@@ -105,7 +107,7 @@ class Switches:
             self._clients.exchanging = turn.exchange
         if turn.keys is not None:
             self._keys.rotate(withdraw=turn.keys == "withdraw")
-        fields = ("active", "aup_signed", "groups", "username")
+        fields = ("active", "aup_signed", "groups", "denied_scopes", "username")
         changes: dict[str, Any] = {name: value for name in fields if (value := getattr(turn, name)) is not None}
         if not turn.account:
             if changes or turn.end:
