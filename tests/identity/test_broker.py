@@ -98,7 +98,7 @@ async def test_a_login_without_any_of_the_scopes_asks_for_no_token(iam: Breakabl
     provider = provider_of(iam)
     state = await login(provider, iam)
     asked = iam.seen["/token"]
-    with pytest.raises(RemoteFailed, match="has none of compute.create"):
+    with pytest.raises(RemoteFailed, match=r"has none of compute\.create"):
         await Broker(provider).issue(TokenPolicy(scopes=("compute.create",)), state)
     assert iam.seen["/token"] == asked
 
