@@ -1,7 +1,8 @@
 """`make bench ARGS=logins`: the tokens of many people expire at the same moment, and all of them come back.
 
 Ours and OAuthenticator's own class refresh the same people at the same embedded IAM, which is a process of its own.
-Each person makes three requests at once, as a page does.
+Each person makes three requests at once, as a page does. Then everybody's session needs the next token, in one round of
+the hub; there is no peer for that, the limit is one exchange each.
 """
 
 from __future__ import annotations
@@ -12,23 +13,28 @@ import logging
 import multiprocessing
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+import sqlalchemy as sa
 from bench.figures import Figure, Sheet, beside, load, p, save
+from jupyterhub import orm
 from oauthenticator.generic import GenericOAuthenticator
 from support.iam import CALLBACK, CLIENT_ID, SCOPE, BreakableIam, an_iam
 from support.iamusers import User, settings_of, stock_settings
 from traitlets.config import Config
 
 from aiinfn_hub.hub.authenticator import IamAuthenticator
+from aiinfn_hub.hub.rounds import AT_ONCE as AT_ONCE_IN_A_ROUND
 from aiinfn_hub.hub.wiring import spare_imports
 from aiinfn_hub.local.iam import Account
 from aiinfn_hub.local.iam.grants import Grant
 
+T = TypeVar("T")
 #: Requests of a page that come at the same time; they share what is asked of the IAM.
 AT_ONCE = 3
 #: Seconds between two looks at the event loop.
@@ -50,7 +56,7 @@ async def _serve(folder: Path, people: int, pipe: Connection) -> None:
     for number in range(people):
         one = account(number)
         iam.directory.put(one)
-        scope = tuple(SCOPE.split())
+        scope = (*SCOPE.split(), "storage.read:/", "storage.modify:/")
         grant = Grant(id=uuid.uuid4().hex, sub=one.sub, client_id=CLIENT_ID, scope=scope, auth_time=time.time())
         tokens.append(iam._grants.new_refresh(grant))
     pipe.send((await iam.start(), tokens))
@@ -96,6 +102,27 @@ def people_with(tokens: Sequence[str]) -> list[User]:
     return found
 
 
+@dataclass
+class Files:
+    """What a session has in Kubernetes, written at once: this is about the hub and the IAM."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    async def put_iam_token(self, files: Mapping[str, str], _labels: Mapping[str, str], _owner: str) -> None:
+        self.files = files
+
+
+@dataclass
+class Session:
+    """A spawner, as far as its token goes."""
+
+    user: User
+    authenticator: IamAuthenticator
+    orm_spawner: orm.Spawner
+    name: str = ""
+    objects: Any = field(default_factory=Files)
+
+
 class Bench(Sheet):
     """One run."""
 
@@ -114,8 +141,10 @@ class Bench(Sheet):
             issuer, tokens = await asyncio.to_thread(here.recv)
             async with httpx.AsyncClient() as http:
                 assert (await http.get(f"{issuer}.well-known/openid-configuration")).status_code == 200
-            for name, made in (("stock class", stock(issuer)), ("ours", ours(self.folder, issuer))):
-                await self.all_at_once(name, made, people_with(tokens), here)
+            await self.all_at_once("stock class", stock(issuer), people_with(tokens), here)
+            people, made = people_with(tokens), ours(self.folder, issuer)
+            await self.all_at_once("ours", made, people, here)
+            await self.sessions(made, people, here)
         finally:
             process.kill()
             process.join()
@@ -127,18 +156,42 @@ class Bench(Sheet):
             answers = await asyncio.gather(
                 *(authenticator.refresh_user(user) for _ in range(AT_ONCE)), return_exceptions=True
             )
+            if isinstance(answers[0], dict) and "groups" in answers[0]:
+                user.save(answers[0])
             return all(isinstance(answer, dict) for answer in answers)
 
-        before, began, cpu = await _seen(pipe), time.monotonic(), time.process_time()
-        gaps: list[float] = []
-        async with beside(look(gaps)):
-            good = await asyncio.gather(*(come(user) for user in people))
-        took, spent, after = time.monotonic() - began, time.process_time() - cpu, await _seen(pipe)
-        asked = after.get("/token", 0) - before.get("/token", 0)
+        good = await self._timed(name, [come(user) for user in people], "refreshes", pipe)
         self.say(
             f"{name}: people who were refreshed", sum(good), f"of {len(people)}", "the others: logged out, or an error"
         )
-        self.say(f"{name}: refreshes at the IAM", asked / len(people), "a person", "target: 1")
+
+    async def sessions(self, authenticator: IamAuthenticator, people: list[User], pipe: Connection) -> None:
+        """Everybody's session needs its next token."""
+        engine = sa.create_engine("sqlite://")
+        orm.Base.metadata.create_all(engine)
+        with sa.orm.Session(engine) as db:
+            rows = [orm.Spawner(name="", user=orm.User(name=user.name)) for user in people]
+            db.add_all(rows)
+            db.commit()
+            found = [Session(user, authenticator, row) for user, row in zip(people, rows, strict=True)]
+            slots = asyncio.Semaphore(AT_ONCE_IN_A_ROUND)
+
+            async def keep(one: Session) -> None:
+                async with slots:
+                    await authenticator.session_tokens.keep(one, one.user.name)
+
+            await self._timed("sessions", [keep(one) for one in found], "exchanges", pipe)
+        written = sum(1 for one in found if one.objects.files)
+        self.say("sessions: those with their next token", written, f"of {len(people)}", "")
+
+    async def _timed(self, name: str, work: list[Coroutine[Any, Any, T]], what: str, pipe: Connection) -> list[T]:
+        before, began, cpu = await _seen(pipe), time.monotonic(), time.process_time()
+        gaps: list[float] = []
+        async with beside(look(gaps)):
+            done = await asyncio.gather(*work)
+        took, spent, after = time.monotonic() - began, time.process_time() - cpu, await _seen(pipe)
+        asked = after.get("/token", 0) - before.get("/token", 0)
+        self.say(f"{name}: {what} at the IAM", asked / len(work), "a person", "target: 1")
         self.say(f"{name}: until all were answered", took, "s", f"{spent:.1f} s of CPU")
         self.say(
             f"{name}: longest hold of the event loop",
@@ -146,6 +199,7 @@ class Bench(Sheet):
             "ms",
             f"p99 {p(gaps, 99) * 1000:.0f}; target <= 100",
         )
+        return done
 
 
 async def _seen(pipe: Connection) -> dict[str, int]:

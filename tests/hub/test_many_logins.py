@@ -14,4 +14,6 @@ def test_each_is_refreshed_once_whatever_a_page_asks_for(tmp_path: Path) -> None
     assert found["ours: people who were refreshed"] == PEOPLE
     assert found["ours: refreshes at the IAM"] == 1
     assert found["stock class: people who were refreshed"] < PEOPLE, "their requests end each other's tokens"
+    assert found["sessions: those with their next token"] == PEOPLE
+    assert found["sessions: exchanges at the IAM"] == 1
     assert found["stock class: refreshes at the IAM"] > 1
