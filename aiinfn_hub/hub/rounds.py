@@ -19,7 +19,7 @@ from jupyterhub.app import JupyterHub
 from jupyterhub.utils import utcnow
 
 from aiinfn_hub.hub.spawner import AiinfnSpawner
-from aiinfn_hub.hub.user_model import apply
+from aiinfn_hub.hub.user_model import refresh
 
 if TYPE_CHECKING:
     from aiinfn_hub.hub.authenticator import IamAuthenticator
@@ -82,9 +82,7 @@ class Rounds:
 
     async def _check(self, user: Any) -> None:
         """Ask the IAM about somebody."""
-        model = await self._rules.refresh_user(user)
-        if isinstance(model, dict):
-            await apply(user, model)
+        await refresh(self._rules, user)
 
     async def _look_after(self, user: Any) -> None:
         if _is_due(user, self._rules.auth_refresh_age):

@@ -17,7 +17,7 @@ from jupyterhub import orm
 
 from aiinfn_hub.errors import AiinfnError, NotAuthenticated
 from aiinfn_hub.hub.session_objects import SessionObjects
-from aiinfn_hub.hub.user_model import apply
+from aiinfn_hub.hub.user_model import refresh
 from aiinfn_hub.identity.audit import Act, Fact
 from aiinfn_hub.identity.broker import Issued
 from aiinfn_hub.pods import iam_token, names
@@ -121,9 +121,7 @@ class SessionTokens:
                         return issued
             except NotAuthenticated:
                 self._rules.log.debug("The access token of %s's login is dead; refreshing it.", user.name)
-            model = await self._rules.refresh_user(user)
-            if isinstance(model, dict):
-                await apply(user, model)
+            await refresh(self._rules, user)
         raise NotAuthenticated("The login has no access token any more.", hint="Log in again.")
 
     async def _take(self, user: Any, session: Session, uid: str, held: Issued | None) -> None:

@@ -33,8 +33,19 @@ def kept(tokens: Tokens, now: float) -> dict[str, Any]:
     }
 
 
-async def apply(user: Any, model: Model) -> None:
-    """What JupyterHub does with the model of a refresh (`BaseHandler.auth_to_user`), where there is no request."""
+async def refresh(authenticator: Any, user: Any) -> None:
+    """Ask about somebody, and do with the answer what JupyterHub does with that of a request.
+
+    Whoever logged in meanwhile has newer tokens, and whoever made a request has saved this answer: neither is undone.
+    """
+    before = user.encrypted_auth_state
+    model = await authenticator.refresh_user(user)
+    if isinstance(model, dict) and user.encrypted_auth_state == before:
+        await _apply(user, model)
+
+
+async def _apply(user: Any, model: Model) -> None:
+    """What `BaseHandler.auth_to_user` does."""
     if model["admin"] is not None and model["admin"] != user.admin:
         user.admin = model["admin"]
         assign_default_roles(user.db, entity=user.orm_user)

@@ -47,6 +47,7 @@ class Person(FakeUser):
         super().__init__(name=name, id=identity, groups=in_groups("/aiinfn"))
         self._auth_refreshed: float | None = None
         self.saved: list[dict[str, Any]] = []
+        self.encrypted_auth_state = "at first"
 
     def sync_groups(self, groups: list[str]) -> None:
         self.groups = in_groups(*groups)
@@ -145,6 +146,17 @@ async def test_thousands_who_are_at_home_are_asked_about_little_by_little(db: sa
     for asked in (40, 80, 100, 100):
         await rounds.round()
         assert len(set(rules.asked)) == len(rules.asked) == asked
+
+
+async def test_who_logs_in_meanwhile_keeps_the_newer_tokens(db: sa.orm.Session, tmp_path: Path) -> None:
+    def say(user: Person) -> Any:
+        user.encrypted_auth_state = "of the new login"
+        return model(user)
+
+    users = people(db, tmp_path, "ada")
+    await Rounds(Rules(say), SimpleNamespace(users=users, db=db)).round()  # type: ignore[arg-type]  # a fake
+    assert users[1].saved == []
+    assert [group.name for group in users[1].groups] == ["/aiinfn"]
 
 
 async def test_one_mishap_is_not_everybodys(db: sa.orm.Session, tmp_path: Path) -> None:

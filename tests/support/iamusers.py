@@ -33,6 +33,10 @@ class User:
     async def get_auth_state(self) -> dict[str, Any] | None:
         return self.auth_state
 
+    @property
+    def encrypted_auth_state(self) -> str:
+        return repr(self.auth_state)
+
     async def save_auth_state(self, state: dict[str, Any] | None) -> None:
         self.auth_state = state
 
