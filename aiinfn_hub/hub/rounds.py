@@ -74,6 +74,10 @@ class Rounds:
         """Look once at everybody who has a session, and at those whose turn it is among the others."""
         users = [self._hub.users[id_] for id_ in list(self._hub.users)]
         here = [user for user in users if sessions_of(user)]
+        # First what must not wait for an IAM that hangs: a guest reads the file.
+        shared = set(self._hub.db.execute(sa.select(orm.Share.spawner_id)).scalars())
+        at_risk = [user for user in here if any(one.orm_spawner.id in shared for one, _ in sessions_of(user))]
+        await self._each(at_risk, self._keep_tokens)
         await self._each(here, self._look_after)
         await self._each(self._absent({user.id for user in here}), self._check)
         await self._rules.session_tokens.forget(
@@ -87,6 +91,9 @@ class Rounds:
     async def _look_after(self, user: Any) -> None:
         if _is_due(user, self._rules.auth_refresh_age):
             await self._check(user)
+        await self._keep_tokens(user)
+
+    async def _keep_tokens(self, user: Any) -> None:
         for session, uid in sessions_of(user):
             await self._rules.session_tokens.keep(session, uid)
 

@@ -74,25 +74,25 @@ async def test_a_group_that_is_lost_opens_nothing_new(demo: RunningDemo, scienti
     async with switched(demo, lost, lost | {"groups": GROUPS}):
         refused = await visitor.spawn(SESSION, "second")
         assert "/aiinfn/lhcb-flashsim" in said(refused), "the group that is missing"
-        notice = (await until_told(visitor, 1))[0]
-        assert notice["title"] == "This session ends at {due}."
+        [notice] = await until_told(visitor, "This session ends at {due}.")
         assert "/aiinfn/lhcb-flashsim" in notice["text"]
         assert notice["due"] - notice["since"] == 900.0
         assert notice["server"] == ""
         await works(kernel)
     await _until_it_starts(visitor)
     await stop(visitor, "second")
-    await until_told(visitor, 0)
+    await until_told(visitor)
     await works(kernel)
 
 
-async def until_told(visitor: Visitor, number: int) -> list[dict[str, Any]]:
-    """Wait until the person's own server, which JupyterLab asks, knows that many notices."""
+async def until_told(visitor: Visitor, *titles: str) -> list[dict[str, Any]]:
+    """Wait until the person's own server, which JupyterLab asks, has these notices and no other."""
     deadline = time.monotonic() + 60
     while True:
         answer = await visitor.http.get(f"{visitor.hub}/user/scientist/aiinfn/api/notices")
-        if len(found := answer.json().get("notices", [])) == number:
-            return list(found)
+        found: list[dict[str, Any]] = answer.json().get("notices", [])
+        if [one["title"] for one in found] == list(titles):
+            return found
         assert time.monotonic() < deadline, answer.text
         await asyncio.sleep(0.5)
 

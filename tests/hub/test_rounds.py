@@ -101,7 +101,7 @@ def people(db: sa.orm.Session, tmp_path: Path, *names: str, absent: tuple[str, .
         found[identity] = Person(name, identity)
         db.add(orm.User(id=identity, name=name, last_activity=utcnow(with_tz=False)))
         if name not in absent:
-            make_spawner(tmp_path, user=found[identity], kind=Running)
+            make_spawner(tmp_path, user=found[identity], kind=Running).orm_spawner.id = identity
     db.commit()
     return found
 
@@ -206,6 +206,22 @@ async def test_a_new_share_begins_a_round_at_once(db: sa.orm.Session, tmp_path: 
         with suppress(asyncio.CancelledError):
             await task
     assert not sa.event.contains(orm.Share, "after_insert", rounds._wake.set)
+
+
+async def test_a_shared_session_does_not_wait_for_an_iam_that_hangs(db: sa.orm.Session, tmp_path: Path) -> None:
+    users = people(db, tmp_path, "ada", "bob")
+    db.add(row := orm.Spawner(id=2, name="", user=db.get(orm.User, 2)))
+    orm.Share.grant(db, row, orm.User(name="guest"))
+    db.commit()
+    order: list[str] = []
+
+    def say(user: Person) -> Any:
+        order.append(f"asked {user.name}, kept {rules.kept}")
+        return True
+
+    rules = Rules(say)
+    await Rounds(rules, SimpleNamespace(users=users, db=db)).round()  # type: ignore[arg-type]  # a fake
+    assert order[0].endswith("kept [('bob', 'uid-bob')]"), "before anybody was asked about"
 
 
 async def test_foreign_spawners_and_sessions_that_start_are_left_alone(tmp_path: Path) -> None:
