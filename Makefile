@@ -37,7 +37,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser and not cluster' $(ARGS)
 
 test-browser: frontend
-	$(BIN)/python -m pytest -q -m browser $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m browser $(ARGS)
 
 # The real kube-apiserver, scheduler, controller-manager and Kueue, built once into a cache outside the checkout: with an empty
 # cache about 15 minutes on two cores, afterwards seconds.
