@@ -103,7 +103,7 @@ class Rounds:
         at_home = (id_ for id_ in self._hub.db.execute(lately).scalars() if id_ not in here)
         age_s, loaded = ABSENT_TIMES * self._rules.auth_refresh_age, self._hub.users
         # Whom the hub has not loaded was not asked about since it started.
-        due = [id_ for id_ in at_home if not dict.__contains__(loaded, id_) or _is_due(loaded[id_], age_s)]
+        due = [id_ for id_ in at_home if id_ not in loaded or _is_due(loaded[id_], age_s)]
         return [self._hub.users[id_] for id_ in due[:ABSENT_AT_ONCE]]
 
     async def _each(self, users: Iterable[Any], what: Callable[[Any], Awaitable[None]]) -> None:

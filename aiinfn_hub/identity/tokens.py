@@ -54,7 +54,7 @@ class Verifier:
             Unavailable: the keys cannot be fetched.
         """
         audience: jwt.ClaimsOption = {"essential": True, "value": self._client_id}
-        claims = await self._signed(token, aud=audience, sub={"essential": True}, iat={"essential": True})
+        claims = await self._signed(token, "ID token", aud=audience, sub={"essential": True}, iat={"essential": True})
         self._check_party(claims, nonce)
         return claims
 
@@ -76,9 +76,9 @@ class Verifier:
         if token.count(".") != 2:
             return None
         try:
-            claims = await self._signed(token, sub={"essential": True, "value": sub})
+            claims = await self._signed(token, "access token", sub={"essential": True, "value": sub})
         except NotAuthenticated as error:
-            raise RemoteFailed(error.message.replace("ID token", "access token")) from error
+            raise RemoteFailed(error.message) from error
         named = claims.get("aud", [])
         found = {named} if isinstance(named, str) else set(named)
         allowed = set(audiences) if exact else {self._client_id, self._issuer, ANYBODY, *audiences}
@@ -90,11 +90,11 @@ class Verifier:
             )
         return claims
 
-    async def _signed(self, token: str, **rules: jwt.ClaimsOption) -> dict[str, Any]:
+    async def _signed(self, token: str, kind: str, **rules: jwt.ClaimsOption) -> dict[str, Any]:
         """The claims of a token that the issuer has signed and that has not ended."""
         try:
             kid = jws.extract_compact(token.encode()).headers().get("kid")
-            key = await self._key(kid)
+            key = await self._key(kid, kind)
             claims = dict(jwt.decode(token, key, algorithms=ALGORITHMS).claims)
             registry = jwt.JWTClaimsRegistry(
                 now=lambda: int(self._clock()),
@@ -106,7 +106,7 @@ class Verifier:
             registry.validate(claims)
         except (JoseError, ValueError) as error:
             raise NotAuthenticated(
-                f"The login provider's ID token is not good: {type(error).__name__}.", hint="Log in again."
+                f"The login provider's {kind} is not good: {type(error).__name__}.", hint="Log in again."
             ) from error
         return claims
 
@@ -119,7 +119,7 @@ class Verifier:
         if nonce is not None and claims.get("nonce") != nonce:
             raise NotAuthenticated("The login provider's ID token belongs to another login.", hint="Log in again.")
 
-    async def _key(self, kid: str | None) -> Key:
+    async def _key(self, kid: str | None, kind: str) -> Key:
         """The key of that id; an unknown one makes us look once more, because keys rotate."""
         found = self._known(kid)
         if found is None and (self._keys is None or self._clock() - self._keys[0] >= REFETCH_S):
@@ -130,7 +130,7 @@ class Verifier:
             self._keys = (self._clock(), keys)
             found = self._known(kid)
         if found is None:
-            raise NotAuthenticated("The login provider's ID token is signed with a key that it does not publish.")
+            raise NotAuthenticated(f"The login provider's {kind} is signed with a key that it does not publish.")
         return found
 
     def _known(self, kid: str | None) -> Key | None:

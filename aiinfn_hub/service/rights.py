@@ -132,12 +132,13 @@ class Rights:
         decided = plan(sessions, verdicts, self.drains, now=self._clock(), notice_s=notice_s)
         if decided.begin or decided.call_off:
             await self._database.write(keep, decided)
-        await self._tell(decided, {one.uid for one in sessions})
+        await self._tell(decided, {one.uid for one in sessions}, self._clock())
         self.drains = await self._database.read(drains)
         for one in decided.stop:
             await self._stop(one)
 
-    async def _tell(self, decided: Plan, there: set[str]) -> None:
+    async def _tell(self, decided: Plan, there: set[str], now: float) -> None:
+        """The audit: what begins, what is called off, and what has ended; the last when it is seen to be gone."""
         for one in decided.begin:
             facts: dict[str, Fact] = {"server": one.server, "activity": one.activity, "due": one.due}
             await self._audit.note(Act(what="drain", about=one.person, why=one.sentence, facts=facts))
@@ -145,15 +146,15 @@ class Rights:
             if one.uid in there:
                 why = f"The right to {one.activity} is back."
                 await self._audit.note(Act(what="drain-off", about=one.person, why=why, facts={"server": one.server}))
+            elif one.due <= now:
+                gone: dict[str, Fact] = {"server": one.server, "activity": one.activity}
+                await self._audit.note(Act(what="stopped", about=one.person, why=one.sentence, facts=gone))
 
     async def _stop(self, one: Drain) -> None:
         try:
             await self._hub.stop(one.person, one.server)
         except AiinfnError as error:
             self._log.warning("The session %s/%s is stopped later: %s", one.person, one.server, error)
-            return
-        facts = {"server": one.server, "activity": one.activity}
-        await self._audit.note(Act(what="stopped", about=one.person, why=one.sentence, facts=facts))
 
     async def _hold(self, waiting: list[Waiting], people: dict[str, HubUser]) -> None:
         """Put aside what waits and may not go on; take up what we had put aside and may."""

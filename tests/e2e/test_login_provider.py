@@ -114,8 +114,11 @@ async def test_a_suspended_account_starts_nothing_and_reads_why(
         while (await operator.api("GET", "/users/scientist")).json()["servers"]:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.5)
-        acts = (await operator.http.get(f"{demo.info['panel_url']}api/audit?person=scientist&what=stopped")).json()
-        assert [act["why"] for act in acts["acts"]] == ["The login provider says that this account is not active."]
+        audit = f"{demo.info['panel_url']}api/audit?person=scientist&what=stopped"
+        while not (acts := (await operator.http.get(audit)).json()["acts"]):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.5)
+        assert [act["why"] for act in acts] == ["The login provider says that this account is not active."]
     await _until_it_starts(visitor)
 
 

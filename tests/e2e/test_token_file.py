@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -60,7 +61,7 @@ async def until(kernel: Kernel, length: int, timeout_s: float = 60) -> list[str]
     deadline = time.monotonic() + timeout_s
     while len(found := await seen(kernel)) < length:
         assert time.monotonic() < deadline, found
-        time.sleep(0.2)
+        await asyncio.sleep(0.2)
     return found
 
 
@@ -129,5 +130,5 @@ async def test_the_operator_reads_who_had_a_token_and_why_it_went(demo: RunningD
         assert time.monotonic() < deadline, acts
         answer = await operator.http.get(f"{demo.info['panel_url']}api/audit", params={"person": "scientist"})
         acts = {(act["what"], act["actor"], act["about"]) for act in answer.json()["acts"]}
-        time.sleep(0.5)
+        await asyncio.sleep(0.5)
     assert "." + "ey" not in answer.text

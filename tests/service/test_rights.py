@@ -104,8 +104,16 @@ async def test_an_account_that_is_not_active_is_stopped_at_once(service: Running
     await put(service, pod("jupyter-ada", "ada"))
     words = {"sentence": "The login provider says that this account is not active.", "next_step": "Ask."}
     service.hub.standings["ada"] = {"reason": "inactive", "since": 1.0} | words
-    await service.service.rights.look()
-    assert service.hub.stops == [("ada", "")]
+    for _ in range(2):  # it is asked for until the pod is gone, and told once
+        await service.service.rights.look()
+    assert service.hub.stops == [("ada", ""), ("ada", "")]
+    assert await acts(service) == [("drain", "ada")]
+    await service.client.delete(PODS, "jupyter-ada", "aiinfn", grace_s=0)
+    async with asyncio.timeout(10):
+        while service.service.pods.items:
+            await asyncio.sleep(0.02)
+    for _ in range(2):
+        await service.service.rights.look()
     assert await acts(service) == [("drain", "ada"), ("stopped", "ada")]
 
 
