@@ -16,6 +16,8 @@ from aiinfn_hub.catalogue.references import parse_reference
 
 Part = TypeVar("Part", bound=BaseModel)
 SECTIONS = ("flavours", "images", "volumes", "sites", "activities")
+#: What tells the folder of one from that of another, by kind of volume.
+PLACEHOLDERS = {"home": "{person}", "activity": "{activity}"}
 #: Section, key, and the section whose names the key's values are.
 REFERENCES = (
     ("flavours", "activities", "activities"),
@@ -33,6 +35,7 @@ def check(data: Any) -> Iterator[Finding]:
     yield from _one_of_a_kind(data)
     yield from _namespaces(data)
     yield from _site_units(data)
+    yield from _made_folders(data)
     for index, flavour in _parsed(data, "flavours", Flavour):
         yield from _flavour(("flavours", index), flavour)
     for index, volume in _parsed(data, "volumes", Volume):
@@ -159,6 +162,16 @@ def _site_units(data: Any) -> Iterator[Finding]:
                 yield Finding(place, "has no accelerator to count; its measure is cpu and memory")
 
 
+def _made_folders(data: Any) -> Iterator[Finding]:
+    """What is made for one person or activity is one folder: those above it are everybody's."""
+    for index, volume in _parsed(data, "volumes", Volume) if isinstance(data, dict) and data.get("posix") else ():
+        placeholder = PLACEHOLDERS.get(volume.kind, "")
+        above, _, last = volume.sub_path.rpartition("/")
+        if placeholder and (placeholder in above or placeholder not in last):
+            message = f"must have {placeholder} in its last part only, because posix makes that folder"
+            yield Finding(("volumes", index, "sub_path"), message, f"{volume.kind}/{placeholder}")
+
+
 def _flavour(place: Location, flavour: Flavour) -> Iterator[Finding]:
     if flavour.accelerator and not flavour.resource:
         yield Finding(
@@ -218,7 +231,7 @@ def _volume(place: Location, volume: Volume) -> Iterator[Finding]:
         yield Finding((*place, "secret"), "is for volumes of kind object-store", "object-store")
     if volume.kind != "scratch" and volume.size:
         yield Finding((*place, "size"), "is for scratch; the size of a claim is set where it is made")
-    placeholder = {"home": "{person}", "activity": "{activity}"}.get(volume.kind, "")
+    placeholder = PLACEHOLDERS.get(volume.kind, "")
     if placeholder not in volume.sub_path:
         message = f"must contain {placeholder}: otherwise everybody gets the same folder"
         yield Finding((*place, "sub_path"), message, placeholder)

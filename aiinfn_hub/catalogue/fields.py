@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from aiinfn_hub.catalogue.references import parse_reference
 from aiinfn_hub.contract.quantities import parse_bytes, parse_cpu, parse_duration
 from aiinfn_hub.errors import InvalidInput
 
@@ -78,7 +79,18 @@ _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _PART = r"(?:[A-Za-z0-9._+@=~-]|\{person\}|\{activity\})+"
 _DNS = rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*"
 
+
 #: Becomes a label value of pods: flavours, images, sites.
+def _pinned_image(value: str) -> str:
+    try:
+        reference = parse_reference(value)
+    except InvalidInput as error:
+        raise PydanticCustomError("image", "{sentence}", {"sentence": str(error)}) from error
+    if not reference.pinned:
+        raise PydanticCustomError("image", "{value} has neither tag nor digest.", {"value": repr(value)})
+    return value
+
+
 Name = Annotated[
     str, Grammar(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", "a name: lower-case letters, digits, '-' and '.' between them")
 ]
@@ -101,6 +113,12 @@ Scope = Annotated[
 ]
 #: An audience is a text without blanks, because a list of them is sent with blanks between (INDIGO IAM).
 Audience = Annotated[str, Grammar(r"[!-~]+", "an audience: one word or address, without blanks", 255)]
+ClaimPath = Annotated[
+    str, Grammar(r"(?:[A-Za-z0-9_:/-]+(?:\.[A-Za-z0-9_:/-]+)*)?", 'a claim, as in "uid" or "attr.uidNumber"', 255)
+]
+#: 0 is root; the kernel's "nobody" and what is above belong to nobody.
+Uid = Annotated[int, Field(ge=1000, lt=2**31)]
+PinnedImage = Annotated[str, AfterValidator(_pinned_image)]
 AbsolutePath = Annotated[
     str, Grammar(r"(?:/[A-Za-z0-9._+@:=,~-]+)+", "an absolute path without spaces", 1024), AfterValidator(_plain)
 ]

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from aiinfn_hub.catalogue.base import Model
 from aiinfn_hub.catalogue.fields import (
@@ -24,29 +23,19 @@ from aiinfn_hub.catalogue.fields import (
     Name,
     ObjectName,
     OptionalAbsolutePath,
+    PinnedImage,
     ResourceName,
     Seconds,
     SubPath,
     Title,
     Weight,
 )
-from aiinfn_hub.catalogue.people import Access, Activity, TokenPolicy
+from aiinfn_hub.catalogue.people import Access, Activity, Posix, TokenPolicy
 from aiinfn_hub.catalogue.policy import ImagePolicy
-from aiinfn_hub.catalogue.references import parse_reference
 from aiinfn_hub.errors import InvalidInput
 
 #: The place that is the cluster itself, whatever a site of kind local is called.
 LOCAL = "local"
-
-
-def _image_reference(value: str) -> str:
-    try:
-        reference = parse_reference(value)
-    except InvalidInput as error:
-        raise PydanticCustomError("image", "{sentence}", {"sentence": str(error)}) from error
-    if not reference.pinned:
-        raise PydanticCustomError("image", "{value} has neither tag nor digest.", {"value": repr(value)})
-    return value
 
 
 class Toleration(Model):
@@ -147,7 +136,7 @@ class Image(Model):
 
     name: Name
     title: Title
-    ref: Annotated[str, AfterValidator(_image_reference)]
+    ref: PinnedImage
     """With a tag or a digest."""
     apptainer: OptionalAbsolutePath = ""
     """Where the same image is unpacked, for sites without a container runtime."""
@@ -226,6 +215,8 @@ class Platform(Model):
     access: Access
     tokens: TokenPolicy | None = None
     """Sessions find no token of the IAM where this is left out."""
+    posix: Posix | None = None
+    """Everybody runs as the user of the images where this is left out."""
     flavours: tuple[Flavour, ...] = Field(min_length=1)
     images: tuple[Image, ...] = Field(min_length=1)
     image_policy: ImagePolicy = ImagePolicy()

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from aiinfn_hub.catalogue.base import Model
-from aiinfn_hub.catalogue.fields import Audience, GroupPath, ObjectName, OptionalGroupPath, Scope, Seconds, Title
+from aiinfn_hub.catalogue.fields import (
+    Audience,
+    ClaimPath,
+    GroupPath,
+    ObjectName,
+    OptionalGroupPath,
+    PinnedImage,
+    Scope,
+    Seconds,
+    Title,
+    Uid,
+)
 
 
 class Access(Model):
@@ -29,6 +43,31 @@ class TokenPolicy(Model):
     """Who may accept it; none leaves that to the IAM, which by the profile wlcg means everybody."""
     scopes: tuple[Scope, ...] = Field(min_length=1)
     """What it opens, such as storage.read:/; the IAM may grant less, and the person is told what is missing."""
+
+
+class Posix(Model):
+    """POSIX users: each person has a number of their own, for ever, and homes and shares are made for them.
+
+    The numbers are allocated, or the IAM has them. Without this everybody runs as the user of the images.
+    """
+
+    first_uid: Uid = 200_000
+    last_uid: Uid = 999_999
+    """Every person's number lies between these two; nobody else's does."""
+    claim: ClaimPath = ""
+    """The claim of the IAM with the number, a nested one as attr.uidNumber; empty for numbers that we allocate."""
+    keeper_uid: Uid = 1001
+    """Owns the folders of the shares, so that no member does; outside of the range of people."""
+    image: PinnedImage
+    """Has a shell and mkdir, and makes the folders; nothing that a person chose runs where all homes are seen."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last_uid < self.first_uid:
+            raise PydanticCustomError("range", "last_uid comes before first_uid")
+        if self.first_uid <= self.keeper_uid <= self.last_uid:
+            raise PydanticCustomError("keeper", "keeper_uid lies among the numbers of people")
+        return self
 
 
 class Activity(Model):

@@ -88,6 +88,8 @@ class JobRequest(Wire, frozen=True):
     image: str = ""
     server: str = ""
     origin: dict[str, str] = {}
+    uid: int | None = None
+    """The person's POSIX user: written by the service over whatever was sent."""
 
     def check(self) -> None:
         """Raise `InvalidInput` for what no target could run."""

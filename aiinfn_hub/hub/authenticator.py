@@ -27,6 +27,7 @@ from aiinfn_hub.identity.claims import PROFILES, groups_of
 from aiinfn_hub.identity.person import may_enter
 from aiinfn_hub.identity.provider import Client, IamProvider, challenge_of
 from aiinfn_hub.identity.standing import REFUSALS, Standings
+from aiinfn_hub.identity.uids import Uids
 
 
 class IamAuthenticator(GenericOAuthenticator):
@@ -121,6 +122,7 @@ class IamAuthenticator(GenericOAuthenticator):
             raise InvalidInput("IamAuthenticator.enable_pkce cannot be off.", hint="The nonce is made from it.")
         _ = self.platform
         self.bindings = Bindings(Path(self.binding_file))
+        self.uids = Uids(Path(self.binding_file))
         self.provider = IamProvider(
             self.issuer,
             client=Client(id=self.client_id, secret=self.client_secret, basic_auth=self.basic_auth),
@@ -193,6 +195,9 @@ class IamAuthenticator(GenericOAuthenticator):
             raise self._refusal(name, model["groups"])
         # Bound only now: whom we refuse takes no name from anybody.
         await asyncio.to_thread(self.bindings.bind, sub, preferred)
+        posix = self.platform.posix
+        if posix is not None:
+            await asyncio.to_thread(self.uids.login, name, posix, userinfo)
         self.standings.heard(name)
         return model
 

@@ -17,6 +17,7 @@ from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.hub.offers import OfferSource
 from aiinfn_hub.hub.platform_file import current_platform
 from aiinfn_hub.hub.pod_start import PodStart
+from aiinfn_hub.hub.posix import numbered
 from aiinfn_hub.hub.progress import progress
 from aiinfn_hub.hub.refusal import Refusal, failed, queued, refusal
 from aiinfn_hub.hub.session_objects import START, Pod, SessionObjects, is_ticket, ticket_in, waiting_flavours
@@ -191,6 +192,7 @@ class AiinfnSpawner(KubeSpawner):
         self._patience_ends = time.monotonic() + self.start_timeout * 0.9  # KubeSpawner ends up to 10 % early
         platform, person = self.platform, self.person
         try:
+            person = await numbered(self)
             spec = decide(platform, person, self.user_options)
             check_held(spec, self._other_flavours())
         except AiinfnError as error:

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from aiinfn_hub.hub import offer_stream, outbox
+from aiinfn_hub.hub import offer_stream, outbox, posix
 from aiinfn_hub.hub.admin_acts import log_and_audit
 
 #: What the service reads at the hub: who is in which group, and what their servers were started with; and that it may
@@ -58,7 +58,7 @@ def configure(config: Any) -> None:
         config: `c` of jupyterhub_config.py.
     """
     config.JupyterHub.template_paths = template_paths()
-    config.JupyterHub.extra_handlers = [*offer_stream.extra_handlers(), *outbox.handlers()]
+    config.JupyterHub.extra_handlers = [*offer_stream.extra_handlers(), *outbox.handlers(), *posix.handlers()]
     config.JupyterHub.custom_scopes = {outbox.SCOPE: {"description": "Fetch the hub's acts, and who stands how"}}
     config.JupyterHub.tornado_settings.update({"log_function": log_and_audit})
     # At debug level traitlets writes the whole configuration into the log, with every secret in it.

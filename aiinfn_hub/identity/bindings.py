@@ -20,13 +20,14 @@ from typing import Literal
 from aiinfn_hub.errors import Conflict, Forbidden, InvalidInput, Unavailable
 
 MAX_NAME = 48
-_TABLE = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS binding (
     sub TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     preferred TEXT NOT NULL,
     bound TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS posix (name TEXT PRIMARY KEY, uid INTEGER NOT NULL UNIQUE) WITHOUT ROWID;
 """
 
 
@@ -63,7 +64,7 @@ class Bindings:
         Raises:
             Unavailable: the file cannot be used.
         """
-        with self._connection() as connection:
+        with opened(self._path) as connection:
             row = connection.execute("SELECT name FROM binding WHERE sub = ?", (sub,)).fetchone()
         return str(row[0]) if row else username_of(preferred, sub)
 
@@ -75,7 +76,7 @@ class Bindings:
             Unavailable: the file cannot be used.
         """
         name = username_of(preferred, sub)
-        with self._connection() as connection:
+        with opened(self._path) as connection:
             # One statement, so that two first logins at the same moment cannot both win.
             connection.execute(
                 "INSERT INTO binding (sub, name, preferred) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -97,7 +98,7 @@ class Bindings:
         Raises:
             Unavailable: the file cannot be used.
         """
-        with self._connection() as connection:
+        with opened(self._path) as connection:
             return [Binding(*row) for row in connection.execute(f"{_SELECT} ORDER BY name")]
 
     def give(self, name: str, sub: str, *, dry_run: bool = False) -> Binding | None:
@@ -113,7 +114,7 @@ class Bindings:
         """
         if username_of(name, sub) != name:
             raise InvalidInput(f"{name!r} is no username.", hint=f"Did you mean {username_of(name, sub)!r}?")
-        with self._connection() as connection:
+        with opened(self._path) as connection:
             connection.execute("BEGIN IMMEDIATE")
             before, other = _one(connection, "name", name), _one(connection, "sub", sub)
             if other is not None and other.name != name:
@@ -127,16 +128,22 @@ class Bindings:
                 connection.commit()
         return before
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
-            # Created by us first: SQLite would let the group and others read it.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            with closing(sqlite3.connect(self._path, timeout=5.0)) as connection:
-                connection.execute(_TABLE)
-                yield connection
-        except (OSError, sqlite3.Error) as error:
-            raise Unavailable(f"The table of usernames {self._path} cannot be used: {error}.") from error
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the file, which is made where it is missing, and both its tables.
+
+    Raises:
+        Unavailable: the file cannot be used.
+    """
+    try:
+        # Created by us first: SQLite would let the group and others read it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with closing(sqlite3.connect(path, timeout=5.0)) as connection:
+            connection.executescript(_TABLES)
+            yield connection
+    except (OSError, sqlite3.Error) as error:
+        raise Unavailable(f"The table of usernames {path} cannot be used: {error}.") from error
 
 
 def _one(connection: sqlite3.Connection, column: Literal["name", "sub"], value: str) -> Binding | None:

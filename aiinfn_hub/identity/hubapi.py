@@ -63,6 +63,12 @@ class HubStanding(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str = ""
 
 
+class PosixUser(msgspec.Struct, frozen=True):
+    """The POSIX user of somebody; None where people have none of their own."""
+
+    uid: int | None
+
+
 class HubApi:
     """The hub's REST API, with the service's own token.
 
@@ -104,6 +110,20 @@ class HubApi:
         self._users = {key: entry for key, entry in self._users.items() if now - entry[0] < self._max_age_s}
         self._users[name] = (now, user)
         return user
+
+    async def uid(self, name: str) -> int | None:
+        """The POSIX user of that name, as `GET /hub/aiinfn/posix` says.
+
+        Raises:
+            NotFound: the hub knows no such user.
+            Forbidden: the person has to log in again first, to get one.
+            Unavailable: the hub does not answer.
+            RemoteFailed: it refuses our token, or answers what we cannot read.
+        """
+        response = await self._ask("GET", f"/aiinfn/posix?person={quote(name, safe='')}")
+        if response.status_code == 409:
+            raise Forbidden(f"{name} has no user number yet.", hint="Log out of JupyterHub and in again.")
+        return _decoded(_good(response, name), PosixUser).uid
 
     async def start(self, name: str, server: str) -> None:
         """Start a server with the options of its last start; good as well if it runs or starts already.
@@ -194,15 +214,7 @@ class HubApi:
         await self._http.aclose()
 
     async def _get(self, path: str, name: str = "") -> bytes:
-        response = await self._ask("GET", path)
-        if response.status_code == 404:
-            raise NotFound(f"JupyterHub knows no user {name!r}.")
-        if response.status_code != 200:
-            raise RemoteFailed(
-                f"JupyterHub answers {response.status_code} to the service.",
-                hint="Its token needs the scopes read:users:name, read:users:groups and read:servers.",
-            )
-        return response.content
+        return _good(await self._ask("GET", path), name)
 
     async def _ask(
         self, method: str, path: str, *, timeout_s: float = 5.0, content: bytes | None = None
@@ -216,6 +228,18 @@ class HubApi:
         if response.status_code >= 500:
             raise Unavailable(f"JupyterHub answers {response.status_code}.", hint="Try again in a moment.")
         return response
+
+
+def _good(response: httpx.Response, name: str) -> bytes:
+    """What it answers about the user of that name."""
+    if response.status_code == 404:
+        raise NotFound(f"JupyterHub knows no user {name!r}.")
+    if response.status_code != 200:
+        raise RemoteFailed(
+            f"JupyterHub answers {response.status_code} to the service.",
+            hint="Its token needs read:users:name, read:users:groups, read:servers and custom:aiinfn:people.",
+        )
+    return response.content
 
 
 def _message(response: httpx.Response) -> str:

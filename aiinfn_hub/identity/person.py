@@ -23,7 +23,8 @@ class Person:
     """Somebody who is logged in.
 
     `groups` are full paths with a leading slash. `activities` are the names that the person may charge, in the order of
-    the platform file; `pi_of` those that the person leads.
+    the platform file; `pi_of` those that the person leads. `uid` is the POSIX user of sessions and jobs; None
+    is that of the images, or not looked up.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Person:
     activities: tuple[str, ...]
     admin: bool = False
     pi_of: tuple[str, ...] = ()
+    uid: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aiinfn_hub.catalogue.models import Platform, Toleration
 from aiinfn_hub.install.expressions import FULL_REFERENCE, Rule, image_pattern, table, text, texts, words
-from aiinfn_hub.install.storage_rules import folders, storage_rules
+from aiinfn_hub.install.storage_rules import folders, maker, storage_rules
 from aiinfn_hub.pods import names
 from aiinfn_hub.pods.iam_token import SUFFIX
 from aiinfn_hub.pods.names import slug
@@ -116,9 +116,26 @@ def _identity(platform: Platform) -> list[Rule]:
         " c.?securityContext.?runAsGroup.orValue(variables.gid) != variables.gid)",
     }
     return [
+        *_users(platform),
         Rule("wrong_labels", words(labels), "These labels are missing, or name what the platform file does not have"),
         Rule("wrong_groups", words(groups), "These must be the POSIX group of the activity"),
     ]
+
+
+def _users(platform: Platform) -> list[Rule]:
+    """A POSIX user that is a person's; only the folder of a share is made by another."""
+    if platform.posix is None:
+        return []
+    posix = platform.posix
+    uid = "variables.context.?runAsUser.orValue(0)"
+    share = maker(platform, "activity") or "false"
+    keeper = f"({share}) && c.?securityContext.?runAsUser.orValue(0) == {posix.keeper_uid}"
+    own = f"c.?securityContext.?runAsUser.orValue({uid}) != {uid} && !({keeper})"
+    wrong = {
+        "runAsUser": f"!({uid} >= {posix.first_uid} && {uid} <= {posix.last_uid})",
+        "runAsUser of a container": f"variables.containers.exists(c, {own})",
+    }
+    return [Rule("wrong_users", words(wrong), "These must be the POSIX user of the person")]
 
 
 def _isolation() -> list[Rule]:
@@ -166,7 +183,8 @@ def _unrestricted() -> str:
 def _images(platform: Platform) -> list[Rule]:
     listed = texts(image.ref for image in platform.images)
     pattern = text(image_pattern(platform.image_policy))
-    good = f"c.image in {listed} || (c.image.matches({text(FULL_REFERENCE)}) && c.image.matches({pattern}))"
+    named = f"c.image in {listed} || (c.image.matches({text(FULL_REFERENCE)}) && c.image.matches({pattern}))"
+    good = " || ".join(filter(None, [maker(platform), named]))
     return [
         Rule(
             "wrong_images",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiinfn_hub.catalogue.models import Platform, Volume
 from aiinfn_hub.install.expressions import Rule, text, texts
+from aiinfn_hub.pods import folders as made_folders
 from aiinfn_hub.pods import names
 from aiinfn_hub.pods.storage import storage
 
@@ -41,7 +42,8 @@ def _claims(platform: Platform) -> list[Rule]:
         ),
         Rule(
             "wrong_folders",
-            f"variables.containers.map(c, c.?volumeMounts.orValue([]).exists(m, {_strange_folder(platform)}), c.name)",
+            f"variables.containers.map(c, {_no_maker(platform)}"
+            f"c.?volumeMounts.orValue([]).exists(m, {_strange_folder(platform)}), c.name)",
             "A folder that is not this person's or this activity's is mounted by containers",
         ),
     ]
@@ -70,6 +72,43 @@ def _objects(platform: Platform) -> list[Rule]:
             "Secrets or ConfigMaps of others are in the environment of containers",
         ),
     ]
+
+
+def maker(platform: Platform, kind: str = "") -> str:
+    """CEL for whether the container `c` is exactly one that makes a folder of this pod; "" where there is none.
+
+    `kind` is that of the volume, "" for any.
+    """
+    if platform.posix is None:
+        return ""
+    every = [volume for volume in made_folders.made(platform) if kind in ("", volume.kind)]
+    return " || ".join(_is_maker(platform.posix.image, volume) for volume in every)
+
+
+def _no_maker(platform: Platform) -> str:
+    makers = maker(platform)
+    return f"!({makers}) && " if makers else ""
+
+
+def _is_maker(image: str, volume: Volume) -> str:
+    """Nothing that could have it do anything else: no variable, no hook, no folder but the one above."""
+    folder, word = made_folders.arguments(volume, made_folders.folder(volume))
+    mount = made_folders.mount(volume)
+    good = (
+        f"c.name == {text(made_folders.name_of(volume))}",
+        f"c.image == {text(image)}",
+        f"c.?command.orValue([]) == {texts(made_folders.COMMAND)}",
+        f"c.?args.orValue([]) == [{_filled(folder)}, {text(word)}]",
+        *(f"size(c.?{field}.orValue([])) == 0" for field in ("env", "envFrom", "ports", "volumeDevices")),
+        *(f"!has(c.{field})" for field in ("lifecycle", "restartPolicy")),
+        'c.?workingDir.orValue("") == ""',
+        "size(c.?volumeMounts.orValue([])) == 1",
+        f"c.volumeMounts[0].name == {text(mount['name'])}",
+        f"c.volumeMounts[0].mountPath == {text(mount['mountPath'])}",
+        f'c.volumeMounts[0].?subPath.orValue("") == {text(mount.get("subPath", ""))}',
+        "!has(c.volumeMounts[0].subPathExpr)",
+    )
+    return f"({' && '.join(good)})"
 
 
 def _claimed(platform: Platform) -> list[tuple[str, Volume]]:

@@ -18,7 +18,7 @@ from aiinfn_hub.catalogue import Flavour, Platform, Site
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.errors import InvalidInput, TooLarge
 from aiinfn_hub.offload.plan import Plan, site_named
-from aiinfn_hub.pods import names
+from aiinfn_hub.pods import folders, names
 from aiinfn_hub.pods.apptainer import apptainer_command
 from aiinfn_hub.pods.images import image_reference
 from aiinfn_hub.pods.placement import placement
@@ -55,7 +55,10 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", r
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A submitted job: who asked for what, and what it was decided to be. `url` is the runner listener's."""
+    """A submitted job: who asked for what, and what it was decided to be.
+
+    `url` is the runner listener's; `uid` the person's POSIX user, None for that of the images.
+    """
 
     run_id: str
     owner: str
@@ -64,6 +67,7 @@ class Order:
     request: JobRequest
     plan: Plan
     url: str
+    uid: int | None = None
 
 
 def runner_files() -> dict[str, str]:
@@ -212,13 +216,16 @@ def _pod_spec(platform: Platform, order: Order) -> dict[str, Any]:
     flavour, site = platform.flavour(plan.flavour), site_named(platform, plan.site)
     remote = site.kind != "local"
     volumes, mounts = _volumes(platform, order, remote=remote)
+    activity = platform.activity(plan.activity)
+    makers = [] if remote else folders.makers(platform, order.owner, activity, _wanted(platform, plan))
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "activeDeadlineSeconds": plan.time_s + (REMOTE_SLACK_S if remote else SLACK_S),
         "terminationGracePeriodSeconds": GRACE_S,
-        "securityContext": pod_security(platform.activity(plan.activity).gid),
+        "securityContext": pod_security(activity.gid, order.uid),
+        **({"initContainers": makers} if makers else {}),
         "containers": [_container(plan, flavour, mounts)],
         "volumes": volumes,
         **_placement(flavour, site),
@@ -270,5 +277,8 @@ def _volumes(platform: Platform, order: Order, *, remote: bool) -> tuple[list[di
 def _personal(platform: Platform, order: Order) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The volumes that everybody gets, and the one that the Apptainer image lies on."""
     plan = order.plan
-    wanted = [volume.name for volume in platform.volumes if plan.apptainer.startswith(volume.mount + "/")]
-    return storage(platform, order.owner, platform.activity(plan.activity), wanted)
+    return storage(platform, order.owner, platform.activity(plan.activity), _wanted(platform, plan))
+
+
+def _wanted(platform: Platform, plan: Plan) -> list[str]:
+    return [volume.name for volume in platform.volumes if plan.apptainer.startswith(volume.mount + "/")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiinfn_hub.catalogue import Platform
@@ -22,25 +22,28 @@ class Heritage:
         activity: who pays.
         activity_reason: how that was chosen; accounting shows it when somebody asks.
         environment: `image:NAME`, `registry:REF` or `apptainer:PATH`; "" when the session does not say.
+        uid: the person's POSIX user; None where people have none of their own.
     """
 
     server: str
     activity: str
     activity_reason: str
     environment: str = ""
+    uid: int | None = None
 
 
 class HubSessions:
     """Looks the caller's session up at the hub: what it was started with, not what it says of itself."""
 
-    def __init__(self, hub: HubApi) -> None:
+    def __init__(self, platform: Platform, hub: HubApi) -> None:
+        self.platform = platform
         self.hub = hub
 
     async def __call__(self, caller: Caller, server: str) -> Heritage:
         """The heritage of a job; `server` is one of the caller's own, used where the caller's token names none.
 
         Raises:
-            Forbidden: somebody else may use the session.
+            Forbidden: somebody else may use the session, or the person has no POSIX user yet.
             Unavailable: the hub does not answer.
         """
         name = server if caller.server is None else caller.server
@@ -51,7 +54,9 @@ class HubSessions:
             )
         user = await self.hub.user(caller.person.name)
         found = user.servers.get(name)
-        return inherit(caller.person, name, found.user_options if found is not None else None)
+        heritage = inherit(caller.person, name, found.user_options if found is not None else None)
+        uid = await self.hub.uid(caller.person.name) if self.platform.posix else None
+        return replace(heritage, uid=uid)
 
 
 def inherit(person: Person, server: str, options: Mapping[str, Any] | None) -> Heritage:

@@ -83,8 +83,8 @@ class Submitter:
             Conflict: inputs that were not sent (`details["missing"]`), or a key that was used for another request.
             QuotaExceeded: too many jobs that are not over.
         """
-        # The name of a session ends in an annotation: the one that was found, not the one that was typed.
-        request = msgspec.structs.replace(request, server=heritage.server)
+        # The name of a session and the POSIX user end in a manifest: what was found, not what was typed.
+        request = msgspec.structs.replace(request, server=heritage.server, uid=heritage.uid)
         plan = make_plan(self.platform, person, request, heritage)
         plan.check()
         check_values(request)
@@ -255,6 +255,7 @@ def order_of(platform: Platform, run: Run, url: str) -> manifest.Order:
         request=request,
         plan=plan,
         url=url,
+        uid=request.uid,
     )
 
 

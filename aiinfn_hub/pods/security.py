@@ -8,14 +8,14 @@ from typing import Any
 IMAGE_UID, IMAGE_GID = 1000, 100
 
 
-def pod_security(gid: int, uid: int = IMAGE_UID) -> dict[str, Any]:
-    """The pod's `securityContext`: new files belong to the activity's group `gid`.
+def pod_security(gid: int, uid: int | None = None) -> dict[str, Any]:
+    """The pod's `securityContext`: new files belong to the user `uid`, or the images' own, and the group `gid`.
 
     The image's own group stays a supplementary one, because images make their files writable by it.
     """
     return {
         "runAsNonRoot": True,
-        "runAsUser": uid,
+        "runAsUser": IMAGE_UID if uid is None else uid,
         "runAsGroup": gid,
         "fsGroup": gid,
         # Else the kubelet walks through the whole volume at every start.

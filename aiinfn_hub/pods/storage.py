@@ -29,15 +29,16 @@ def storage(
     """
     asked = {platform.volume(name).name for name in wanted}
     chosen = [volume for volume in platform.volumes if not volume.optional or volume.name in asked]
-    volumes = [{"name": _object_name(volume)} | _source(volume) for volume in chosen]
+    volumes = [{"name": object_name(volume)} | _source(volume) for volume in chosen]
     return volumes, [_mount(volume, person, activity) for volume in chosen]
 
 
-def _object_name(volume: Volume) -> str:
+def object_name(volume: Volume) -> str:
+    """What a volume of the catalogue is called in a pod."""
     return f"volume-{slug(volume.name)}"
 
 
-def _fill(template: str, person: str, activity: Activity) -> str:
+def filled(template: str, person: str, activity: Activity) -> str:
     """`{person}` and `{activity}` as slugs: one path component each, whatever the names hold."""
     return template.replace("{person}", slug(person)).replace("{activity}", slug(activity.name))
 
@@ -53,9 +54,9 @@ def _source(volume: Volume) -> dict[str, Any]:
 
 
 def _mount(volume: Volume, person: str, activity: Activity) -> dict[str, Any]:
-    mount: dict[str, Any] = {"name": _object_name(volume), "mountPath": volume.mount}
+    mount: dict[str, Any] = {"name": object_name(volume), "mountPath": volume.mount}
     if volume.sub_path:
-        mount["subPath"] = _fill(volume.sub_path, person, activity)
+        mount["subPath"] = filled(volume.sub_path, person, activity)
     if volume.read_only or volume.kind in {"cvmfs", "object-store"}:
         mount["readOnly"] = True
     if volume.kind == "cvmfs":

@@ -74,7 +74,7 @@ class Offloading:
             submitter=self.submitter,
             follower=self.follower,
             bell=self.bell,
-            heritage=HubSessions(self.hub),
+            heritage=HubSessions(self.platform, self.hub),
         )
         return routes.routes(prefix, room=room)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.person import Person
-from aiinfn_hub.pods import iam_token, names
+from aiinfn_hub.pods import folders, iam_token, names
 from aiinfn_hub.pods.apptainer import apptainer_command
 from aiinfn_hub.pods.placement import placement
 from aiinfn_hub.pods.resources import resources
@@ -23,7 +23,7 @@ from aiinfn_hub.sessions.tickets import digest
 Manifests = list[dict[str, Any]]
 
 #: Traits to which a session adds; the operator's own values come first.
-LISTS = ("volumes", "volume_mounts", "tolerations", "node_affinity_preferred")
+LISTS = ("init_containers", "volumes", "volume_mounts", "tolerations", "node_affinity_preferred")
 DICTS = ("extra_labels", "extra_annotations", "extra_pod_config", "environment")
 REPLACED = ("cmd", "node_affinity_required")
 
@@ -55,6 +55,7 @@ def session_traits(
     placed = placement(spec.flavour)
     affinity = placed.get("affinity", {}).get("nodeAffinity", {})
     added: dict[str, Any] = {
+        "init_containers": folders.makers(platform, person.name, spec.activity, spec.volumes),
         "volumes": volumes,
         "volume_mounts": mounts,
         "tolerations": placed["tolerations"],
@@ -73,7 +74,7 @@ def session_traits(
         "cmd": _command(spec, configured["cmd"], mounts),
         "image": spec.image,
         **_amounts(spec),
-        "pod_security_context": pod_security(spec.activity.gid),
+        "pod_security_context": pod_security(spec.activity.gid, person.uid),
         "container_security_context": container_security(),
         "working_dir": home.mount if home else None,
     }

@@ -651,3 +651,37 @@ async def test_what_jupyterhub_needs_is_on_without_being_asked_for(authenticator
     assert authenticator.refresh_pre_spawn
     assert authenticator.enable_pkce
     assert authenticator.any_allow_config
+
+
+# --- POSIX users ---------------------------------------------------------------------------------------------------
+
+
+def with_posix(settings: dict[str, Any], tmp_path: Path, **posix: Any) -> dict[str, Any]:
+    document = yaml.safe_load(example_path().read_text())
+    document["posix"] = {"image": "docker.io/library/busybox:1.37", **posix}
+    path = tmp_path / "with-posix.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return settings | {"platform_file": str(path)}
+
+
+async def test_a_login_allocates_a_user_number(settings: dict[str, Any], iam: BreakableIam, tmp_path: Path) -> None:
+    authenticator = made(with_posix(settings, tmp_path))
+    await login(authenticator, iam, "scientist")
+    first = authenticator.uids.known("scientist")
+    assert first is not None
+    assert 200_000 <= first <= 999_999
+    await login(authenticator, iam, "scientist")
+    assert authenticator.uids.known("scientist") == first
+
+
+async def test_without_posix_nobody_has_one(authenticator: IamAuthenticator, iam: BreakableIam) -> None:
+    await login(authenticator, iam, "scientist")
+    assert authenticator.uids.known("scientist") is None
+
+
+async def test_who_has_no_number_at_the_iam_is_refused_and_told(
+    settings: dict[str, Any], iam: BreakableIam, tmp_path: Path
+) -> None:
+    authenticator = made(with_posix(settings, tmp_path, claim="attr.uidNumber"))
+    with pytest.raises(Forbidden, match=r"no user number for scientist \(claim attr.uidNumber\)"):
+        await login(authenticator, iam, "scientist")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import kubernetes_validate
 import pytest
 from support.hubfakes import TOKEN, FakeUser, in_groups, make_spawner, manifest_of, write_platform
-from support.small_platform import FLAVOURS
+from support.small_platform import FLAVOURS, POSIX
 from traitlets import TraitError
 
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.hub.refusal import Refusal
 from aiinfn_hub.hub.spawner import AiinfnSpawner
+from aiinfn_hub.identity.uids import Uids
 from aiinfn_hub.pods import names
+from aiinfn_hub.pods.folders import COMMAND
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("fresh_kubeconfig")]
 
@@ -285,3 +288,36 @@ async def test_the_traps_of_the_defaults_are_avoided(tmp_path: Path) -> None:
 async def test_the_saved_state_holds_nothing_secret(tmp_path: Path) -> None:
     spawner = make_spawner(tmp_path)
     assert TOKEN not in str(spawner.get_state())
+
+
+# ---- POSIX users
+
+
+async def test_people_run_as_their_own_user_and_their_folders_are_made(tmp_path: Path) -> None:
+    write_platform(tmp_path / "platform.yaml", posix=POSIX)
+    spawner = make_spawner(tmp_path)
+    spawner.authenticator = SimpleNamespace(uids=Uids(tmp_path / "bindings.sqlite"))
+    spec = (await manifest_of(spawner))["spec"]
+    uid = Uids(tmp_path / "bindings.sqlite").known("mrossi")
+    assert spec["securityContext"]["runAsUser"] == uid
+    assert [one["name"] for one in spec["initContainers"]] == ["make-volume-home", "make-volume-share"]
+    assert spec["initContainers"][0]["command"] == COMMAND, "KubeSpawner has filled nothing in"
+    assert [one["args"] for one in spec["initContainers"]] == [["/folders/mrossi", "home"], ["/folders/lhcb", "share"]]
+    kubernetes_validate.validate(await manifest_of(spawner), "1.34", strict=True)
+    assert len((await manifest_of(spawner))["spec"]["initContainers"]) == 2, "another start adds nothing"
+
+
+async def test_the_user_number_does_not_come_from_what_was_asked(tmp_path: Path) -> None:
+    write_platform(tmp_path / "platform.yaml", posix=POSIX)
+    spawner = make_spawner(tmp_path, options={"uid": 0})
+    spawner.authenticator = SimpleNamespace(uids=Uids(tmp_path / "bindings.sqlite"))
+    with pytest.raises(Refusal, match="uid"):
+        await manifest_of(spawner)
+
+
+async def test_an_authenticator_without_user_numbers_is_said(tmp_path: Path) -> None:
+    write_platform(tmp_path / "platform.yaml", posix=POSIX)
+    spawner = make_spawner(tmp_path)
+    spawner.authenticator = SimpleNamespace()
+    with pytest.raises(Refusal, match="only IamAuthenticator knows"):
+        await manifest_of(spawner)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from support.offload import heritage, person, platform
+from support.small_platform import small_platform
 
 from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput
 from aiinfn_hub.identity.hubapi import HubServer, HubUser
@@ -124,7 +125,7 @@ class Hub:
 )
 async def test_the_hub_says_what_a_session_was_started_with(speaks: str | None, asked: str, expected: str) -> None:
     hub = Hub(gpu={"activity": "lhcb-flashsim"}, other={"activity": "cms-ml"})
-    sessions = HubSessions(hub)  # type: ignore[arg-type]  # as much of it as is used
+    sessions = HubSessions(small_platform(), hub)  # type: ignore[arg-type]  # as much of it as is used
     found = await sessions(Caller(person("lhcb-flashsim", "cms-ml"), speaks), asked)
     assert found.activity == expected
 
@@ -134,7 +135,7 @@ async def test_a_shared_session_sends_no_jobs_and_the_others_do() -> None:
     """Security rule 3: a guest would send them in the owner's name, on the owner's budget."""
     hub = Hub(gpu={"activity": "lhcb-flashsim"}, other={"activity": "lhcb-flashsim"})
     hub.shared.add("gpu")
-    sessions = HubSessions(hub)  # type: ignore[arg-type]  # as much of it as is used
+    sessions = HubSessions(small_platform(), hub)  # type: ignore[arg-type]  # as much of it as is used
     ada = person("lhcb-flashsim")
     with pytest.raises(Forbidden, match="shared"):
         await sessions(Caller(ada, "gpu"), "other")

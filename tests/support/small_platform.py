@@ -9,6 +9,8 @@ from aiinfn_hub.catalogue import Platform
 GI = 1024**3
 DIGEST = "sha256:" + "ab" * 32
 
+POSIX = {"image": f"docker.io/library/busybox@{DIGEST}"}
+
 
 def flavour(name: str, **more: Any) -> dict[str, Any]:
     """A CPU flavour, or with `vendor` and `resource` one with an accelerator."""
