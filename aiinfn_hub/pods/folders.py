@@ -23,8 +23,9 @@ ABOVE = "/folders"
 #: a share keeps what else others may do. The group first, because a change of it takes the setgid bit away.
 SCRIPT = f"""set -u
 umask 077
+name=$(basename "$1")
 if [ ! -d "$1" ] && ! mkdir "$1" 2>/dev/null && [ ! -d "$1" ]; then
-  echo "{MARK} $1 cannot be made: user $(id -u) may not write into the folder above it" >&2
+  echo "{MARK} $name cannot be made: user $(id -u) may not write into the folder above it" >&2
   exit 1
 fi
 if [ "$2" = share ] && [ -O "$1" ]; then
@@ -32,11 +33,11 @@ if [ "$2" = share ] && [ -O "$1" ]; then
 fi
 set -- "$1" "$2" $(ls -ldn "$1")
 if [ "$2" = home ] && [ "$5" != "$(id -u)" ]; then
-  echo "{MARK} $1 belongs to user $5, not to $(id -u)" >&2
+  echo "{MARK} $name belongs to user $5, not to $(id -u)" >&2
   exit 1
 fi
 if [ "$2" = share ] && [ "$6" != "$(id -g)" ]; then
-  echo "{MARK} $1 belongs to group $6, not to $(id -g)" >&2
+  echo "{MARK} $name belongs to group $6, not to $(id -g)" >&2
   exit 1
 fi
 """

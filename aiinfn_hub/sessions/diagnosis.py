@@ -35,7 +35,8 @@ def diagnose(
     status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp"):
         return _leaving(status)
-    statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    initial = [one for one in status.get("initContainerStatuses") or () if not _done(one)]
+    statuses = [*initial, *(status.get("containerStatuses") or ())]
     found = next((d for d in (_container(one, events) for one in statuses) if d is not None), None)
     if found is not None:
         return found
@@ -72,6 +73,11 @@ def _running(statuses: Sequence[Mapping[str, Any]]) -> Diagnosis:
     if statuses and all(one.get("ready") for one in statuses):
         return Diagnosis("started", "start", "The session runs.")
     return Diagnosis("starting", "start", "JupyterLab is starting.")
+
+
+def _done(status: Mapping[str, Any]) -> bool:
+    """Whether an init container did what it is for."""
+    return ((status.get("state") or {}).get("terminated") or {}).get("exitCode") == 0
 
 
 def _container(status: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Diagnosis | None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import kubernetes_validate
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.offload import RUN_ID, order, plan, platform, reference, request
+from support.small_platform import POSIX, small_platform
 
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.errors import InvalidInput, TooLarge
@@ -268,3 +271,20 @@ def test_nothing_that_a_shell_reads_gets_through_the_builder(field: str, text: s
     hostile: Order = order(plan=type(plan())(**fields))
     with pytest.raises(InvalidInput):
         job_manifest(platform(), hostile)
+
+
+def test_a_job_runs_as_its_person_and_makes_the_folders_that_it_mounts() -> None:
+    small = small_platform(posix=POSIX)
+    good = order(uid=200_123)
+    here = replace(good, plan=msgspec.structs.replace(good.plan, activity="lhcb", image=small.images[0].ref))
+    spec = job_manifest(small, here)["spec"]["template"]["spec"]
+    assert spec["securityContext"]["runAsUser"] == 200_123
+    assert [one["args"] for one in spec["initContainers"]] == [["/folders/alice", "home"], ["/folders/lhcb", "share"]]
+    site = next(one for one in small.sites if one.kind != "local")
+    there = replace(here, plan=msgspec.structs.replace(here.plan, site=site.name))
+    assert "initContainers" not in job_manifest(small, there)["spec"]["template"]["spec"], "no claims travel"
+
+
+def test_without_posix_users_a_job_runs_as_the_user_of_the_image() -> None:
+    assert pod_spec()["securityContext"]["runAsUser"] == 1000
+    assert "initContainers" not in pod_spec()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from support.offload import heritage, person, platform
-from support.small_platform import small_platform
+from support.small_platform import POSIX, small_platform
 
 from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput
 from aiinfn_hub.identity.hubapi import HubServer, HubUser
@@ -109,6 +109,10 @@ class Hub:
         assert name
         return server in self.shared
 
+    async def uid(self, name: str) -> int:
+        assert name
+        return 200_123
+
     async def user(self, name: str) -> HubUser:
         found = {key: HubServer(name=key, user_options=options) for key, options in self.servers.items()}
         return HubUser(name=name, groups=(), servers=found)
@@ -141,3 +145,13 @@ async def test_a_shared_session_sends_no_jobs_and_the_others_do() -> None:
         await sessions(Caller(ada, "gpu"), "other")
     assert (await sessions(Caller(ada, "other"), "gpu")).server == "other"
     assert (await sessions(Caller(ada), "gpu")).server == "gpu", "a script of the person's own, outside of any session"
+
+
+@pytest.mark.asyncio
+async def test_a_job_has_the_posix_user_of_its_person_where_people_have_one() -> None:
+    hub = Hub(gpu={"activity": "lhcb-flashsim"})
+    ada = Caller(person("lhcb-flashsim"), "gpu")
+    with_posix = HubSessions(small_platform(posix=POSIX), hub)  # type: ignore[arg-type]
+    assert (await with_posix(ada, "")).uid == 200_123
+    without = HubSessions(small_platform(), hub)  # type: ignore[arg-type]
+    assert (await without(ada, "")).uid is None

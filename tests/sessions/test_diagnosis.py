@@ -171,6 +171,19 @@ def workload(*conditions: dict[str, str]) -> dict[str, Any]:
             id="an init container lacks its Secret",
         ),
         pytest.param(
+            pod(
+                node="gpu-1",
+                initContainerStatuses=[
+                    {"ready": True, "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
+                ],
+            ),
+            [],
+            None,
+            "placed",
+            "start",
+            id="an init container that has ended well is no end",
+        ),
+        pytest.param(
             pod("Running", node="gpu-1", containerStatuses=[{"ready": False, "state": {"running": {}}}]),
             [],
             None,

@@ -189,7 +189,16 @@ class Container:
 
     def _terminated(self, ended: Ended, attempt: int) -> Terminated:
         name = container_id(self.around.facts.field("metadata.uid"), self.name, attempt)
-        return Terminated(ended.code, ended.reason, ended.started, ended.finished, ended.message, name)
+        return Terminated(ended.code, ended.reason, ended.started, ended.finished, self._last_words(ended), name)
+
+    def _last_words(self, ended: Ended) -> str:
+        """The message of the end; a container may say that a failure's is the end of its log (2048 bytes, 80 lines)."""
+        wanted = self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
+        if ended.message or not ended.code or not wanted:
+            return ended.message
+        log = self.around.folder / "logs" / f"{self.name}.log"
+        lines = log.read_bytes()[-2048:].decode(errors="replace").splitlines(keepends=True) if log.exists() else []
+        return "".join(lines[-80:])
 
     def _not_started(self, number: int) -> Terminated:
         message = wording.cannot_exec(self._words[0], number)
