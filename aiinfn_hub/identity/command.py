@@ -1,4 +1,7 @@
-"""`aiinfn users`: which username belongs to which subject of the IAM; looked at, and mended, while the hub runs."""
+"""`aiinfn users`: which username belongs to which subject of the IAM; looked at, and mended, while the hub runs.
+
+And what stays of somebody who leaves: `home_command`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from aiinfn_hub.errors import NotFound
+from aiinfn_hub.identity import home_command
 from aiinfn_hub.identity.bindings import Binding, Bindings
+from aiinfn_hub.identity.uids import Uids
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +38,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     give.add_argument("sub", metavar="SUB", help="the subject, as the IAM shows it on the person's page (a UUID)")
     give.add_argument("--yes", action="store_true", help="do it")
     give.set_defaults(func=_give)
-    for action in (listing, show, give):
+    number = actions.add_parser(
+        "uid",
+        help="give a username another POSIX user",
+        description="For somebody whose number has changed at the IAM. Without --yes it only says what it would do. "
+        "The files do not change: chown the home.",
+    )
+    number.add_argument("name", metavar="NAME")
+    number.add_argument("uid", metavar="UID", type=int)
+    number.add_argument("--yes", action="store_true", help="do it")
+    number.set_defaults(func=_uid)
+    for action in (listing, show, give, number, home_command.register(actions)):
         action.add_argument(
             "--file", type=Path, required=True, metavar="FILE", help="IamAuthenticator.binding_file of the hub"
         )
@@ -42,7 +57,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _list(args: argparse.Namespace) -> int:
-    _print(_table(args.file).everybody(), as_json=args.json)
+    _print(_table(args.file).everybody(), args)
     return 0
 
 
@@ -52,7 +67,7 @@ def _show(args: argparse.Namespace) -> int:
     if not found:
         near = get_close_matches(args.who, [one.name for one in everybody], n=3)
         raise NotFound(f"Nobody here is {args.who!r}.", hint=f"Did you mean {' or '.join(near)}?" if near else "")
-    _print(found, as_json=args.json)
+    _print(found, args)
     return 0
 
 
@@ -68,6 +83,17 @@ def _give(args: argparse.Namespace) -> int:
     return 0
 
 
+def _uid(args: argparse.Namespace) -> int:
+    _table(args.file)
+    before = Uids(args.file).put(args.name, args.uid, dry_run=not args.yes)
+    whose = f"now {before}" if before is not None else "which has none"
+    if not args.yes:
+        print(f"Would make {args.name}, {whose}, the user {args.uid}. Nothing was changed: say it with --yes.")
+        return 0
+    print(f"{args.name} is the user {args.uid} from the next start of a session. Give that user the files of the home.")
+    return 0
+
+
 def _table(path: Path) -> Bindings:
     if not path.is_file():
         # `Bindings` would make one, in which everybody is missing.
@@ -75,15 +101,18 @@ def _table(path: Path) -> Bindings:
     return Bindings(path)
 
 
-def _print(found: list[Binding], *, as_json: bool) -> None:
-    if as_json:
-        json.dump([asdict(one) for one in found], sys.stdout, indent=1)
+def _print(found: list[Binding], args: argparse.Namespace) -> None:
+    uids = Uids(args.file).everybody()
+    if args.json:
+        json.dump([asdict(one) | {"uid": uids.get(one.name)} for one in found], sys.stdout, indent=1)
         print()
         return
-    rows = [
-        ("USERNAME", "SUBJECT", "NAME AT THE IAM", "SINCE (UTC)"),
-        *((o.name, o.sub, o.preferred, o.bound) for o in found),
+    rows: list[tuple[str, ...]] = [
+        ("USERNAME", "UID", "SUBJECT", "NAME AT THE IAM", "SINCE (UTC)"),
+        *((o.name, str(uids.get(o.name, "-")), o.sub, o.preferred, o.bound) for o in found),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    if not uids:  # people have none of their own here
+        rows = [(row[0], *row[2:]) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -67,6 +67,11 @@ class Uids:
         with opened(self._path) as connection:
             return _uid(connection, name)
 
+    def everybody(self) -> dict[str, int]:
+        """All of them, by name; errors as of `of`."""
+        with opened(self._path) as connection:
+            return dict(connection.execute("SELECT name, uid FROM posix").fetchall())
+
     def put(self, name: str, uid: int, *, dry_run: bool = False) -> int | None:
         """Give a name another number, whose owner the files must get too. Returns the one that it had.
 

@@ -126,3 +126,18 @@ def test_a_name_has_one_subject_and_a_subject_one_name(
                 table.bind(sub, name)
         found = table.everybody()
         assert len({one.name for one in found}) == len({one.sub for one in found}) == len(found)
+
+
+def test_numbers_are_shown_where_people_have_them(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "uid", "ada", "200123", "--file", str(file))
+    assert code == 0
+    assert "Would make ada, which has none, the user 200123. Nothing was changed" in out
+    assert "UID" not in run(capsys, "list", "--file", str(file))[1]
+    assert run(capsys, "uid", "ada", "200123", "--yes", "--file", str(file))[0] == 0
+    lines = run(capsys, "list", "--file", str(file))[1].splitlines()
+    assert [line.split()[:2] for line in lines] == [["USERNAME", "UID"], ["ada", "200123"], ["m_rossi", "-"]]
+    shown = json.loads(run(capsys, "show", "ada", "--json", "--file", str(file))[1])
+    assert shown[0]["uid"] == 200123
+    code, _, err = run(capsys, "uid", "m_rossi", "200123", "--yes", "--file", str(file))
+    assert code != 0
+    assert "belongs to ada" in err
