@@ -52,8 +52,9 @@ class Posix(Model):
     """
 
     first_uid: Uid = 200_000
+    """The lowest number of a person."""
     last_uid: Uid = 999_999
-    """Every person's number lies between these two; nobody else's does."""
+    """The highest one."""
     claim: ClaimPath = ""
     """The claim of the IAM with the number, a nested one as attr.uidNumber; empty for numbers that we allocate."""
     keeper_uid: Uid = 1001
