@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from typing import Any
 
 from jupyterhub.services.auth import HubOAuth
@@ -39,7 +40,7 @@ class Identify:
         self._hub_key = hub_key
 
     async def __call__(self, handler: RequestHandler) -> Caller:
-        """The person behind the request, with the groups of now.
+        """The person behind the request, with the groups of now; a session's token has no rights of PIs and operators.
 
         Raises:
             NotAuthenticated: no token or cookie, or one that JupyterHub does not know.
@@ -57,7 +58,9 @@ class Identify:
             raise Forbidden("This token may not use the service.", hint="It lacks access:services!service=aiinfn.")
         if model.get("kind", "user") != "user":
             raise Forbidden(f"{model['name']} is a service, not a person.")
-        return Caller(await self.person(model["name"]), _server_of(model))
+        person, server = await self.person(model["name"]), _server_of(model)
+        # What runs in a notebook may be anybody's code: a session acts for a scientist, never for a PI or an operator.
+        return Caller(person if server is None else replace(person, admin=False, pi_of=()), server)
 
     async def person(self, name: str) -> Person:
         """What the platform grants to this user of the hub."""

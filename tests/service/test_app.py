@@ -155,12 +155,16 @@ async def test_groups_are_the_hubs_of_now(service: RunningService) -> None:
 async def test_which_session_speaks_is_what_its_token_opens(
     service: RunningService, scopes: tuple[str, ...], server: str | None
 ) -> None:
-    """A guest in a shared session could write any name into a header."""
-    service.hub.add("ada", "/aiinfn", scopes=(ACCESS, *scopes))
+    """A guest in a shared session could write any name into a header; and code of others runs in every notebook."""
+    lhcb = ("/aiinfn/lhcb-flashsim", "/aiinfn/lhcb-flashsim/pi")
+    service.hub.add("ada", "/aiinfn", "/aiinfn/admins", *lhcb, admin=True, scopes=(ACCESS, *scopes))
     request = HTTPServerRequest("GET", "/", headers=HTTPHeaders({"Authorization": "token token-of-ada"}))
     request.connection = SimpleNamespace(set_close_callback=lambda _: None)  # type: ignore[assignment]  # a fake
     caller = await service.service.identify(RequestHandler(service.service.application, request))
     assert caller.server == server
+    person = caller.person
+    assert person.activities == ("lhcb-flashsim",), "a scientist's rights are there in any case"
+    assert (person.admin, person.pi_of) == ((True, ("lhcb-flashsim",)) if server is None else (False, ()))
 
 
 @pytest.mark.asyncio
