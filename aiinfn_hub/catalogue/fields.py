@@ -80,7 +80,6 @@ _PART = r"(?:[A-Za-z0-9._+@=~-]|\{person\}|\{activity\})+"
 _DNS = rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*"
 
 
-#: Becomes a label value of pods: flavours, images, sites.
 def _pinned_image(value: str) -> str:
     try:
         reference = parse_reference(value)
@@ -91,6 +90,7 @@ def _pinned_image(value: str) -> str:
     return value
 
 
+#: Becomes a label value of pods: flavours, images, sites.
 Name = Annotated[
     str, Grammar(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", "a name: lower-case letters, digits, '-' and '.' between them")
 ]

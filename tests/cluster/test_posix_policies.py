@@ -62,7 +62,9 @@ def _job() -> Object:
 
 
 @pytest.fixture(scope="module")
-def send(controlplane: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Object], httpx.Response]]:
+def send(
+    controlplane: None, session: Object, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Object], httpx.Response]]:
     with running_cluster(tmp_path_factory.mktemp("posix"), with_kueue=False) as cluster:
         plane = cluster.ours
         asyncio.run(_applied(cluster.kubeconfig))
@@ -74,18 +76,19 @@ def send(controlplane: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 path = JOBS if manifest["kind"] == "Job" else PODS
                 return http.post(path, json=manifest, params={"dryRun": "All"})
 
-            _until_it_stands(sent)
+            _until_they_stand(sent, session, _job())
             yield sent
 
 
-def _until_it_stands(sent: Callable[[Object], httpx.Response]) -> None:
-    """The API server takes up a policy some seconds after it is stored."""
-    bad = _job()
-    bad["spec"]["template"]["spec"]["securityContext"]["runAsUser"] = 0
+def _until_they_stand(sent: Callable[[Object], httpx.Response], *good: Object) -> None:
+    """Policies are compiled seconds after they are made, and nothing says when: each is tried until it refuses."""
     ends = time.monotonic() + 60
-    while sent(bad).status_code != 403:
-        assert time.monotonic() < ends, "the policies never stand"
-        time.sleep(0.2)
+    for manifest in map(deepcopy, good):
+        spec = manifest["spec"]["template"]["spec"] if manifest["kind"] == "Job" else manifest["spec"]
+        spec["securityContext"]["runAsUser"] = 0
+        while sent(manifest).status_code != 403:
+            assert time.monotonic() < ends, "the policies do not take effect"
+            time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")

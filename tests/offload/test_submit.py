@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -350,3 +351,14 @@ async def test_no_secret_is_in_the_database_or_in_the_job(client: KubeClient, da
     for text in (str(database.run(runs.get, run.id)), str(job), str(configmap)):
         assert secret not in text
         assert base64.b64encode(secret.encode()).decode() not in text
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("found", [None, 200_123])
+async def test_the_posix_user_is_what_was_found_and_not_what_was_sent(
+    client: KubeClient, database: Database, found: int | None
+) -> None:
+    """Security rule 1."""
+    room = submitter(database, client)
+    run, _ = await room.submit(person(), request(uid=0), replace(heritage(), uid=found), "key")
+    assert run.wanted.uid == found
