@@ -8,8 +8,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from aiinfn_hub.catalogue import Platform, load_platform
+from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.hub import offer_stream, outbox, posix
 from aiinfn_hub.hub.admin_acts import log_and_audit
+from aiinfn_hub.identity import roles
 
 #: What the service reads at the hub: who is in which group, and what their servers were started with; and that it may
 #: start the server of a session whose turn in the queue has come.
@@ -26,7 +29,7 @@ SERVICE_SCOPES = [
 ]
 
 
-def roles(service: str) -> list[dict[str, Any]]:
+def load_roles(service: str, platform: Platform) -> list[dict[str, Any]]:
     """`c.JupyterHub.load_roles` for a service of this name.
 
     A server's token loses `access:services!service=...` in silence unless its owner's role holds it too: both get it.
@@ -36,6 +39,7 @@ def roles(service: str) -> list[dict[str, Any]]:
         {"name": "user", "scopes": ["self", access]},
         {"name": "server", "scopes": ["users:activity!user", "access:servers!server", access]},
         {"name": f"{service}-service", "services": [service], "scopes": SERVICE_SCOPES},
+        *roles.roles(platform),
     ]
 
 
@@ -51,16 +55,25 @@ def spare_imports() -> None:
     gc.freeze()
 
 
-def configure(config: Any) -> None:
-    """What every hub of ours has, whatever its addresses: pages, handlers, the scope of the audit, who is audited.
+def configure(config: Any, service: str = "aiinfn") -> None:
+    """What every hub of ours has, whatever its addresses: roles, scopes, pages, handlers, who is audited.
 
     Args:
-        config: `c` of jupyterhub_config.py.
+        config: `c` of jupyterhub_config.py, with the platform file in it. Roles that it has already stay.
+        service: the name of our service there.
+
+    Raises:
+        InvalidInput: the platform file is not set, or not good.
     """
-    config.JupyterHub.template_paths = template_paths()
-    config.JupyterHub.extra_handlers = [*offer_stream.extra_handlers(), *outbox.handlers(), *posix.handlers()]
-    config.JupyterHub.custom_scopes = {outbox.SCOPE: {"description": "Fetch the hub's acts, and who stands how"}}
-    config.JupyterHub.tornado_settings.update({"log_function": log_and_audit})
+    path = config.IamAuthenticator.get("platform_file")
+    if not isinstance(path, str):
+        raise InvalidInput("IamAuthenticator.platform_file is not set.", hint="Set it above wiring.configure(c).")
+    hub = config.JupyterHub
+    hub.load_roles = [*hub.get("load_roles", ()), *load_roles(service, load_platform(Path(path)))]
+    hub.custom_scopes = {outbox.SCOPE: {"description": "Fetch the hub's acts, and who stands how"}} | roles.SCOPES
+    hub.template_paths = template_paths()
+    hub.extra_handlers = [*offer_stream.extra_handlers(), *outbox.handlers(), *posix.handlers()]
+    hub.tornado_settings.update({"log_function": log_and_audit})
     # At debug level traitlets writes the whole configuration into the log, with every secret in it.
     logging.getLogger("JupyterHub").addFilter(_is_no_configuration)
     spare_imports()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from traitlets.config import get_config
 
-from aiinfn_hub.hub.wiring import configure, roles
+from aiinfn_hub.hub.wiring import configure
 
 settings = json.loads(Path(os.environ["AIINFN_DEMO"]).read_text())
 ports, home = settings["ports"], Path(settings["home"])
@@ -23,7 +23,6 @@ def secret(name: str) -> str:
 
 
 c = get_config()
-configure(c)
 
 c.JupyterHub.bind_url = settings["public_url"]
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{ports['hub']}"
@@ -31,7 +30,6 @@ c.JupyterHub.db_url = f"sqlite:///{home / 'hub' / 'jupyterhub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(home / "secrets" / "cookie-secret")
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = False
-c.JupyterHub.load_roles = roles("aiinfn")
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 3
 c.JupyterHub.services = [
@@ -66,3 +64,5 @@ c.AiinfnSpawner.platform_file = settings["platform_file"]
 c.AiinfnSpawner.service_url = settings["service_url"]
 c.AiinfnSpawner.hub_key_file = str(home / "secrets" / "hub-key")
 c.AiinfnSpawner.hub_connect_url = f"http://127.0.0.1:{ports['hub']}"
+
+configure(c)

@@ -6,6 +6,7 @@ that they go with it), then the gate is removed. Objects are found again by name
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -73,7 +74,7 @@ class Submitter:
         self.bell = bell
         self.clock = clock
         self.log = log or logging.getLogger("aiinfn.offload")
-        self._staging: set[str] = set()
+        self._staging: dict[str, asyncio.Event] = {}
 
     async def submit(self, person: Person, request: JobRequest, heritage: Heritage, key: str) -> tuple[Run, bool]:
         """The run of a request, and whether it is new. It may still be staging, when the cluster does not answer now.
@@ -110,9 +111,10 @@ class Submitter:
 
     async def stage(self, run: Run) -> None:
         """Put a run's objects in place, or continue to; on a refusal the run fails and nothing is left behind."""
-        if run.id in self._staging:
+        if (other := self._staging.get(run.id)) is not None:  # the sweep was faster than who submits
+            await other.wait()
             return
-        self._staging.add(run.id)
+        self._staging[run.id] = asyncio.Event()
         try:
             await self._place(run)
         except Unavailable as error:
@@ -122,7 +124,7 @@ class Submitter:
             self.log.warning("%s cannot be put in place: %s", run.id, error)
             await self._fail(run, str(error))
         finally:
-            self._staging.discard(run.id)
+            self._staging.pop(run.id).set()
             self.bell.ring(run.id)
 
     async def cancel(self, run: Run) -> Run:

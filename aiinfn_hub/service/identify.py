@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import replace
 from typing import Any
 
 from jupyterhub.services.auth import HubOAuth
@@ -13,6 +12,7 @@ from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import Forbidden, NotAuthenticated
 from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.identity.person import Caller, Person, person_of
+from aiinfn_hub.identity.roles import narrowed
 from aiinfn_hub.service.config import ServiceConfig
 
 
@@ -40,7 +40,7 @@ class Identify:
         self._hub_key = hub_key
 
     async def __call__(self, handler: RequestHandler) -> Caller:
-        """The person behind the request, with the groups of now; a session's token has no rights of PIs and operators.
+        """The person behind the request, with the groups of now; a token has no more rights than its scopes.
 
         Raises:
             NotAuthenticated: no token or cookie, or one that JupyterHub does not know.
@@ -58,9 +58,10 @@ class Identify:
             raise Forbidden("This token may not use the service.", hint="It lacks access:services!service=aiinfn.")
         if model.get("kind", "user") != "user":
             raise Forbidden(f"{model['name']} is a service, not a person.")
-        person, server = await self.person(model["name"]), _server_of(model)
-        # What runs in a notebook may be anybody's code: a session acts for a scientist, never for a PI or an operator.
-        return Caller(person if server is None else replace(person, admin=False, pi_of=()), server)
+        person = await self.person(model["name"])
+        if self.auth.get_token(handler, in_cookie=False):
+            person = narrowed(self.platform, person, model["scopes"])
+        return Caller(person, _server_of(model))
 
     async def person(self, name: str) -> Person:
         """What the platform grants to this user of the hub."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -69,6 +70,31 @@ async def test_each_account_of_the_platform_gets_in_with_its_groups(demo: Runnin
     assert model["name"] == name
     assert model["admin"] is admin
     assert set(model["groups"]) == set(demo.account(name)["groups"])
+
+
+@pytest.mark.asyncio
+async def test_a_token_for_a_report_shows_the_own_activity_and_nothing_else(demo: RunningDemo) -> None:
+    """A PI is a role of JupyterHub: its scope is in the tokens that ask for it, and the browser has it anyway."""
+    visitor = Visitor(demo, "pi")
+    await visitor.login()
+
+    async def status(http: httpx.AsyncClient, query: str) -> int:
+        return (await http.get(f"{demo.info['service_url']}/api/accounting/records?{query}")).status_code
+
+    async def token(*scopes: str) -> dict[str, Any]:
+        wanted = {"scopes": ["access:services!service=aiinfn", *scopes], "expires_in": 600}
+        return dict((await visitor.api("POST", "/users/pi/tokens", json=wanted)).json())
+
+    own, others = "activity=lhcb-flashsim", "activity=cms-ml&person=scientist"
+    assert [await status(visitor.http, query) for query in (own, others)] == [200, 403]
+    report = await token("custom:aiinfn:lead!group=/aiinfn/lhcb-flashsim")
+    for made, seen in ((report, [200, 403]), (await token(), [403, 403])):
+        async with httpx.AsyncClient(headers={"Authorization": f"token {made['token']}"}) as http:
+            theirs = f"{own}&person=scientist"
+            assert [await status(http, query) for query in (theirs, others)] == seen
+    for scope in ("custom:aiinfn:operate", "custom:aiinfn:lead!group=/aiinfn/cms-ml"):
+        refused = await visitor.api("POST", "/users/pi/tokens", json={"scopes": [scope]})
+        assert refused.status_code == 400, refused.text
 
 
 @pytest.mark.asyncio

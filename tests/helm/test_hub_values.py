@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from importlib.metadata import entry_points
 from pathlib import PurePosixPath
@@ -21,8 +22,9 @@ from traitlets import TraitError
 from traitlets.config import Config, Configurable
 
 from aiinfn_hub.catalogue import example_path, load_platform
-from aiinfn_hub.hub import outbox, wiring
+from aiinfn_hub.hub import outbox
 from aiinfn_hub.hub.admin_acts import log_and_audit
+from aiinfn_hub.identity.roles import SCOPES
 from aiinfn_hub.install import network, rbac
 from aiinfn_hub.pods import names
 
@@ -160,32 +162,42 @@ def test_a_service_has_only_settings_that_jupyterhub_reads(name: str) -> None:
     assert set(HUB["services"][name]) <= set(Service.class_traits(input=True))
 
 
-@pytest.mark.parametrize("name", HUB["loadRoles"])
-def test_a_role_has_a_name_and_scopes_that_jupyterhub_knows(name: str) -> None:
-    role = HUB["loadRoles"][name]
-    assert set(role) <= {"description", "scopes", "users", "groups", "services"}
-    assert _role_name_pattern.fullmatch(name)
-    own = {scope for scope in role["scopes"] if scope.startswith("custom:aiinfn:")}
-    assert own <= {outbox.SCOPE}
-    _check_scopes_exist(sorted(set(role["scopes"]) - own), who_for=name)
-    assert set(role.get("services", [])) <= set(HUB["services"])
+@pytest.fixture(scope="module")
+def configured() -> Config:
+    """`c` at the end of the chart's own configuration file, of which extraConfig is the last part."""
+    c = Config(CONFIG)
+    c.IamAuthenticator.platform_file = str(example_path())
+    c.JupyterHub.load_roles = [{"name": name, **role} for name, role in HUB["loadRoles"].items()]
+    (code,) = HUB["extraConfig"].values()
+    exec(compile(code, "extraConfig", "exec"), {"c": c})
+    gc.unfreeze()
+    return c
 
 
-def test_a_session_may_use_the_service_and_so_may_its_owner() -> None:
+@pytest.fixture
+def roles(configured: Config) -> dict[str, dict[str, Any]]:
+    return {role["name"]: role for role in configured.JupyterHub.load_roles}
+
+
+def test_a_role_has_a_name_and_scopes_that_jupyterhub_knows(roles: dict[str, dict[str, Any]]) -> None:
+    assert {"user", "server", "prometheus", "aiinfn-service", "aiinfn-operator", "aiinfn-pi-cms-ml"} <= set(roles)
+    for name, role in roles.items():
+        assert set(role) <= {"name", "description", "scopes", "users", "groups", "services"}
+        assert _role_name_pattern.fullmatch(name)
+        own = {scope.partition("!")[0] for scope in role["scopes"] if scope.startswith("custom:aiinfn:")}
+        assert own <= {outbox.SCOPE, *SCOPES}
+        _check_scopes_exist([one for one in role["scopes"] if not one.startswith("custom:")], who_for=name)
+        assert set(role.get("services", [])) <= set(HUB["services"])
+
+
+def test_a_session_may_use_the_service_and_so_may_its_owner(roles: dict[str, dict[str, Any]]) -> None:
     """Of a scope that the owner has not, the server's token is freed without a word."""
     for role in ("user", "server"):
-        assert "access:services!service=aiinfn" in HUB["loadRoles"][role]["scopes"]
+        assert "access:services!service=aiinfn" in roles[role]["scopes"]
 
 
-def test_the_roles_are_those_of_the_code() -> None:
-    for role in wiring.roles("aiinfn"):
-        name = role.pop("name")
-        assert HUB["loadRoles"][name] == role, name
-
-
-def test_our_service_may_read_and_start_and_stop_servers_and_nothing_else() -> None:
-    scopes = HUB["loadRoles"]["aiinfn-service"]["scopes"]
-    assert set(scopes) == set(wiring.SERVICE_SCOPES)
+def test_our_service_may_read_and_start_and_stop_servers_and_nothing_else(roles: dict[str, dict[str, Any]]) -> None:
+    scopes = roles["aiinfn-service"]["scopes"]
     more = {"start:servers", "delete:servers", outbox.SCOPE}
     assert all(scope.startswith(("read:", "list:")) for scope in scopes if scope not in more)
     assert not any("auth_state" in scope or "token" in scope for scope in scopes)
@@ -231,11 +243,8 @@ def test_the_issuer_ends_with_a_slash_as_indigo_iam_writes_it() -> None:
     assert CONFIG["IamAuthenticator"]["issuer"].endswith("/")
 
 
-def test_the_lines_of_python_do_what_the_hub_needs() -> None:
-    config = Config()
-    (code,) = HUB["extraConfig"].values()
-    exec(compile(code, "extraConfig", "exec"), {"c": config})
-    hub = JupyterHub(config=config)
+def test_the_lines_of_python_do_what_the_hub_needs(configured: Config) -> None:
+    hub = JupyterHub(config=configured)
     assert hub.template_paths
     assert hub.tornado_settings["log_function"] is log_and_audit
     assert all(len(handler) >= 2 for handler in hub.extra_handlers)

@@ -54,6 +54,25 @@ class Interrupted:
         return call
 
 
+class Slow(Interrupted):
+    """Waits before the Secret until it may go on."""
+
+    def __init__(self, client: KubeClient) -> None:
+        super().__init__(client, "", Killed, after=False)
+        self.reached, self.go = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        real = getattr(self.client, name)
+
+        async def call(kind: Any, *args: Any, **options: Any) -> Any:
+            if name == "create" and kind is SECRETS:
+                self.reached.set()
+                await self.go.wait()
+            return await real(kind, *args, **options)
+
+        return call
+
+
 @pytest_asyncio.fixture
 async def client(tmp_path: Path) -> AsyncIterator[KubeClient]:
     async with cluster_api(tmp_path) as found:
@@ -199,28 +218,30 @@ async def test_a_job_of_that_name_that_is_none_of_ours_is_not_taken(client: Kube
 
 @pytest.mark.asyncio
 async def test_the_sweep_does_not_disturb_what_is_being_staged(client: KubeClient, database: Database) -> None:
-    reached, go = asyncio.Event(), asyncio.Event()
-
-    class Slow(Interrupted):
-        """Waits in the middle."""
-
-        def __getattr__(self, name: str) -> Callable[..., Any]:
-            real = getattr(self.client, name)
-
-            async def call(kind: Any, *args: Any, **options: Any) -> Any:
-                if name == "create" and kind is SECRETS:
-                    reached.set()
-                    await go.wait()
-                return await real(kind, *args, **options)
-
-            return call
-
-    room = submitter(database, Slow(client, "", Killed, after=False))
+    slow = Slow(client)
+    room = submitter(database, slow)
     task = asyncio.create_task(submit(room))
-    await reached.wait()
+    await slow.reached.wait()
     await room.sweep()
-    go.set()
+    slow.go.set()
     await assert_complete(client, database, await task)
+
+
+@pytest.mark.asyncio
+async def test_who_submits_waits_for_a_sweep_that_was_faster(client: KubeClient, database: Database) -> None:
+    broken = Interrupted(client, "create jobs", lambda: Unavailable("no answer"), after=False)
+    run = await submit(submitter(database, broken))
+    slow = Slow(client)
+    room = submitter(database, slow)
+    sweep = asyncio.create_task(room.sweep())
+    await slow.reached.wait()
+    mine = asyncio.create_task(room.stage(run))
+    await asyncio.sleep(0.05)
+    assert not mine.done()
+    slow.go.set()
+    await mine
+    await assert_complete(client, database, database.run(runs.get, run.id))
+    await sweep
 
 
 @pytest.mark.asyncio

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from aiinfn_hub.identity.roles import SCOPES
+
 SERVICE_TOKEN = "service-token"
 ACCESS = "access:services!service=aiinfn"
 
@@ -35,9 +37,12 @@ class FakeHub:
     acts: list[dict[str, Any]] = field(default_factory=list)
 
     def add(
-        self, name: str, *groups: str, admin: bool = False, scopes: tuple[str, ...] = (ACCESS,), **servers: Any
+        self, name: str, *groups: str, admin: bool = False, scopes: tuple[str, ...] = (ACCESS, *SCOPES), **servers: Any
     ) -> str:
-        """A user with these groups and servers (name -> user_options); returns a token of hers."""
+        """A user with these groups and servers (name -> user_options); returns a token of hers.
+
+        Given no scopes, it carries the rights of PIs and operators, should she have them.
+        """
         models = {
             server: {"name": server, "ready": True, "pending": None, "user_options": options, "url": f"/user/{name}/"}
             for server, options in servers.items()

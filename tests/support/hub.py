@@ -33,11 +33,12 @@ c.JupyterHub.bind_url = c.JupyterHub.hub_bind_url = settings["url"]
 c.JupyterHub.db_url = "sqlite:///hub.sqlite"
 c.JupyterHub.authenticator_class = settings["kind"]
 c.JupyterHub.log_level = "DEBUG"
-configure(c)
-c.JupyterHub.services = [{"name": "reader", "api_token": settings["token"]}]
+c.JupyterHub.services = [{"name": "reader", "api_token": settings["token"]}, {"name": "aiinfn"}]
 c.JupyterHub.load_roles = [{"name": "reader", "services": ["reader"], "scopes": settings["scopes"]}]
 for name, value in settings["authenticator"].items():
     c["IamAuthenticator" if settings["kind"] == "aiinfn-iam" else "GenericOAuthenticator"][name] = value
+if settings["kind"] == "aiinfn-iam":
+    configure(c)
 c.CryptKeeper.keys = [bytes.fromhex(settings["key"])]
 """
 
