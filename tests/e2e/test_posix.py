@@ -66,7 +66,9 @@ async def test_a_session_and_its_job_run_as_the_person_in_folders_of_their_own(d
 
 async def test_a_home_that_cannot_be_used_is_explained(demo: RunningDemo) -> None:
     """On this machine nobody is another user: a file where the folder should be is what can be had."""
-    made(demo, "user-scientist").with_name("user-pi").write_text("")
+    homes = demo.home / "nodes" / "volumes" / "aiinfn" / "homes"
+    homes.mkdir(parents=True, exist_ok=True)
+    (homes / "user-pi").write_text("")
     with pytest.raises(AssertionError, match="user-pi") as caught:
         await session(demo, "pi")
     assert "operator" in str(caught.value)
