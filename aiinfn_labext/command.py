@@ -39,6 +39,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.add_argument("--gpu", default="")
     run.add_argument("--to", default="auto", help="auto, here, local or a site")
     run.add_argument("--image", default="")
+    run.add_argument("--token", action="store_true", help="with a token of the login provider, as sessions have it")
     run.add_argument("--wait", action="store_true", help="show its output and end with its exit code")
 
 
@@ -125,7 +126,9 @@ def _run(offload: Offload, args: argparse.Namespace) -> int:
     if JOB_NAME.fullmatch(name) is None:
         raise InvalidInput(f"{name!r} is not a job name.", hint="Give one with --name: letters, digits, - and _.")
     amounts = resources(cpu=args.cpu, mem=args.mem, gpu=args.gpu, time=args.time)
-    request = JobRequest(name=name, source=source, resources=amounts, target=args.to, image=args.image)
+    request = JobRequest(
+        name=name, source=source, resources=amounts, target=args.to, image=args.image, token=args.token
+    )
     job = offload.submit(request, {})
     print(job_line(job.view), file=sys.stderr)
     if args.wait:

@@ -34,7 +34,7 @@ class Offload:
         self.service = service
         self.here = here
 
-    def __call__(
+    def __call__(  # noqa: PLR0913  the options of `%%offload`, as keywords
         self,
         function: Callable[..., Any],
         /,
@@ -46,6 +46,7 @@ class Offload:
         time: float | str | None = None,
         to: str = "auto",
         image: str = "",
+        token: bool = False,
     ) -> Job:
         """Send a function of this notebook and its arguments; amounts are written as behind `%%offload`.
 
@@ -63,6 +64,7 @@ class Offload:
             resources=resources(cpu=cpu, mem=mem, gpu=gpu, time=time),
             target=to,
             image=image,
+            token=token,
         )
         return self.submit(request, luggage.blobs)
 

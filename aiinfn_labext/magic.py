@@ -34,7 +34,7 @@ class OffloadMagics(Magics):
         """Run this cell elsewhere, or look after the jobs that do.
 
         %%offload [NAME] [--to auto|here|local|SITE] [--gpu SPEC] [--cpu N] [--mem 512Mi] [--time 5m]
-                  [--in a,b] [--out c,d] [--image REF] [--wait] [-o job]
+                  [--in a,b] [--out c,d] [--image REF] [--token] [--wait] [-o job]
         %offload                         my jobs
         %offload log NAME [-f]           its output
         %offload get NAME                bind what --out names here
@@ -74,6 +74,7 @@ class OffloadMagics(Magics):
             resources=options.resources,
             target=options.target,
             image=options.image,
+            token=options.token,
             origin=_origin(self._shell),
         )
 

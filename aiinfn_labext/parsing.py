@@ -23,10 +23,12 @@ VALUES = {
     "--image": "REF",
     "-o": "job",
 }
-FLAGS = ("--wait",)
+FLAGS = ("--token", "--wait")
 #: Verbs of `%offload`, and whether they take the name of a job.
 VERBS = {"list": False, "log": True, "get": True, "cancel": True, "why": True, "targets": False}
-USAGE = "%%offload [NAME] " + " ".join([*(f"[{name} {value}]" for name, value in VALUES.items()), "[--wait]"])
+USAGE = "%%offload [NAME] " + " ".join(
+    [*(f"[{name} {value}]" for name, value in VALUES.items()), *(f"[{name}]" for name in FLAGS)]
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class CellOptions:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     image: str = ""
+    token: bool = False
     wait: bool = False
     variable: str = ""
 
@@ -61,14 +64,14 @@ def parse_cell(line: str) -> CellOptions:
     words = _words(line)
     found: dict[str, str] = {}
     names: list[str] = []
-    wait = False
+    flags: set[str] = set()
     while words:
         word = words.pop(0)
         option, equals, value = word.partition("=")
         if not word.startswith("-"):
             names.append(word)
         elif word in FLAGS:
-            wait = True
+            flags.add(word)
         elif option not in VALUES:
             raise _unknown("option", option, [*VALUES, *FLAGS], USAGE)
         else:
@@ -79,7 +82,7 @@ def parse_cell(line: str) -> CellOptions:
             hint="A job has one name; lists are written without spaces, as in --in a,b.",
         )
     name = _job_name(names[0]) if names else ""
-    return replace(_cell_options(found), name=name, wait=wait)
+    return replace(_cell_options(found), name=name, token="--token" in flags, wait="--wait" in flags)
 
 
 def parse_line(line: str) -> LineCommand:

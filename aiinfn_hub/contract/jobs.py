@@ -88,6 +88,8 @@ class JobRequest(Wire, frozen=True):
     image: str = ""
     server: str = ""
     origin: dict[str, str] = {}
+    token: bool = False
+    """Whether it gets a token of the IAM as a file, as sessions have it."""
     uid: int | None = None
     """The person's POSIX user: written by the service over whatever was sent."""
 

@@ -14,6 +14,8 @@ from traitlets import Enum, Float, Unicode, default
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import Forbidden, InvalidInput, NotAuthenticated, RemoteFailed
 from aiinfn_hub.hub.checks import Checks
+from aiinfn_hub.hub.issuing import Issuer
+from aiinfn_hub.hub.job_tokens import JobTokens
 from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler, tell_login_page
 from aiinfn_hub.hub.outbox import Outbox
 from aiinfn_hub.hub.platform_file import current_platform
@@ -134,7 +136,9 @@ class IamAuthenticator(GenericOAuthenticator):
         self.outbox = Outbox(Path(self.binding_file).with_name("aiinfn-audit.sqlite"), self.log)
         self.checks = Checks(self)
         self.broker = Broker(self.provider, log=self.log)
-        self.session_tokens = SessionTokens(self)
+        self.issuing = Issuer(self)
+        self.session_tokens = SessionTokens(self, self.issuing)
+        self.job_tokens = JobTokens(self, self.issuing)
         self.rounds = Rounds.begin(self)
         self._refreshing: dict[str, asyncio.Task[dict[str, Any] | bool]] = {}
 

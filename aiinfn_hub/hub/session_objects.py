@@ -45,16 +45,33 @@ class SessionObjects:
         """Write the Secret of which the session sees each key as a file; without any, the files go away."""
         await self._put(iam_token.secret_name(self._name), files, labels, owner)
 
+    async def put_job_token(self, run: str, uid: str, files: Mapping[str, str] | None) -> None:
+        """Write the Secret of which a job of this person sees each key as a file; None empties it, if it is there.
+
+        It goes when the Job goes, whose uid is `uid`.
+        """
+        name = f"job-{run}"
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}
+        labels = {names.KIND: names.JOB, names.RUN: run}
+        secret = self._secret_of(iam_token.secret_name(name), files or {}, labels, owner)
+        if files is not None:
+            await self._create_or_replace(secret)
+            return
+        with suppress(NotFound):
+            await self._client.replace(SECRETS, secret)
+
     async def _put(self, name: str, texts: Mapping[str, str], labels: Mapping[str, str], owner: str) -> None:
         reference = {"apiVersion": "v1", "kind": "Pod", "name": self._name, "uid": owner}
-        metadata = {
-            "name": name,
-            "namespace": self._namespace,
-            "labels": dict(labels),
-            "ownerReferences": [reference],
-        }
+        await self._create_or_replace(self._secret_of(name, texts, labels, reference))
+
+    def _secret_of(
+        self, name: str, texts: Mapping[str, str], labels: Mapping[str, str], owner: dict[str, str]
+    ) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": self._namespace, "labels": dict(labels), "ownerReferences": [owner]}
         data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
-        secret = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
+        return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
+
+    async def _create_or_replace(self, secret: dict[str, Any]) -> None:
         try:
             await self._client.create(SECRETS, secret)
         except Conflict:

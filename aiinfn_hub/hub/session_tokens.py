@@ -6,21 +6,19 @@ Only the hub process does this: two that refresh would end each other's access t
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 import sqlalchemy as sa
 from jupyterhub import orm
 
-from aiinfn_hub.errors import AiinfnError, NotAuthenticated
+from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.hub.issuing import Issuer, facts_of, files_of
 from aiinfn_hub.hub.session_objects import SessionObjects
-from aiinfn_hub.hub.user_model import refresh
 from aiinfn_hub.identity.audit import Act, Fact
 from aiinfn_hub.identity.broker import Issued
-from aiinfn_hub.pods import iam_token, names
+from aiinfn_hub.pods import names
 
 if TYPE_CHECKING:
     from aiinfn_hub.catalogue import TokenPolicy
@@ -57,9 +55,9 @@ class SessionTokens:
     A hub that starts anew knows nothing of the tokens that its predecessor wrote, and writes new ones.
     """
 
-    def __init__(self, rules: IamAuthenticator, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, rules: IamAuthenticator, issuer: Issuer) -> None:
         self._rules = rules
-        self._clock = clock
+        self._issuer = issuer
         self._given: dict[tuple[str, str], Given] = {}
 
     async def begin(self, session: Session, uid: str) -> None:
@@ -85,44 +83,13 @@ class SessionTokens:
         known = self._given.get(_key(session))
         here = known is not None and known.uid == uid
         held = known.issued if known is not None and here else None
-        if is_shared(session.orm_spawner) or not self._may_have(user):
+        if is_shared(session.orm_spawner) or not self._issuer.may_have(user.name):
             if held is not None or not here:
                 await self._take(user, session, uid, held)
             return
-        if held is not None and not self._is_over(held, policy):
-            return
-        issued = await self._issued(user, policy)
-        if held is not None and issued.text == held.text:
-            return
-        await self._write(user, session, uid, issued)
-
-    def _may_have(self, user: Any) -> bool:
-        """Not whom the IAM, or the platform file, has refused; silence is no refusal."""
-        standing = self._rules.standings.of(user.name)
-        return standing is None or (standing.reason == "outage" and not standing.over)
-
-    def _is_over(self, held: Issued, policy: TokenPolicy) -> bool:
-        """Whether it ends soon; a login's own token also with the refresh that ended it, which only the login knows."""
-        return held.is_due(self._clock()) or held.policy != policy or not self._rules.broker.exchanges
-
-    async def _issued(self, user: Any, policy: TokenPolicy) -> Issued:
-        """A token; the login is refreshed for it where that helps.
-
-        Raises:
-            NotAuthenticated: the login is over.
-            AiinfnError: there is none to be had now.
-        """
-        for _ in range(2):
-            login = await user.get_auth_state() or {}
-            try:
-                if login.get("access_token"):
-                    issued = await self._rules.broker.issue(policy, login)
-                    if issued is not None:
-                        return issued
-            except NotAuthenticated:
-                self._rules.log.debug("The access token of %s's login is dead; refreshing it.", user.name)
-            await refresh(self._rules, user)
-        raise NotAuthenticated("The login has no access token any more.", hint="Log in again.")
+        issued = await self._issuer.next(user, policy, held)
+        if issued is not None:
+            await self._write(user, session, uid, issued)
 
     async def _take(self, user: Any, session: Session, uid: str, held: Issued | None) -> None:
         """Take the files away, and end the token, which somebody may have copied."""
@@ -135,16 +102,9 @@ class SessionTokens:
             await self._rules.provider.revoke(held.text)
 
     async def _write(self, user: Any, session: Session, uid: str, issued: Issued) -> None:
-        about = msgspec.json.encode(issued.about).decode()
-        await self._put(user, session, uid, {iam_token.TOKEN: issued.text, iam_token.ABOUT: about})
+        await self._put(user, session, uid, files_of(issued))
         self._given[_key(session)] = Given(uid, issued)
-        facts: dict[str, Fact] = {
-            "server": session.name,
-            "scopes": list(issued.about.scopes),
-            "missing": list(issued.about.missing),
-            "audiences": list(issued.about.audiences),
-            "expires_at": issued.about.expires_at,
-        }
+        facts: dict[str, Fact] = {"server": session.name} | facts_of(issued)
         self._rules.outbox.put(Act(what="token-issued", about=user.name, why="The session runs.", facts=facts))
 
     async def _put(self, user: Any, session: Session, uid: str, files: dict[str, str]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from aiinfn_hub.catalogue import Platform, load_platform
 from aiinfn_hub.errors import InvalidInput
-from aiinfn_hub.hub import offer_stream, outbox, posix
+from aiinfn_hub.hub import job_tokens, offer_stream, outbox, posix
 from aiinfn_hub.hub.admin_acts import log_and_audit
 from aiinfn_hub.identity import roles
 
@@ -72,7 +73,8 @@ def configure(config: Any, service: str = "aiinfn") -> None:
     hub.load_roles = [*hub.get("load_roles", ()), *load_roles(service, load_platform(Path(path)))]
     hub.custom_scopes = {outbox.SCOPE: {"description": "Fetch the hub's acts, and who stands how"}} | roles.SCOPES
     hub.template_paths = template_paths()
-    hub.extra_handlers = [*offer_stream.extra_handlers(), *outbox.handlers(), *posix.handlers()]
+    ours = (outbox.handlers(), posix.handlers(), job_tokens.handlers())
+    hub.extra_handlers = [*offer_stream.extra_handlers(), *chain.from_iterable(ours)]
     hub.tornado_settings.update({"log_function": log_and_audit})
     # At debug level traitlets writes the whole configuration into the log, with every secret in it.
     logging.getLogger("JupyterHub").addFilter(_is_no_configuration)

@@ -69,6 +69,29 @@ class PosixUser(msgspec.Struct, frozen=True):
     uid: int | None
 
 
+class TokenJob(msgspec.Struct, frozen=True):
+    """A job that asked for a token of the IAM: its run, its owner, and the uid of its Job."""
+
+    run: str
+    person: str
+    uid: str
+
+
+class TokenJobs(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs that are to have tokens. With `all` these are all that are not over: the tokens of others end."""
+
+    jobs: list[TokenJob]
+    all: bool = False
+
+
+class Lack(msgspec.Struct, frozen=True):
+    """Why a job has no good token: code, message and hint of an error of ours."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
 class HubApi:
     """The hub's REST API, with the service's own token.
 
@@ -208,6 +231,17 @@ class HubApi:
                 hint="The service's token needs the scope custom:aiinfn:people.",
             )
         return _decoded(response.content, dict[str, list[Act]]).get("acts", [])
+
+    async def job_tokens(self, jobs: TokenJobs) -> dict[str, Lack]:
+        """Have the hub see to the tokens of jobs; which ones have no good one, by run.
+
+        Raises:
+            Unavailable: the hub does not answer.
+            RemoteFailed: it refuses our token, or answers what we cannot read.
+        """
+        body = msgspec.json.encode(jobs)
+        response = await self._ask("POST", "/aiinfn/job-tokens", timeout_s=START_S, content=body)
+        return _decoded(_good(response, ""), dict[str, Lack])
 
     async def close(self) -> None:
         """Close the connections."""

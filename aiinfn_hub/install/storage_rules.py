@@ -6,6 +6,7 @@ from aiinfn_hub.catalogue.models import Platform, Volume
 from aiinfn_hub.install.expressions import Rule, text, texts
 from aiinfn_hub.pods import folders as made_folders
 from aiinfn_hub.pods import names
+from aiinfn_hub.pods.iam_token import SUFFIX
 from aiinfn_hub.pods.storage import storage
 
 _KINDS = ("configMap", "secret", "emptyDir", "persistentVolumeClaim")
@@ -50,10 +51,10 @@ def _claims(platform: Platform) -> list[Rule]:
 
 
 def _objects(platform: Platform) -> list[Rule]:
-    """A job has its own Secret and ConfigMap; a session's tokens are Secrets that have the pod's name in theirs."""
+    """A job has its own Secrets and ConfigMap; a session's tokens are Secrets that have the pod's name in theirs."""
     shared = texts(volume.secret for volume in platform.volumes if volume.kind == "object-store")
     own = f'(variables.kind == "{names.JOB}" ? ["job-" + variables.run] : [])'
-    token = f'(variables.kind == "{names.SESSION}" ? [variables.own_iam_token] : [])'
+    token = f'[variables.kind == "{names.JOB}" ? "job-" + variables.run + "{SUFFIX}" : variables.own_iam_token]'
     secret = f'has(x.secret) && !(x.secret.?secretName.orValue("") in {shared} + {own} + {token})'
     config = f'has(x.configMap) && !(x.configMap.?name.orValue("") in {own})'
     environment = (

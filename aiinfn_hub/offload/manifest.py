@@ -18,7 +18,7 @@ from aiinfn_hub.catalogue import Flavour, Platform, Site
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.errors import InvalidInput, TooLarge
 from aiinfn_hub.offload.plan import Plan, site_named
-from aiinfn_hub.pods import folders, names
+from aiinfn_hub.pods import folders, iam_token, names
 from aiinfn_hub.pods.apptainer import apptainer_command
 from aiinfn_hub.pods.images import image_reference
 from aiinfn_hub.pods.placement import placement
@@ -173,6 +173,7 @@ def _spec(order: Order) -> dict[str, Any]:
         "time_s": order.plan.time_s,
         "credentials": f"{CREDENTIALS}/{CAPABILITY_KEY}",
         "scratch": SCRATCH,
+        "token": request.token,
     }
 
 
@@ -226,7 +227,7 @@ def _pod_spec(platform: Platform, order: Order) -> dict[str, Any]:
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": pod_security(activity.gid, order.uid),
         **({"initContainers": makers} if makers else {}),
-        "containers": [_container(plan, flavour, mounts)],
+        "containers": [_container(order, flavour, mounts)],
         "volumes": volumes,
         **_placement(flavour, site),
     }
@@ -236,7 +237,8 @@ def _placement(flavour: Flavour, site: Site) -> dict[str, Any]:
     return placement(flavour, site if site.kind != "local" or site.node_selector or site.tolerations else None)
 
 
-def _container(plan: Plan, flavour: Flavour, mounts: list[dict[str, Any]]) -> dict[str, Any]:
+def _container(order: Order, flavour: Flavour, mounts: list[dict[str, Any]]) -> dict[str, Any]:
+    plan, token = order.plan, iam_token.environment() if order.request.token else {}
     binds = [mount["mountPath"] for mount in mounts]
     return {
         "name": "main",
@@ -247,6 +249,7 @@ def _container(plan: Plan, flavour: Flavour, mounts: list[dict[str, Any]]) -> di
             {"name": "AIINFN_CREDENTIALS", "value": CREDENTIALS},
             {"name": "AIINFN_SCRATCH", "value": SCRATCH},
             {"name": "PYTHONUNBUFFERED", "value": "1"},
+            *({"name": name, "value": value} for name, value in token.items()),
         ],
         "resources": resources(flavour, plan.cpu_millis, plan.memory_bytes, plan.units),
         "securityContext": container_security(),
@@ -265,6 +268,9 @@ def _volumes(platform: Platform, order: Order, *, remote: bool) -> tuple[list[di
         {"name": "code", "mountPath": CODE, "readOnly": True},
         {"name": "cred", "mountPath": CREDENTIALS, "readOnly": True},
     ]
+    if order.request.token:
+        volumes.append(iam_token.volume(iam_token.secret_name(name)))
+        mounts.append(iam_token.mount())
     if not remote:
         theirs, their_mounts = _personal(platform, order)
         volumes, mounts = volumes + theirs, mounts + their_mounts

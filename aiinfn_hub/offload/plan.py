@@ -79,7 +79,7 @@ def make_plan(platform: Platform, person: Person, request: JobRequest, heritage:
         time_s=wanted.time_s,
         gpu_hours=round(flavour.weight * units * wanted.time_s / 3600, 3),
         warnings=_warnings(platform, site, request),
-        refusals=_refusals(flavour, units, wanted, site, apptainer),
+        refusals=[*_refusals(flavour, units, wanted, site, apptainer), *_token_refusals(platform, site, request)],
     )
 
 
@@ -184,3 +184,12 @@ def _refusals(flavour: Flavour, units: int, wanted: Resources, site: Site, appta
     if apptainer and site.kind != "local":
         found.append(f"The Apptainer image {apptainer} is not on {site.name}; use an image of a registry there.")
     return found
+
+
+def _token_refusals(platform: Platform, site: Site, request: JobRequest) -> list[str]:
+    if request.token and platform.tokens is None:
+        return ["This platform gives no tokens of the IAM: leave --token out."]
+    if request.token and site.kind != "local":
+        # A virtual kubelet copies a Secret once, to machines that are not ours, and never renews it.
+        return [f"A token of the IAM does not leave for {site.name}: use --to local, or leave --token out."]
+    return []

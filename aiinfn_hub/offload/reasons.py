@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from aiinfn_hub.contract.quantities import format_bytes
 from aiinfn_hub.kube.slim import Condition, Pod, Workload
 
+#: How the message begins where the hub, or the IAM, gives no token to a job that asked for one.
+TOKENLESS = "There is no token for the job"
 _PATIENCE = "Wait, or take a flavour that is free."
 _OPERATORS = "Tell the operators: they can set it right."
 
@@ -134,6 +136,8 @@ def refusal_reason(message: str) -> str:
     """Why nothing can be put into the cluster now. Kueue's webhooks fail closed: without it no Job can be created."""
     if re.search(r'failed calling webhook "[^"]*\.kb\.io"', message):
         return "Kueue does not answer, and nothing can be queued without it; it is tried again."
+    if message.startswith(TOKENLESS):
+        return f"{message} It is tried again."
     return f"The cluster does not answer; it is tried again. {message}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class Submitter:
     """Brings runs into the queue, and takes them out again.
 
     Args:
+        give_token: has the token of the IAM written that a run asked for, given the uid of its Job.
         clock: Unix seconds.
     """
 
@@ -64,8 +65,8 @@ class Submitter:
         shipment: Shipment,
         bell: Bell,
         *,
+        give_token: Callable[[Run, str], Awaitable[None]],
         clock: Callable[[], float] = time.time,
-        log: logging.Logger | None = None,
     ) -> None:
         self.platform = platform
         self.database = database
@@ -73,7 +74,8 @@ class Submitter:
         self.shipment = shipment
         self.bell = bell
         self.clock = clock
-        self.log = log or logging.getLogger("aiinfn.offload")
+        self.log = logging.getLogger("aiinfn.offload")
+        self._give_token = give_token
         self._staging: dict[str, asyncio.Event] = {}
 
     async def submit(self, person: Person, request: JobRequest, heritage: Heritage, key: str) -> tuple[Run, bool]:
@@ -173,6 +175,7 @@ class Submitter:
             configmap = manifest.configmap_manifest(self.platform, order, uid, self.shipment.runner)
             await self._create_or_keep(configmap)
             await self._create_or_replace(manifest.secret_manifest(self.platform, order, uid, secret))
+            await self._give_token(run, uid)
             await self.client.patch(JOBS, name, {"metadata": {"annotations": {manifest.GATED_BY: None}}}, namespace)
         # Without the gate, an earlier process had come this far: a pod may already hold the capability.
         await self._move(run, JobState.QUEUED, "It is in the queue.", job_name=name, job_uid=uid)

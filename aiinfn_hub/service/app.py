@@ -90,6 +90,8 @@ class Service:
         self._background("runs", self.offloading.follower.run)
         self._background("audit", self.audit.run)
         self._background("rights", self.rights.run)
+        if self.platform.tokens is not None:
+            self._background("tokens", self.offloading.tokens.run)
         self._background("house", self.offloading.keep_house)
         self._listen()
         self.log.info("listening on %s:%d", self.config.bind, self.config.port)

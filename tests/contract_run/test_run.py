@@ -6,6 +6,7 @@ import hashlib
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,27 @@ def test_values_go_in_and_come_out(ended: Any) -> None:
     assert values.pop("squares").tolist() == [0, 1, 4]
     assert values == {"total": 21, "name": "É"}
     assert run.run.result == {"state": "succeeded", "exit_code": 0, "verdict": "", "missing": {}}
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        pytest.param('{"missing": ["storage.modify:/"]}', "lacks storage.modify:/\n", id="less than was asked for"),
+        pytest.param('{"missing": []}', "", id="all of it"),
+        pytest.param(None, "there is no token of the login provider", id="none"),
+        pytest.param("{", "there is no token of the login provider", id="none that can be read"),
+    ],
+)
+def test_what_the_token_of_a_job_lacks_is_said_first(
+    ended: Any, service: FakeService, tmp_path: Path, about: str | None, said: str
+) -> None:
+    service.spec_extra["token"] = True
+    service.environment["BEARER_TOKEN_FILE"] = str(tmp_path / "token")
+    if about is not None:
+        (tmp_path / "about.json").write_text(about)
+    run = ended("x = 1", "x")
+    assert run.code == 0
+    assert said in run.text("stderr") if said else run.text("stderr") == ""
 
 
 def test_an_exception_is_the_person_s_own_traceback_with_its_lines(ended: Any) -> None:

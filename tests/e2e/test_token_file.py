@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 import yaml
 from support.demo import Kernel, RunningDemo, Visitor
-from support.people_at_work import session
+from support.people_at_work import job, session, stop
+
+from aiinfn_hub.kube.client import KubeClient
+from aiinfn_hub.kube.kinds import SECRETS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -132,3 +137,37 @@ async def test_the_operator_reads_who_had_a_token_and_why_it_went(demo: RunningD
         acts = {(act["what"], act["actor"], act["about"]) for act in answer.json()["acts"]}
         await asyncio.sleep(0.5)
     assert "." + "ey" not in answer.text
+
+
+async def is_alive(demo: RunningDemo, token: str) -> bool:
+    """What a storage that asks the IAM is told."""
+    secret = (demo.home / "secrets" / "iam-client-secret").read_text().strip()
+    async with httpx.AsyncClient(auth=("aiinfn-hub", secret), base_url=demo.info["iam_issuer"]) as http:
+        answer = await http.post("introspect", data={"token": token})
+    return bool(answer.json()["active"])
+
+
+async def test_the_token_of_a_job_outlives_the_notebook_and_ends_with_the_job(demo: RunningDemo) -> None:
+    visitor, kernel = await session(demo, "pi")
+    sent = await kernel.run(
+        "%%offload copy --token --cpu 1 --mem 512Mi --time 5m --out end\n"
+        "import os, time\n"
+        "end = open(os.environ['BEARER_TOKEN_FILE']).read()[-8:]\n"
+        "time.sleep(30)\n"
+    )
+    assert sent.status == "ok", sent
+    run = (await job(visitor, "copy", "running"))["id"]
+    client = await KubeClient.connect(Path(demo.info["kubeconfig"]))
+    try:
+        secret = await client.get(SECRETS, f"job-{run}-iam", "aiinfn")
+    finally:
+        await client.close()
+    token = base64.b64decode(secret["data"]["token"]).decode()
+    await stop(visitor)
+    assert await is_alive(demo, token), "the session's has ended, the job's goes on"
+    await job(visitor, "copy", "succeeded")
+    end = await visitor.http.get(f"{demo.info['service_url']}/api/jobs/{run}/outputs/end")
+    assert end.text == token[-8:]
+    async with asyncio.timeout(90):
+        while await is_alive(demo, token):
+            await asyncio.sleep(1)

@@ -18,7 +18,7 @@ import yaml
 from jupyterhub import orm
 from jupyterhub.utils import utcnow
 from support.iam import CALLBACK, Answer, BreakableIam, running_iam
-from support.iamusers import User, logged_in, made, settings_of
+from support.iamusers import User, alive, logged_in, made, settings_of
 
 from aiinfn_hub.catalogue import example_path
 from aiinfn_hub.errors import NotAuthenticated, Unavailable
@@ -130,7 +130,7 @@ async def test_it_is_renewed_before_it_ends_and_not_sooner(
     await authenticator.session_tokens.keep(session, UID)
     assert (session.token, iam.seen["/token"]) == (first, asked)
     ends = session.about["expires_at"]
-    monkeypatch.setattr(authenticator.session_tokens, "_clock", lambda: ends - 590)
+    monkeypatch.setattr(authenticator.issuing, "_clock", lambda: ends - 590)
     await authenticator.session_tokens.keep(session, UID)
     assert session.token != first
 
@@ -199,11 +199,6 @@ async def test_a_share_that_has_ended_is_none(settings: dict[str, Any], iam: Bre
     assert session.token
 
 
-async def alive(authenticator: IamAuthenticator, iam: BreakableIam, token: str) -> bool:
-    found = json.loads(await authenticator.provider._post(f"{iam.issuer}introspect", {"token": token}))
-    return bool(found["active"])
-
-
 @pytest.mark.parametrize("change", [{"active": False}, {"groups": ("/other",)}])
 async def test_whom_the_iam_refuses_keeps_no_token(
     settings: dict[str, Any], iam: BreakableIam, db: sa.orm.Session, change: dict[str, Any]
@@ -230,7 +225,7 @@ async def test_an_outage_leaves_the_token_and_says_so(
     authenticator, session = await started(settings, iam, db)
     first, ends = session.token, session.about["expires_at"]
     iam.switches.silent = "unavailable"
-    monkeypatch.setattr(authenticator.session_tokens, "_clock", lambda: ends - 590)
+    monkeypatch.setattr(authenticator.issuing, "_clock", lambda: ends - 590)
     authenticator.log = logging.getLogger("jupyterhub")
     await authenticator.session_tokens.keep(session, UID)
     assert session.token == first
@@ -297,7 +292,7 @@ async def test_a_login_that_is_over_gives_none(settings: dict[str, Any], iam: Br
     iam.broken["/token"] = Answer(400, {"error": "invalid_grant"})
     iam.broken["/userinfo"] = Answer(401, {"error": "invalid_token"})
     with pytest.raises(NotAuthenticated):
-        await authenticator.session_tokens._issued(session.user, authenticator.platform.tokens)
+        await authenticator.issuing._issued(session.user, authenticator.platform.tokens)
     await authenticator.session_tokens.keep(session, UID)
     assert session.objects.files == {}
     assert first

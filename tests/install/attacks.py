@@ -191,6 +191,7 @@ RULES = [
     ("home-by-expression", elsewhere(subPathExpr="$(WHO)"), "not this person's or this activity's"),
     ("secret-of-another", volume(secret={"secretName": "jupyter-eve-token"}), "shown by volumes: more"),
     ("iam-token-of-another", volume(secret={"secretName": "jupyter-eve-iam"}), "shown by volumes: more"),
+    ("iam-token-of-another-job", volume(secret={"secretName": "job-1-iam"}), "shown by volumes: more"),
     ("configmap-of-another", volume(configMap={"name": "kube-root-ca.crt"}), "shown by volumes: more"),
     (
         "secret-in-environment",

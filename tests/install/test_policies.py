@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 from install.attacks import ATTACKS, WORK, Attack
 from support.hubfakes import FakeUser, in_groups, make_spawner, manifest_of
-from support.offload import order
+from support.offload import order, request
 from support.small_platform import small_platform
 
 from aiinfn_hub.catalogue import Platform, example_path, load_platform
@@ -131,11 +131,11 @@ def test_attacks_are_told_apart() -> None:
 
 
 async def good(folder: Path) -> dict[str, Object]:
-    """A session and a job of the example platform."""
+    """A session and a job of the example platform, with everything that they can have."""
     (folder / "platform.yaml").write_text(example_path().read_text())
     user = FakeUser(groups=in_groups("/aiinfn", "/aiinfn/lhcb-flashsim"))
     session = await manifest_of(make_spawner(folder, user=user))
-    return {"session": session, "job": job_manifest(EXAMPLE, order())}
+    return {"session": session, "job": job_manifest(EXAMPLE, order(request(token=True)))}
 
 
 @pytest.mark.asyncio

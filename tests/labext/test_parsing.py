@@ -36,6 +36,7 @@ GI = 1024**3
             CellOptions("fit", "auto", Resources(1000, 512 * 1024**2, "", 300), ("x",), ("total",), "", wait=True),
         ),
         ("--to here --wait", CellOptions(target="here", wait=True)),
+        ("copy --token", CellOptions("copy", token=True)),
         ("--gpu=a100:2 --mem=16Gi", CellOptions(resources=Resources(memory_bytes=16 * GI, gpu="a100:2"))),
         ("--in a,b,a --out c,", CellOptions(inputs=("a", "b"), outputs=("c",))),
         ("--in 'a, b'", CellOptions(inputs=("a", "b"))),

@@ -48,6 +48,7 @@ WANTED = {
     "a whole card": request(gpu="a100-40"),
     "two slices": request(gpu="1g.5gb:2"),
     "another place": request(target="leonardo", gpu="a100-40"),
+    "with a token": request(token=True),
     "inside Apptainer": request(image="apptainer:/cvmfs/unpacked.infn.it/lab/image.sif"),
 }
 
@@ -218,6 +219,7 @@ def test_what_the_person_typed_travels_only_inside_the_payload() -> None:
         "time_s": 3600,
         "credentials": "/offload-cred/capability",
         "scratch": "/scratch",
+        "token": False,
     }
 
 
@@ -288,3 +290,15 @@ def test_a_job_runs_as_its_person_and_makes_the_folders_that_it_mounts() -> None
 def test_without_posix_users_a_job_runs_as_the_user_of_the_image() -> None:
     assert pod_spec()["securityContext"]["runAsUser"] == 1000
     assert "initContainers" not in pod_spec()
+
+
+def test_a_token_is_a_file_that_the_kubelet_renews_and_only_who_asked_has_one() -> None:
+    """The Secret may come later, and is none of the one with the capability."""
+    spec, main = pod_spec(request(token=True)), container(request(token=True))
+    (volume,) = (one for one in spec["volumes"] if one["name"] == "iam-token")
+    assert volume["secret"] == {"secretName": f"job-{RUN_ID}-iam", "optional": True, "defaultMode": 0o440}
+    (mount,) = (one for one in main["volumeMounts"] if one["name"] == "iam-token")
+    assert (mount["readOnly"], "subPath" in mount) == (True, False)
+    env = {one["name"]: one.get("value") for one in main["env"]}
+    assert env["BEARER_TOKEN_FILE"] == f"{mount['mountPath']}/token"
+    assert "iam" not in json.dumps(built())

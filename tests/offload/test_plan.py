@@ -44,6 +44,7 @@ def test_the_amounts_are_those_of_the_request() -> None:
             "not on leonardo",
             id="an image that lies on a volume",
         ),
+        pytest.param({"target": "leonardo", "token": True}, "does not leave for leonardo", id="a token for strangers"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_is_submitted(wanted: dict[str, object], words: str) -> None:
@@ -52,6 +53,13 @@ def test_what_cannot_run_is_refused_before_anything_is_submitted(wanted: dict[st
     with pytest.raises(InvalidInput, match=r".+") as refused:
         found.check()
     assert refused.value.details["refusals"] == found.refusals
+
+
+def test_a_platform_without_tokens_has_none_for_jobs() -> None:
+    wanted = request(token=True)
+    assert plan(wanted).refusals == []
+    bare = platform().model_copy(update={"tokens": None})
+    assert "--token" in make_plan(bare, person(), wanted, heritage()).refusals[0]
 
 
 def test_all_refusals_are_told_at_once() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.offload import NOW, heritage, order, person, platform, request
-from support.offload_service import NAMESPACE, Cluster, cluster_api, sqlite
+from support.offload_service import NAMESPACE, Cluster, cluster_api, no_token, sqlite
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.jobs import JobState
@@ -87,6 +87,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 def submitter(database: Database, client: Any, **options: Any) -> Submitter:
+    options = {"give_token": no_token} | options
     return Submitter(options.pop("platform", platform()), database, client, SHIPMENT, Bell(), **options)
 
 
@@ -383,3 +384,38 @@ async def test_the_posix_user_is_what_was_found_and_not_what_was_sent(
     room = submitter(database, client)
     run, _ = await room.submit(person(), request(uid=0), replace(heritage(), uid=found), "key")
     assert run.wanted.uid == found
+
+
+@pytest.mark.asyncio
+async def test_the_token_is_there_before_the_job_is_let_go(client: KubeClient, database: Database) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def give(run: Run, job_uid: str) -> None:
+        job = await Cluster(client).job(run.id)
+        assert job["metadata"]["annotations"][manifest.GATED_BY] == manifest.INPUTS_GATE
+        seen.append((run.id, job_uid))
+
+    run = await submit(submitter(database, client, give_token=give), token=True)
+    assert seen == [(run.id, run.job_uid)]
+    await assert_complete(client, database, run)
+
+
+@pytest.mark.asyncio
+async def test_a_job_waits_for_its_token_and_fails_if_there_can_be_none(client: KubeClient, database: Database) -> None:
+    errors: list[AiinfnError] = [
+        Unavailable("There is no token for the job: the IAM is away."),
+        Forbidden("There is no token for the job: the login is over."),
+    ]
+
+    async def give(_run: Run, _job_uid: str) -> None:
+        raise errors.pop(0)
+
+    room = submitter(database, client, give_token=give)
+    run = await submit(room, token=True)
+    assert (run.state, run.reason) == (
+        S.STAGING,
+        "There is no token for the job: the IAM is away. It is tried again.",
+    )
+    await room.sweep()
+    run = database.run(runs.get, run.id)
+    assert (run.state, run.verdict) == (S.FAILED, "There is no token for the job: the login is over.")

@@ -35,6 +35,9 @@ class FakeHub:
     shared: set[tuple[str, str]] = field(default_factory=set)
     #: Acts that the service has not stored yet.
     acts: list[dict[str, Any]] = field(default_factory=list)
+    #: What was asked about the tokens of jobs, and which jobs are told to have none, by run.
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    lacking: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def add(
         self, name: str, *groups: str, admin: bool = False, scopes: tuple[str, ...] = (ACCESS, *SCOPES), **servers: Any
@@ -100,6 +103,12 @@ class FakeHub:
         self.acts = [act for act in self.acts if act["id"] not in stored]
         return web.json_response({"acts": self.acts[:2]})
 
+    async def job_tokens(self, request: web.Request) -> web.Response:
+        if self._token(request) != SERVICE_TOKEN:
+            return web.json_response({"message": "no"}, status=403)
+        self.asked.append(await request.json())
+        return web.json_response(self.lacking)
+
     async def start(self, request: web.Request) -> web.Response:
         if self._token(request) != SERVICE_TOKEN:
             return web.json_response({"message": "no"}, status=403)
@@ -125,7 +134,7 @@ async def running_hub() -> AsyncIterator[FakeHub]:
     app["hub"] = hub
     app.add_routes([web.get("/hub/api/user", hub.who), web.get("/hub/api/users/{name}", hub.user)])
     app.add_routes([web.post("/hub/aiinfn/audit", hub.audit), web.get("/hub/aiinfn/standings", hub.stand)])
-    app.add_routes([web.get("/hub/api/users", hub.active)])
+    app.add_routes([web.get("/hub/api/users", hub.active), web.post("/hub/aiinfn/job-tokens", hub.job_tokens)])
     app.add_routes([web.delete(f"/hub/api/users/{{name}}/{end}", hub.stop) for end in ("server", "servers/{server}")])
     app.add_routes([web.get("/hub/api/shares/{name}/{server:.*}", hub.shares)])
     app.add_routes([web.post(f"/hub/api/users/{{name}}/{end}", hub.start) for end in ("server", "servers/{server}")])

@@ -120,6 +120,7 @@ class FakeService:
         self.wrap_capability = False
         self.home = str(root)
         self.spec_extra: dict[str, Any] = {}
+        self.environment: dict[str, str] = {}
         self.notices: list[Notice] = []
         self._servers = [_serve(self, USER_ROUTES), _serve(self, RUN_ROUTES)]
 
@@ -193,6 +194,7 @@ class FakeService:
                     "POD_UID": f"uid-{run.id}",
                     "AIINFN_CREDENTIALS": str(run.folder / "cred"),
                     "AIINFN_SCRATCH": str(run.folder / "scratch"),
+                    **self.environment,
                 },
             )
 

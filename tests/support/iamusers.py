@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ class User:
     groups: list[Group] = field(default_factory=list)
     auth_state: dict[str, Any] | None = None
     _auth_refreshed: float | None = None
+    spawner: Any = None
 
     async def get_auth_state(self) -> dict[str, Any] | None:
         return self.auth_state
@@ -123,3 +125,9 @@ async def logged_in(authenticator: GenericOAuthenticator, iam: BreakableIam, **m
     user = User(model["name"])
     user.save(model)
     return user
+
+
+async def alive(authenticator: IamAuthenticator, iam: BreakableIam, token: str) -> bool:
+    """Whether the IAM says that the token is good."""
+    found = json.loads(await authenticator.provider._post(f"{iam.issuer}introspect", {"token": token}))
+    return bool(found["active"])

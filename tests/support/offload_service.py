@@ -53,6 +53,10 @@ async def identify(handler: RequestHandler) -> Caller:
     return Caller(who, "")
 
 
+async def no_token(run: Run, job_uid: str) -> None:
+    assert not run.wanted.token, f"nobody gives {job_uid} a token here"
+
+
 async def heritage(caller: Caller, server: str) -> Heritage:
     return inherit(caller.person, server, None)
 
@@ -232,7 +236,7 @@ async def room(
     gate = Gate(database=database, blobs=store, bell=bell, belongs=belongs)
     run_server, run_port = listen(Application(run_routes.routes(gate=gate)), run_port)
     runs_url = f"http://127.0.0.1:{run_port}"
-    submitter = Submitter(platform(), database, client, Shipment(runner_files(), runs_url), bell)
+    submitter = Submitter(platform(), database, client, Shipment(runner_files(), runs_url), bell, give_token=no_token)
     label = f"{names.KIND}={names.JOB}"
     jobs = WatchCache(client, JOBS, decode_job, namespace=NAMESPACE, labels=label)
     pods = WatchCache(client, PODS, decode_pod)

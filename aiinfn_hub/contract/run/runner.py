@@ -72,6 +72,8 @@ class Run:
         ending, values = self._inputs()
         names: Dict[str, Any] = {}
         if ending is SUCCEEDED:
+            if self._spec.get("token"):
+                _say_what_the_token_lacks(os.environ.get("BEARER_TOKEN_FILE", ""))
             cell = Cell(self._spec["source"], self._spec["filename"], values)
             ending, names = self._execute(cell), cell.names
         return self._deliver(ending, names)
@@ -213,3 +215,15 @@ def _unwrapped(capability: str) -> Optional[str]:
         return base64.b64decode(capability, validate=True).decode("ascii").strip()
     except (binascii.Error, ValueError):
         return None
+
+
+def _say_what_the_token_lacks(path: str) -> None:
+    """Without it a transfer fails later, and says little; what the file is beside the token: `contract/token.py`."""
+    try:
+        with open(os.path.join(os.path.dirname(path), "about.json"), encoding="utf-8") as file:
+            missing = json.load(file)["missing"]
+    except (OSError, ValueError, KeyError) as error:
+        sys.stderr.write("aiinfn: there is no token of the login provider: %s\n" % error)
+        return
+    if missing:
+        sys.stderr.write("aiinfn: the token of the login provider lacks %s\n" % " and ".join(missing))
