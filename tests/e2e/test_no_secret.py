@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 #: Three parts of base64url, the first two of them JSON: a token, whoever signed it.
 JWT = re.compile(rb"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}")
-JOB = "%%offload fit --cpu 1 --mem 512Mi --time 5m --in x --out total --wait\ntotal = sum(x)\nprint(total)\n"
+JOB = "%%offload fit --cpu 1 --mem 512Mi --time 5m --in x --out total --token --wait\ntotal = sum(x)\nprint(total)\n"
 #: What a process may hold in its environment: the server's own token, which JupyterHub forces, and the proxy's.
 ALLOWED = {"JUPYTERHUB_API_TOKEN", "CONFIGPROXY_AUTH_TOKEN"}
 
@@ -142,6 +142,7 @@ async def test_no_secret_is_in_a_log_a_manifest_an_event_an_environment_or_a_pag
     objects, more = await cluster(demo.info["kubeconfig"])
     secrets |= more | kept(demo.home) | logins(demo.home)
     secrets = {name: text for name, text in secrets.items() if len(text) >= 12}
+    assert any(name.startswith("job-") and name.endswith("-iam token") for name in secrets)
     assert {"server token", "IAM token", "iam-client-secret", "hub-key", "refresh_token of scientist"} <= set(secrets)
     places = logs(demo.home) | objects | pages | environments(demo)
     assert {"logs/hub.log", "logs/service.log", "logs/demo.log", "pods", "events"} <= set(places)

@@ -18,8 +18,8 @@ from support.hub import RunningHub, running_hub
 from support.iam import CLIENT_SECRET, Answer, BreakableIam, Browser, running_iam
 from support.iamusers import settings_of
 
-from aiinfn_hub.errors import RemoteFailed
-from aiinfn_hub.identity.hubapi import HubApi, HubUser
+from aiinfn_hub.errors import NotFound, RemoteFailed
+from aiinfn_hub.identity.hubapi import HubApi, HubUser, TokenJob, TokenJobs
 
 SCOPES = ["read:users:name", "read:users:groups", "read:servers", "list:users"]
 
@@ -235,3 +235,21 @@ async def test_a_token_that_the_hub_does_not_know_is_named(site: Site) -> None:
     with pytest.raises(RemoteFailed, match="read:users:groups"):
         await hub.user("scientist")
     await hub.close()
+
+
+async def test_our_service_alone_asks_about_people_and_tokens(site: Site) -> None:
+    reader, ours = (HubApi(f"{site.hub.url}/api", token) for token in (site.hub.token, site.hub.ours))
+    jobs = TokenJobs(jobs=[TokenJob("run-1", "nobody", "uid")], all=True)
+    try:
+        for asked in (reader.standings(), reader.acts([]), reader.uid("operator"), reader.job_tokens(jobs)):
+            with pytest.raises(RemoteFailed, match="custom:aiinfn:people"):
+                await asked
+        assert (await ours.job_tokens(jobs))["run-1"].code == "not-found"
+        with pytest.raises(NotFound):
+            await ours.uid("nobody")
+    finally:
+        await reader.close()
+        await ours.close()
+    async with httpx.AsyncClient(headers={"Authorization": f"token {site.hub.ours}"}) as http:
+        answer = await http.post(f"{site.hub.url}/aiinfn/job-tokens", content=b"{")
+    assert (answer.status_code, "cannot be used" in answer.text) == (400, True)

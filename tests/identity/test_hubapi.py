@@ -11,7 +11,7 @@ from aiohttp import web
 from support.iam import Clock
 
 from aiinfn_hub.errors import Conflict, Forbidden, NotFound, RemoteFailed, Unavailable
-from aiinfn_hub.identity.hubapi import HubApi
+from aiinfn_hub.identity.hubapi import HubApi, Lack, TokenJob, TokenJobs
 
 pytestmark = pytest.mark.asyncio
 SERVER = {
@@ -46,6 +46,7 @@ async def hub() -> AsyncIterator[Hub]:
     hub, application = Hub(), web.Application()
     application.router.add_get("/hub/api/users/{name}", hub.answer)
     application.router.add_get("/hub/api/shares/{rest:.*}", hub.answer)
+    application.router.add_route("*", "/hub/aiinfn/{rest:.*}", hub.answer)
     application.router.add_post("/hub/api/users/{name}/{rest:.*}", hub.answer)
     runner = web.AppRunner(application)
     await runner.setup()
@@ -218,3 +219,36 @@ async def test_a_hub_that_is_away_is_said_to_be_at_a_start_too() -> None:
     with pytest.raises(Unavailable):
         await api.start("ada", "")
     await api.close()
+
+
+@pytest.mark.parametrize("uid", [200_000, None])
+async def test_the_posix_user_of_somebody(api: HubApi, hub: Hub, uid: int | None) -> None:
+    hub.model = {"uid": uid}
+    assert await api.uid("ada lovelace/x") == uid
+    assert hub.asked == ["/hub/aiinfn/posix?person=ada%20lovelace%2Fx"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (404, NotFound, "knows no user 'ada'"),
+        (409, Forbidden, "has no user number yet"),
+        (403, RemoteFailed, "custom:aiinfn:people"),
+        (503, Unavailable, "answers 503"),
+    ],
+)
+async def test_a_posix_user_that_cannot_be_had(
+    api: HubApi, hub: Hub, status: int, kind: type[Exception], words: str
+) -> None:
+    hub.status, hub.model = status, {"message": "no"}
+    with pytest.raises(kind, match=words):
+        await api.uid("ada")
+
+
+async def test_what_the_hub_says_of_the_tokens_of_jobs(api: HubApi, hub: Hub) -> None:
+    hub.model = {"run-1": {"code": "forbidden", "message": "The login is over.", "hint": "Log in again."}}
+    lacking = await api.job_tokens(TokenJobs(jobs=[TokenJob("run-1", "ada", "uid")]))
+    assert lacking == {"run-1": Lack("forbidden", "The login is over.", "Log in again.")}
+    hub.status = 403
+    with pytest.raises(RemoteFailed, match="custom:aiinfn:people"):
+        await api.job_tokens(TokenJobs(jobs=[]))

@@ -33,7 +33,9 @@ c.JupyterHub.bind_url = c.JupyterHub.hub_bind_url = settings["url"]
 c.JupyterHub.db_url = "sqlite:///hub.sqlite"
 c.JupyterHub.authenticator_class = settings["kind"]
 c.JupyterHub.log_level = "DEBUG"
-c.JupyterHub.services = [{"name": "reader", "api_token": settings["token"]}, {"name": "aiinfn"}]
+c.JupyterHub.services = [
+    {"name": name, "api_token": settings[key]} for name, key in (("reader", "token"), ("aiinfn", "ours"))
+]
 c.JupyterHub.load_roles = [{"name": "reader", "services": ["reader"], "scopes": settings["scopes"]}]
 for name, value in settings["authenticator"].items():
     c["IamAuthenticator" if settings["kind"] == "aiinfn-iam" else "GenericOAuthenticator"][name] = value
@@ -45,10 +47,11 @@ c.CryptKeeper.keys = [bytes.fromhex(settings["key"])]
 
 @dataclass
 class RunningHub:
-    """A hub that answers."""
+    """A hub that answers; `token` is of a service called reader, `ours` of our own."""
 
     url: str
     token: str
+    ours: str
     log: Path
     folder: Path
 
@@ -59,11 +62,17 @@ def running_hub(
 ) -> Iterator[RunningHub]:
     """Start a hub on this port; `authenticator` are settings of its authenticator, ours or "generic-oauth"."""
     folder.mkdir(parents=True, exist_ok=True)
-    token = secrets.token_hex(16)
-    settings = {"url": f"http://127.0.0.1:{port}", "token": token, "scopes": scopes, "key": secrets.token_hex(32)}
+    token, ours = secrets.token_hex(16), secrets.token_hex(16)
+    settings = {
+        "url": f"http://127.0.0.1:{port}",
+        "token": token,
+        "ours": ours,
+        "scopes": scopes,
+        "key": secrets.token_hex(32),
+    }
     (folder / "settings.json").write_text(json.dumps(settings | {"kind": kind, "authenticator": authenticator}))
     (folder / "config.py").write_text(CONFIG)
-    hub = RunningHub(f"http://127.0.0.1:{port}/hub", token, folder / "hub.log", folder)
+    hub = RunningHub(f"http://127.0.0.1:{port}/hub", token, ours, folder / "hub.log", folder)
     with hub.log.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyterhub", "-f", "config.py"], cwd=folder, stdout=log, stderr=log
