@@ -144,7 +144,10 @@ class Checks:
     def _narrower(self) -> str:
         """The scope of a refresh: that of the login, unless sessions carry the login's own token."""
         rules = self._rules
-        return rules.broker.narrow(rules.login_scope) if rules.platform.tokens else ""
+        # The platform file is looked at only where it matters: this runs for hundreds of people at the same moment.
+        if rules.broker.exchanges or rules.platform.tokens is None:
+            return ""
+        return rules.broker.narrow(rules.login_scope)
 
 
 def _differ(now: Standing, before: Standing | None) -> bool:
