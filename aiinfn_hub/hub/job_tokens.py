@@ -23,6 +23,7 @@ from aiinfn_hub.hub.session_objects import SessionObjects
 from aiinfn_hub.identity.audit import Act, Fact
 from aiinfn_hub.identity.broker import Issued
 from aiinfn_hub.identity.hubapi import Lack, TokenJob, TokenJobs
+from aiinfn_hub.identity.person import person_of
 
 if TYPE_CHECKING:
     from aiinfn_hub.hub.authenticator import IamAuthenticator
@@ -101,11 +102,13 @@ class JobTokens:
         if user is None:
             raise NotFound(f"There is no user {job.person!r}.")
         known = self._given.get(job.run)
-        if not self._issuer.may_have(user.name):
+        if not (self._issuer.may_have(user.name) and self._may_charge(user, job.activity)):
             if known is not None and known.issued is not None:
                 self._given[job.run] = Given(job, known.objects, None, known.at)
                 await self._end(known, "The person's login, or a group, is gone.")
-            raise Forbidden("The login provider has refused you, so there is no token.", hint="Log in again.")
+            raise Forbidden(
+                f"The login provider has refused you, or you are not in {job.activity} any more.", hint="Log in again."
+            )
         issued = await self._issuer.next(user, policy, known.issued if known is not None else None)
         if issued is None:
             return
@@ -114,6 +117,10 @@ class JobTokens:
         self._given[job.run] = Given(job, objects, issued, known.at if known is not None else self._clock())
         facts: dict[str, Fact] = {"job": job.run} | facts_of(issued)
         self._rules.outbox.put(Act(what="token-issued", about=user.name, why="The job asked for it.", facts=facts))
+
+    def _may_charge(self, user: Any, activity: str) -> bool:
+        groups = [group.name for group in user.groups]
+        return activity in person_of(self._rules.platform, user.name, groups).activities
 
     async def _end(self, given: Given, why: str) -> None:
         """Take the files away, and end the token, which somebody may have copied."""

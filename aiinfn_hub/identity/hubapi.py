@@ -70,10 +70,11 @@ class PosixUser(msgspec.Struct, frozen=True):
 
 
 class TokenJob(msgspec.Struct, frozen=True):
-    """A job that asked for a token of the IAM: its run, its owner, and the uid of its Job."""
+    """A job that asked for a token of the IAM: its run, its owner, who pays, and the uid of its Job."""
 
     run: str
     person: str
+    activity: str
     uid: str
 
 

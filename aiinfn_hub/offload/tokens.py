@@ -37,7 +37,8 @@ class JobTokens:
         """
         if not run.wanted.token:
             return
-        lack = (await self._hub.job_tokens(TokenJobs(jobs=[TokenJob(run.id, run.owner, job_uid)]))).get(run.id)
+        job = TokenJob(run.id, run.owner, run.activity, job_uid)
+        lack = (await self._hub.job_tokens(TokenJobs(jobs=[job]))).get(run.id)
         if lack is None:
             return
         kind = Unavailable if lack.code == Unavailable.code else Forbidden
@@ -59,5 +60,6 @@ class JobTokens:
             Unavailable: hub or database do not answer.
         """
         active = await self._database.read(runs.active)
-        jobs = [TokenJob(run.id, run.owner, run.job_uid) for run in active if run.job_uid and run.wanted.token]
+        wanted = [run for run in active if run.job_uid and run.wanted.token]
+        jobs = [TokenJob(run.id, run.owner, run.activity, run.job_uid) for run in wanted]
         await self._hub.job_tokens(TokenJobs(jobs=jobs, all=True))

@@ -242,7 +242,7 @@ async def test_a_token_that_the_hub_does_not_know_is_named(site: Site) -> None:
 
 async def test_our_service_alone_asks_about_people_and_tokens(site: Site) -> None:
     reader, ours = (HubApi(f"{site.hub.url}/api", token) for token in (site.hub.token, site.hub.ours))
-    jobs = TokenJobs(jobs=[TokenJob("run-1", "nobody", "uid")], all=True)
+    jobs = TokenJobs(jobs=[TokenJob("run-1", "nobody", "cms-ml", "uid")], all=True)
     try:
         for asked in (reader.standings(), reader.acts([]), reader.uid("operator"), reader.job_tokens(jobs)):
             with pytest.raises(RemoteFailed, match="custom:aiinfn:people"):

@@ -23,7 +23,8 @@ from aiinfn_hub.identity.hubapi import Lack, TokenJob
 from aiinfn_hub.local.iam.switches import Turn
 
 pytestmark = pytest.mark.asyncio
-JOB = TokenJob("run-1", "scientist", "uid-of-the-job")
+LHCB = "lhcb-flashsim"
+JOB = TokenJob("run-1", "scientist", LHCB, "uid-of-the-job")
 
 
 @dataclass
@@ -76,7 +77,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def test_a_job_has_a_token_of_its_own_for_the_storage_only(desk: Desk) -> None:
-    other = TokenJob("run-2", "scientist", "uid-2")
+    other = TokenJob("run-2", "scientist", LHCB, "uid-2")
     assert await desk.ask(JOB, other) == {}
     assert desk.token() != desk.token("run-2")
     assert desk.secrets.owners == {"run-1": "uid-of-the-job", "run-2": "uid-2"}
@@ -132,7 +133,7 @@ async def test_it_ends_also_where_its_secret_cannot_be_emptied(desk: Desk) -> No
     assert not await desk.is_alive(token)
 
 
-@pytest.mark.parametrize("change", [{"active": False}, {"groups": ("/other",)}])
+@pytest.mark.parametrize("change", [{"active": False}, {"groups": ("/other",)}, {"groups": ("/aiinfn",)}])
 async def test_whom_the_iam_refuses_has_none_and_regained_rights_bring_it_back(
     desk: Desk, change: dict[str, Any]
 ) -> None:
@@ -158,14 +159,14 @@ async def test_a_silent_iam_is_told_apart_and_keeps_what_is_there(desk: Desk, mo
     first, ends = desk.token(), json.loads(desk.secrets.files["run-1"]["about.json"])["expires_at"]
     desk.iam.switches.silent = "unavailable"
     monkeypatch.setattr(desk.authenticator.issuing, "_clock", lambda: ends - 590)
-    lack = await desk.ask(JOB, TokenJob("run-2", "scientist", "uid-2"))
+    lack = await desk.ask(JOB, TokenJob("run-2", "scientist", LHCB, "uid-2"))
     assert {run: one.code for run, one in lack.items()} == {"run-1": "unavailable", "run-2": "unavailable"}
     assert desk.token() == first
     assert first not in str(lack)
 
 
 async def test_a_stranger_and_a_platform_without_tokens_are_answered(desk: Desk) -> None:
-    assert (await desk.ask(TokenJob("run-3", "nobody", "uid-3")))["run-3"].code == "not-found"
+    assert (await desk.ask(TokenJob("run-3", "nobody", LHCB, "uid-3")))["run-3"].code == "not-found"
 
 
 async def test_where_the_client_may_not_exchange_the_logins_own_stays_the_logins(desk: Desk) -> None:

@@ -247,7 +247,7 @@ async def test_a_posix_user_that_cannot_be_had(
 
 async def test_what_the_hub_says_of_the_tokens_of_jobs(api: HubApi, hub: Hub) -> None:
     hub.model = {"run-1": {"code": "forbidden", "message": "The login is over.", "hint": "Log in again."}}
-    lacking = await api.job_tokens(TokenJobs(jobs=[TokenJob("run-1", "ada", "uid")]))
+    lacking = await api.job_tokens(TokenJobs(jobs=[TokenJob("run-1", "ada", "cms", "uid")]))
     assert lacking == {"run-1": Lack("forbidden", "The login is over.", "Log in again.")}
     hub.status = 403
     with pytest.raises(RemoteFailed, match="custom:aiinfn:people"):

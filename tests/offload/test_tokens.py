@@ -57,7 +57,9 @@ async def test_who_did_not_ask_is_not_spoken_of(hub: FakeHub, database: Database
 async def test_the_first_token_is_asked_for_by_name(hub: FakeHub, database: Database, tokens: JobTokens) -> None:
     run = put(database, "a", token=True)
     await tokens.first(run, "uid")
-    assert hub.asked == [{"jobs": [{"run": run.id, "person": "alice", "uid": "uid"}], "all": False}]
+    assert hub.asked == [
+        {"jobs": [{"run": run.id, "person": "alice", "activity": "lhcb-flashsim", "uid": "uid"}], "all": False}
+    ]
 
 
 @pytest.mark.parametrize(("code", "kind"), [("unavailable", Unavailable), ("forbidden", Forbidden)])
@@ -87,6 +89,6 @@ async def test_the_list_has_all_that_are_not_over_and_no_others(
     database.run(runs.move, one.id, JobState.FAILED, now=NOW, reason="It failed.")
     await tokens.tell()
     assert hub.asked == [
-        {"jobs": [{"run": one.id, "person": "alice", "uid": "uid-1"}], "all": True},
+        {"jobs": [{"run": one.id, "person": "alice", "activity": "lhcb-flashsim", "uid": "uid-1"}], "all": True},
         {"jobs": [], "all": True},
     ]
