@@ -11,7 +11,7 @@ import base64
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -232,12 +232,14 @@ class IamProvider:
 
     async def _fetch(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> HTTPResponse:
         """Any answer but one that says that the IAM has no time or does not work."""
-        options = {"connect_timeout": 5.0, "request_timeout": 10.0, "follow_redirects": False} | self._options
-        sent = {"Accept": "application/json", **headers}
-        request = HTTPRequest(url, method="GET" if body is None else "POST", headers=sent, body=body, **options)
         host = urlsplit(url).netloc
         try:
-            async with self._turn():
+            # Discovery and keys are for all who wait, and asked once: they do not queue behind them.
+            async with self._turn() if headers else nullcontext():
+                options = {"connect_timeout": 5.0, "request_timeout": 10.0, "follow_redirects": False} | self._options
+                sent = {"Accept": "application/json", **headers}
+                method = "GET" if body is None else "POST"
+                request = HTTPRequest(url, method=method, headers=sent, body=body, **options)
                 response = await self._http.fetch(request, raise_error=False)
         except (OSError, HTTPClientError) as error:
             raise Unavailable(f"The login provider {host} does not answer.", hint=AGAIN) from error

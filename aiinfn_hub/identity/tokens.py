@@ -5,6 +5,7 @@ OpenID Connect Core, 3.1.3.7, says what makes an ID token good; RFC 9068, sectio
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
@@ -45,6 +46,7 @@ class Verifier:
         self._skew_s = skew_s
         self._clock = clock
         self._keys: tuple[float, KeySet] | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     async def claims(self, token: str, *, nonce: str | None = None) -> dict[str, Any]:
         """What an ID token says, once all of it has been checked.
@@ -123,15 +125,21 @@ class Verifier:
         """The key of that id; an unknown one makes us look once more, because keys rotate."""
         found = self._known(kid)
         if found is None and (self._keys is None or self._clock() - self._keys[0] >= REFETCH_S):
-            try:
-                keys = KeySet.import_key_set(await self._fetch())  # type: ignore[arg-type]  # its shape is checked there
-            except (JoseError, KeyError, TypeError, ValueError) as error:
-                raise RemoteFailed("The login provider's keys cannot be read.") from error
-            self._keys = (self._clock(), keys)
+            # One question, however many wait for the answer; who stops waiting does not end it for the others.
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask())
+            await asyncio.shield(self._asking)
             found = self._known(kid)
         if found is None:
             raise NotAuthenticated(f"The login provider's {kind} is signed with a key that it does not publish.")
         return found
+
+    async def _ask(self) -> None:
+        try:
+            keys = KeySet.import_key_set(await self._fetch())  # type: ignore[arg-type]  # its shape is checked there
+        except (JoseError, KeyError, TypeError, ValueError) as error:
+            raise RemoteFailed("The login provider's keys cannot be read.") from error
+        self._keys = (self._clock(), keys)
 
     def _known(self, kid: str | None) -> Key | None:
         if self._keys is None:

@@ -192,6 +192,10 @@ class Bench(Sheet):
         took, spent, after = time.monotonic() - began, time.process_time() - cpu, await _seen(pipe)
         asked = after.get("/token", 0) - before.get("/token", 0)
         self.say(f"{name}: {what} at the IAM", asked / len(work), "a person", "target: 1")
+        everything = sum(after.values()) - sum(before.values())
+        self.say(
+            f"{name}: requests at the IAM, all of them", everything / len(work), "a person", "keys and discovery too"
+        )
         self.say(f"{name}: until all were answered", took, "s", f"{spent:.1f} s of CPU")
         self.say(
             f"{name}: longest hold of the event loop",

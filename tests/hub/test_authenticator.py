@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 import yaml
@@ -21,6 +22,8 @@ from support.iamusers import Handler, User, logged_in, login, made, settings_of
 from aiinfn_hub.catalogue import example_path
 from aiinfn_hub.errors import AiinfnError, CatalogueInvalid, Forbidden, InvalidInput
 from aiinfn_hub.hub.authenticator import IamAuthenticator
+from aiinfn_hub.hub.checks import ABOUT_THE_TOKEN
+from aiinfn_hub.identity.provider import Tokens
 from aiinfn_hub.local.iam.grants import challenge_of
 
 pytestmark = pytest.mark.asyncio
@@ -462,6 +465,7 @@ async def test_new_tokens_are_saved_also_after_the_grace(settings: dict[str, Any
     old = user.auth_state["access_token"]
     user.auth_state |= {"heard_at": 0.0, "expires_at": 0.0}
     iam.broken["/userinfo"] = Answer(503)
+    proves(authenticator, "")
     user.save(await authenticator.refresh_user(user))
     assert user.rights == ([], False)
     assert user.auth_state["access_token"] != old
@@ -477,6 +481,51 @@ async def test_an_operator_by_name_stays_one(settings: dict[str, Any], iam: Brea
     user.save(await authenticator.refresh_user(user))
     assert user.rights == ([], True)
     assert await authenticator.refresh_user(user) is True
+
+
+def proves(authenticator: IamAuthenticator, id_token: str) -> None:
+    """Another ID token with each refresh, or none, as some login providers have it."""
+    refresh = authenticator.provider.refresh
+
+    async def refreshed(refresh_token: str, scope: str = "") -> Tokens:
+        return msgspec.structs.replace(await refresh(refresh_token, scope), id_token=id_token)
+
+    authenticator.provider.refresh = refreshed
+
+
+async def test_a_refresh_is_one_request_and_tells_the_groups_of_now(
+    authenticator: IamAuthenticator, iam: BreakableIam
+) -> None:
+    user = await logged_in(authenticator, iam)
+    assert user.auth_state is not None
+    user.auth_state |= {"expires_at": 0.0}
+    user.auth_state["oauth_user"] |= {"groups": ["aiinfn/of-before"], "eppn": "ada@infn"}
+    iam.directory.change("scientist", groups=("/aiinfn", "/aiinfn/cms-ml"))
+    asked = sum(iam.seen.values())
+    user.save(await authenticator.refresh_user(user))
+    assert sum(iam.seen.values()) == asked + 1
+    assert user.rights == (["/aiinfn", "/aiinfn/cms-ml"], False)
+    assert user.auth_state["oauth_user"]["eppn"] == "ada@infn"
+    assert not ABOUT_THE_TOKEN & user.auth_state["oauth_user"].keys()
+
+
+@pytest.mark.parametrize("proof", ["", "no.id.token", "of another person"])
+async def test_userinfo_is_asked_where_the_id_token_says_nothing(
+    authenticator: IamAuthenticator, iam: BreakableIam, proof: str
+) -> None:
+    user = await logged_in(authenticator, iam)
+    assert user.auth_state is not None
+    if proof == "of another person":
+        other = await logged_in(authenticator, iam, username="pi")
+        assert other.auth_state is not None
+        proof = (await authenticator.provider.refresh(other.auth_state["refresh_token"])).id_token
+        assert proof
+    proves(authenticator, proof)
+    user.auth_state["expires_at"] = 0.0
+    asked = iam.seen["/userinfo"]
+    user.save(await authenticator.refresh_user(user))
+    assert iam.seen["/userinfo"] == asked + 1
+    assert user.rights == (["/aiinfn", "/aiinfn/lhcb-flashsim"], False)
 
 
 async def test_a_token_that_will_not_last_is_renewed(authenticator: IamAuthenticator, iam: BreakableIam) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -161,6 +162,31 @@ async def test_keys_are_fetched_once(verifier: Verifier, iam: Iam, clock: Clock)
     for _ in range(3):
         await verifier.claims(token(clock))
     assert iam.asked == 1
+
+
+async def test_keys_are_fetched_once_for_all_who_wait(clock: Clock, iam: Iam) -> None:
+    asked, go = 0, asyncio.Event()
+
+    async def fetch() -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        await go.wait()
+        if asked == 1:
+            raise Unavailable("The login provider does not answer.")
+        return await iam()
+
+    verifier = Verifier(ISSUER, CLIENT, fetch, clock=clock)
+
+    async def all_at_once() -> list[Any]:
+        waiting = [asyncio.create_task(verifier.claims(token(clock))) for _ in range(20)]
+        await asyncio.sleep(0)
+        waiting.pop().cancel()  # who gives up does not end it for the others
+        go.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert {type(answer) for answer in await all_at_once()} == {Unavailable}
+    assert {answer["sub"] for answer in await all_at_once()} == {(await verifier.claims(token(clock)))["sub"]}
+    assert asked == 2
 
 
 async def test_a_rotated_key_is_found_by_asking_once_more(verifier: Verifier, iam: Iam, clock: Clock) -> None:
