@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiinfn_hub.accounting.sighting import Sighting
+
+#: By how much the clocks of a node, of the API server and ours may disagree. Machines with NTP stay below a second;
+#: what is further off is a clock that nobody sets, and no sum should follow it.
+SKEW_S = 60.0
 
 
 def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:
@@ -21,10 +25,25 @@ def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:
     row["last_seen"] = max(s.observed_at for s in described)
     row["exit_code"] = next((s.exit_code for s in reversed(described) if s.exit_code is not None), None)
     row |= _end(ordered, row["last_seen"])
-    if row["held_from"] is not None and row["held_to"] is not None:
+    row["quarantine"] = absurd(row)
+    if not row["quarantine"] and row["held_from"] is not None and row["held_to"] is not None:
         # Two clocks can disagree by some seconds: what ended as it began held its GPU for no time, not for less.
         row["held_to"] = max(row["held_to"], row["held_from"])
     return row
+
+
+def absurd(row: Mapping[str, Any]) -> str:
+    """Why the times of a record cannot be true; "" if they can. Such a record is kept, shown, and counts nothing."""
+    begin, end = row["held_from"], row["held_to"]
+    if begin is None:
+        return ""
+    if begin > row["last_seen"] + SKEW_S:
+        return f"It begins {begin - row['last_seen']:.0f} s after it was last seen."
+    if end is not None and end < begin - SKEW_S:
+        return f"It ends {begin - end:.0f} s before it begins."
+    if end is not None and end > row["last_seen"] + SKEW_S:
+        return f"It ends {end - row['last_seen']:.0f} s after it was last seen."
+    return ""
 
 
 def set_of(sightings: Iterable[Sighting]) -> list[Sighting]:

@@ -6,7 +6,7 @@ an open one up to `until` or now, whichever is earlier.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -64,7 +64,11 @@ def usage(
     person: str | None = None,
     activity: str | None = None,
 ) -> list[dict[str, Any]]:
-    """One row a group: sessions and jobs counted, held, device and weighted device hours, inferred share.
+    """One row a group: sessions and jobs counted, held, device and weighted device hours.
+
+    `observed_hours` are the part of the held ones that was seen. `inferred_hours` are those of which nobody knows
+    whether they were held: what an open record held since it was last seen, and the time between the last look at a pod
+    and the list that lacked it. `quarantined` records have times that cannot be true, and no hours.
 
     Raises:
         InvalidInput: `by` names no column of `GROUPS`.
@@ -78,20 +82,56 @@ def usage(
         "device_hours": held * record.c.units,
         "weighted_gpu_hours": held * record.c.units * record.c.weight,
         "cpu_core_hours": held * record.c.cpu_millis / 1000.0,
-        "inferred_hours": record.c.uncertainty_s,
+        "observed_hours": held - _unseen_s(since, until),
+        "inferred_hours": _unseen_s(since, until) + _missed_s(since, until),
     }
+    good = record.c.quarantine == ""
     groups = [GROUPS[name].label(name) for name in by]
     query = (
         sa.select(
             *groups,
             sa.func.count().label("records"),
-            *(sa.func.coalesce(sa.func.sum(column) / 3600.0, 0.0).label(name) for name, column in hours.items()),
+            *(_sum(sa.case((good, column), else_=0.0) / 3600.0).label(name) for name, column in hours.items()),
+            _sum(sa.case((good, 0), else_=1)).label("quarantined"),
         )
         .where(*_scope(person=person, activity=activity), *_overlap(since, until))
         .group_by(*groups)
         .order_by(*groups)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def coverage(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """The share of the time in these rows of `usage` that was seen, 0 to 1; None where there is none."""
+    observed, inferred = (sum(row[name] for row in rows) for name in ("observed_hours", "inferred_hours"))
+    return observed / (observed + inferred) if observed + inferred > 0 else None
+
+
+def certainty(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How much of it was seen, in sentences: a sum that does not say so is taken for the truth."""
+    share, lines = coverage(rows), []
+    if share is not None:
+        minutes = 60 * sum(row["inferred_hours"] for row in rows)
+        lines.append(f"{100 * share:.1f} % observed, {minutes:.0f} min inferred.")
+    if quarantined := sum(row["quarantined"] for row in rows):
+        lines.append(f"{quarantined} in quarantine: their times cannot be true, and they count nothing.")
+    return lines
+
+
+def _unseen_s(since: float, until: float) -> sa.ColumnElement[float]:
+    """What an open record held in the window after it was last seen: charged, and not sure."""
+    seen = sa.case((record.c.last_seen > since, record.c.last_seen), else_=since)
+    return sa.case((sa.and_(record.c.held_to.is_(None), seen < until), until - seen), else_=0.0)
+
+
+def _missed_s(since: float, until: float) -> sa.ColumnElement[float]:
+    """By how much longer a record that ended in the window unseen may have held units: not charged, and not sure."""
+    ended_here = sa.and_(record.c.held_to > since, record.c.held_to <= until)
+    return sa.case((ended_here, record.c.uncertainty_s), else_=0.0)
+
+
+def _sum(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.func.coalesce(sa.func.sum(column), 0)
 
 
 def weighted_hours(connection: sa.Connection, windows: Mapping[str, float], *, now: float) -> dict[str, float]:
@@ -125,7 +165,10 @@ def occupation(
         raise InvalidInput(f"A plot has a window that is not empty, and 1 to {MAX_STEPS} steps.")
     width = (until - since) / steps
     query = sa.select(record.c.flavour, record.c.units, record.c.held_from, record.c.held_to).where(
-        *_scope(person=None, activity=activity), *_overlap(since, until), record.c.units > 0
+        *_scope(person=None, activity=activity),
+        *_overlap(since, until),
+        record.c.units > 0,
+        record.c.quarantine == "",
     )
     series: dict[str, list[float]] = {}
     for flavour, units, held_from, held_to in connection.execute(query):

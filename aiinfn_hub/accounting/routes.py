@@ -24,6 +24,7 @@ PI_COLUMNS = (
     "held_to",
     "last_seen",
     "end_source",
+    "quarantine",
 )
 
 

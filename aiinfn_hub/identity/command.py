@@ -12,6 +12,7 @@ from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 
+from aiinfn_hub.contract.columns import columns
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.identity import home_command
 from aiinfn_hub.identity.bindings import Binding, Bindings
@@ -113,6 +114,4 @@ def _print(found: list[Binding], args: argparse.Namespace) -> None:
     ]
     if not uids:  # people have none of their own here
         rows = [(row[0], *row[2:]) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    print(columns(rows))

@@ -162,6 +162,7 @@ class ActivityPage(PageHandler):
             tab=f"activity/{activity}",
             activity=found,
             usage=usage,
+            certainty=reports.certainty(usage),
             budgets=views.budgets(pages.platform, [activity], used),
             **await pages.occupation(now, activity),
         )

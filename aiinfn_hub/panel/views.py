@@ -74,6 +74,7 @@ class Budget:
 def row(record: Mapping[str, Any], now: float) -> Row:
     """One record of the ledger."""
     begin, end = record["held_from"], record["held_to"]
+    begin = None if record.get("quarantine") else begin
     held_s = max(0.0, (end if end is not None else now) - begin) if begin is not None else 0.0
     return Row(
         kind=record["kind"],
@@ -85,13 +86,21 @@ def row(record: Mapping[str, Any], now: float) -> Row:
         node=record.get("node", ""),
         since=begin,
         until=end,
-        held=format_duration(held_s) if begin is not None else "waits",
+        held=_held(record, held_s),
         weighted_hours=held_s * record["units"] * record.get("weight", 0.0) / 3600,
         note=_note(record),
     )
 
 
+def _held(record: Mapping[str, Any], held_s: float) -> str:
+    if record.get("quarantine"):
+        return "unknown"
+    return format_duration(held_s) if record["held_from"] is not None else "waits"
+
+
 def _note(record: Mapping[str, Any]) -> str:
+    if record.get("quarantine"):
+        return f"in quarantine, counts nothing: {record['quarantine']}"
     if record["held_from"] is None:
         return "never started" if record["held_to"] is not None else "waiting"
     if record["held_to"] is None:

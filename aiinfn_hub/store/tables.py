@@ -75,6 +75,7 @@ record = Table(
     Column("end_source", Text, nullable=False, default=""),
     Column("uncertainty_s", Double, nullable=False, default=0.0),
     Column("exit_code", Integer),
+    Column("quarantine", Text, nullable=False, default="", server_default=""),
     Index(None, "person", "held_from"),
     Index(None, "activity", "held_from"),
     Index(None, "held_to"),

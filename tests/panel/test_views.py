@@ -34,6 +34,13 @@ RECORD: dict[str, Any] = FACTS | {
             "end inferred, to 40 s",
             id="an inferred end says how far off it may be",
         ),
+        pytest.param(
+            {"held_to": 100.0, "quarantine": "It ends 900 s before it begins."},
+            "unknown",
+            0.0,
+            "in quarantine, counts nothing: It ends 900 s before it begins.",
+            id="times that cannot be true count nothing and are shown",
+        ),
         pytest.param({"held_from": None}, "waits", 0.0, "waiting", id="one that waits holds nothing"),
         pytest.param({"held_from": None, "held_to": 1.0}, "waits", 0.0, "never started", id="one that never started"),
     ],
