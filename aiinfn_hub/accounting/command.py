@@ -105,13 +105,14 @@ def window(month: str | None, since: str | None, until: str | None, *, now: floa
     """
     if month and (since or until):
         raise InvalidInput("--month is a window already.", hint="Use --month, or --since and --until.")
-    if month or not since:
-        begin, end = _month(month or f"{datetime.fromtimestamp(now, UTC):%Y-%m}")
-        return begin, _moment(until, "--until") if until else end
-    found = _moment(since, "--since"), _moment(until, "--until") if until else now
-    if found[0] >= found[1]:
-        raise InvalidInput(f"The window from {since} to {until or 'now'} is empty.", hint="--since is the earlier one.")
-    return found
+    begin, end = _month(month or f"{datetime.fromtimestamp(now, UTC):%Y-%m}")
+    if since:
+        begin, end = _moment(since, "--since"), now
+    if until:
+        end = _moment(until, "--until")
+    if begin >= end:
+        raise InvalidInput(f"From {_iso(begin)} to {_iso(end)} there is no time.", hint="--since is the earlier one.")
+    return begin, end
 
 
 def _month(text: str) -> tuple[float, float]:

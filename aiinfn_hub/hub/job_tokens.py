@@ -83,7 +83,8 @@ class JobTokens:
                 continue
             del self._given[run]
             try:
-                await self._end(given, "The job is over.")
+                if given.issued is not None:
+                    await self._end(given, given.issued, "The job is over.")
             except AiinfnError as error:
                 self._rules.log.warning("The token of the job %s ends by itself: %s", run, error)
 
@@ -105,7 +106,7 @@ class JobTokens:
         if not (self._issuer.may_have(user.name) and self._may_charge(user, job.activity)):
             if known is not None and known.issued is not None:
                 self._given[job.run] = Given(job, known.objects, None, known.at)
-                await self._end(known, "The person's login, or a group, is gone.")
+                await self._end(known, known.issued, "The person's login, or a group, is gone.")
             raise Forbidden(
                 f"The login provider has refused you, or you are not in {job.activity} any more.", hint="Log in again."
             )
@@ -122,7 +123,7 @@ class JobTokens:
         groups = [group.name for group in user.groups]
         return activity in person_of(self._rules.platform, user.name, groups).activities
 
-    async def _end(self, given: Given, why: str) -> None:
+    async def _end(self, given: Given, issued: Issued, why: str) -> None:
         """Take the files away, and end the token, which somebody may have copied."""
         job = given.job
         self._rules.outbox.put(Act(what="token-taken", about=job.person, why=why, facts={"job": job.run}))
@@ -130,8 +131,8 @@ class JobTokens:
             await given.objects.put_job_token(job.run, job.uid, None)
         finally:
             # The login's own is not the job's to end.
-            if given.issued is not None and self._rules.broker.exchanges:
-                await self._rules.provider.revoke(given.issued.text)
+            if self._rules.broker.exchanges:
+                await self._rules.provider.revoke(issued.text)
 
 
 class JobTokensHandler(ServiceHandler):

@@ -96,8 +96,9 @@ def test_a_window_is_of_utc(month: str, since: str, until: str, expected: tuple[
         ("2026-11", "2026-11-01", None, "a window already"),
         (None, "yesterday", None, "--since 'yesterday' is no time"),
         (None, "2026-11-01", "soon", "--until 'soon' is no time"),
-        (None, "2026-11-03", "2026-11-02", "is empty"),
-        (None, "2027-01-01", None, "to now is empty"),
+        (None, "2026-11-03", "2026-11-02", "From 2026-11-03T00:00Z to 2026-11-02T00:00Z there is no time"),
+        (None, "2027-01-01", None, "to 2026-11-15T12:00Z there is no time"),
+        (None, None, "2026-10-02", "to 2026-10-02T00:00Z there is no time"),
     ],
 )
 def test_what_is_no_window_is_named(month: str, since: str, until: str, words: str) -> None:

@@ -148,6 +148,8 @@ async def test_whom_the_iam_refuses_has_none_and_regained_rights_bring_it_back(
     writes = desk.secrets.writes
     assert (await desk.ask())["run-1"].code == "forbidden"
     assert desk.secrets.writes == writes
+    acts = [act for act in await desk.authenticator.outbox.next([]) if act.what == "token-taken"]
+    assert len(acts) == 1
     desk.iam.directory.change("scientist", **back)
     desk.user.save(await desk.authenticator.refresh_user(desk.user))
     assert await desk.ask() == {}
