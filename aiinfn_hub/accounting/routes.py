@@ -36,7 +36,7 @@ def scope(viewer: Person, *, person: str | None, activity: str | None) -> tuple[
     """
     if viewer.admin:
         return person, activity, False
-    if activity is not None and activity in viewer.pi_of:
+    if activity is not None and leads(viewer, activity):
         return person, activity, True
     if person not in (None, viewer.name):
         raise Forbidden(
@@ -44,6 +44,11 @@ def scope(viewer: Person, *, person: str | None, activity: str | None) -> tuple[
             hint="A PI sees the own activity: add activity=NAME." if viewer.pi_of else "",
         )
     return viewer.name, activity, False
+
+
+def leads(viewer: Person, activity: str) -> bool:
+    """Whether the sums of an activity are this viewer's to see."""
+    return viewer.admin or activity in viewer.pi_of
 
 
 class LedgerHandler(ApiHandler):
@@ -99,12 +104,14 @@ class UsageHandler(LedgerHandler):
 
 
 class OccupationHandler(LedgerHandler):
-    """GET: mean units held over time, by flavour. Sums of everybody: no names, so everybody may look."""
+    """GET: mean units held over time, by flavour. Those over everybody are for everybody, an activity's are not."""
 
     async def get(self) -> None:
         """Query: since, until, steps, activity."""
         since, until = self.window(1)
         steps, activity = self.argument("steps", 96, int), self.argument("activity", None, str)
+        if activity is not None and not leads(self.caller.person, activity):
+            raise Forbidden(f"What {activity} holds is for its PI and the operators.", hint="Leave `activity` out.")
         until = min(until, time.time())
         series = await self.database.read(reports.occupation, since=since, until=until, steps=steps, activity=activity)
         self.send({"since": since, "until": until, "steps": steps, "series": series})
