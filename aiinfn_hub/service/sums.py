@@ -12,11 +12,14 @@ Hours = dict[tuple[str, str, str], float]
 
 
 def sums(connection: sa.Connection, now: float) -> tuple[Hours, dict[tuple[str, str], int], dict[str, int]]:
-    """Weighted hours by (activity, flavour, kind), jobs by (activity, state), and records by "open" and "closed"."""
+    """Weighted hours by (activity, flavour, kind), jobs by (activity, state), and records by state.
+
+    States are "open", "closed", and "quarantined", whatever else those are.
+    """
     by = ("activity", "flavour", "kind")
     rows = usage(connection, since=0.0, until=now, by=by)
     hours = {(row["activity"], row["flavour"], row["kind"]): float(row["weighted_gpu_hours"]) for row in rows}
-    closed = record.c.held_to.is_not(None)
-    counted = connection.execute(sa.select(closed, sa.func.count()).group_by(closed))
-    records = {"open": 0, "closed": 0} | {"closed" if is_closed else "open": count for is_closed, count in counted}
+    state = sa.case((record.c.quarantine != "", "quarantined"), (record.c.held_to.is_not(None), "closed"), else_="open")
+    counted = connection.execute(sa.select(state, sa.func.count()).group_by(state))
+    records = {"open": 0, "closed": 0, "quarantined": 0} | dict(counted.tuples().all())
     return hours, runs.counts(connection), records
