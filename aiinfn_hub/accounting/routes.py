@@ -89,7 +89,7 @@ class RecordsHandler(LedgerHandler):
 
 
 class UsageHandler(LedgerHandler):
-    """GET: hours by person, activity, flavour or kind."""
+    """GET: hours by person, activity, flavour or kind, and the share of them that was seen (null: there are none)."""
 
     async def get(self) -> None:
         """Query: since, until, person, activity, by (comma list)."""
@@ -100,7 +100,7 @@ class UsageHandler(LedgerHandler):
         rows = await self.database.read(
             reports.usage, since=since, until=until, by=by, person=person, activity=activity
         )
-        self.send({"since": since, "until": until, "usage": rows})
+        self.send({"since": since, "until": until, "usage": rows, "coverage": reports.coverage(rows)})
 
 
 class OccupationHandler(LedgerHandler):
