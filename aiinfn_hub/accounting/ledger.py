@@ -16,6 +16,9 @@ from aiinfn_hub.accounting.sighting import Sighting, absent
 from aiinfn_hub.store.engine import insert
 from aiinfn_hub.store.tables import observation, record
 
+#: Seconds between heartbeats: the most by which an inferred end can be wrong.
+HEARTBEAT_S = 60.0
+
 
 def observe(connection: sa.Connection, sightings: Collection[Sighting]) -> int:
     """Note what was seen and bring the records of those pods up to date; the number of observations that were new.

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiinfn_hub.accounting import ledger
+from aiinfn_hub.accounting.ledger import HEARTBEAT_S
 from aiinfn_hub.accounting.sighting import TERMINAL, Sighting, absent, of_pod
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import Unavailable
@@ -20,8 +21,6 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.slim import Pod
 from aiinfn_hub.store.engine import Database
 
-#: Seconds between heartbeats: the most by which an inferred end can be wrong.
-HEARTBEAT_S = 60.0
 #: Seconds that events are gathered before they are written in one transaction.
 GATHER_S = 0.2
 #: Events kept in memory while the database is away; the pods' cache holds the rest, and a re-list brings it back.

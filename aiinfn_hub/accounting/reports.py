@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from aiinfn_hub.accounting.ledger import HEARTBEAT_S
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.store.tables import record
 
@@ -119,9 +120,13 @@ def certainty(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _unseen_s(since: float, until: float) -> sa.ColumnElement[float]:
-    """What an open record held in the window after it was last seen: charged, and not sure."""
+    """What an open record held in the window since it was out of sight: charged, and not sure.
+
+    A heartbeat that is only due does not make it so.
+    """
     seen = sa.case((record.c.last_seen > since, record.c.last_seen), else_=since)
-    return sa.case((sa.and_(record.c.held_to.is_(None), seen < until), until - seen), else_=0.0)
+    out_of_sight = sa.and_(record.c.held_to.is_(None), record.c.last_seen < until - 2 * HEARTBEAT_S)
+    return sa.case((out_of_sight, until - seen), else_=0.0)
 
 
 def _missed_s(since: float, until: float) -> sa.ColumnElement[float]:

@@ -21,5 +21,7 @@ def sums(connection: sa.Connection, now: float) -> tuple[Hours, dict[tuple[str, 
     hours = {(row["activity"], row["flavour"], row["kind"]): float(row["weighted_gpu_hours"]) for row in rows}
     state = sa.case((record.c.quarantine != "", "quarantined"), (record.c.held_to.is_not(None), "closed"), else_="open")
     counted = connection.execute(sa.select(state, sa.func.count()).group_by(state))
-    records = {"open": 0, "closed": 0, "quarantined": 0} | dict(counted.tuples().all())
+    records = {"open": 0, "closed": 0, "quarantined": 0}
+    for name, count in counted:
+        records[name] = count
     return hours, runs.counts(connection), records

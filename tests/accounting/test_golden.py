@@ -125,3 +125,7 @@ def test_an_open_record_is_seen_to_its_last_heartbeat_and_inferred_after_it(data
     assert (rows[0]["held_hours"], rows[0]["observed_hours"], rows[0]["inferred_hours"]) == pytest.approx((3, 2, 1))
     assert reports.coverage(rows) == pytest.approx(2 / 3)
     assert reports.coverage([]) is None
+    soon = database.run(reports.usage, since=T0, until=T0 + 2 * H + 90)
+    assert reports.coverage(soon) == 1.0, "the next heartbeat is only due"
+    later = database.run(reports.usage, since=T0 + 2.5 * H, until=T0 + 3 * H)
+    assert reports.coverage(later) == 0.0, "nobody saw any of it"

@@ -110,6 +110,19 @@ async def test_the_panel_shows_my_usage_and_the_operator_the_map(
 
 
 @pytest.mark.asyncio
+async def test_a_pi_sees_who_used_what_of_the_activity_and_how_sure_that_is(
+    browser: Browser, demo: RunningDemo, camera: Any
+) -> None:
+    page = await person(browser)
+    await login(page, demo, "pi")
+    await page.goto(demo.info["panel_url"])
+    await page.get_by_role("link", name="lhcb-flashsim").click()
+    await expect(page.get_by_role("heading", name="Who used what")).to_be_visible()
+    await expect(page.get_by_text(re.compile(r"\d+\.\d % observed, \d+ min inferred"))).to_be_visible()
+    await camera.shoot(page, "panel-activity", whole=True)
+
+
+@pytest.mark.asyncio
 async def test_somebody_who_is_no_operator_is_not_shown_the_map(browser: Browser, demo: RunningDemo) -> None:
     page = await person(browser)
     await login(page, demo, "scientist")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -117,15 +119,18 @@ async def test_the_kubelets_events_are_written_in_its_words(cluster: Cluster) ->
 
 
 @pytest.mark.asyncio
-async def test_a_bound_pod_runs_within_a_tenth_of_a_second(cluster: Cluster) -> None:
-    delays = []
+async def test_a_bound_pod_starts_about_as_fast_as_its_process(cluster: Cluster) -> None:
+    """About 0.06 s on a quiet machine, of which a Python alone takes 0.02 s; busy, both take longer."""
+    source, delays, alone = "import time; print(time.time(), flush=True)", [], []
     for number in range(5):
+        begun = time.time()
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", source, stdout=PIPE)
+        alone.append(float((await process.communicate())[0]) - begun)
         bound = time.time()
-        await cluster.create(pod(f"p{number}", *python("import time; print(time.time(), flush=True)")))
+        await cluster.create(pod(f"p{number}", *python(source)))
         await cluster.until(f"p{number}", phase("Succeeded"))
         delays.append(float(await cluster.log(f"p{number}")) - bound)
-    # The machine may be busy with other things: the best of five is what the agent itself costs.
-    assert min(delays) < 0.1, delays
+    assert min(delays) < 8 * min(alone), (delays, alone)
 
 
 @pytest.mark.asyncio
