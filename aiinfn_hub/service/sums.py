@@ -20,8 +20,6 @@ def sums(connection: sa.Connection, now: float) -> tuple[Hours, dict[tuple[str, 
     rows = usage(connection, since=0.0, until=now, by=by)
     hours = {(row["activity"], row["flavour"], row["kind"]): float(row["weighted_gpu_hours"]) for row in rows}
     state = sa.case((record.c.quarantine != "", "quarantined"), (record.c.held_to.is_not(None), "closed"), else_="open")
-    counted = connection.execute(sa.select(state, sa.func.count()).group_by(state))
-    records = {"open": 0, "closed": 0, "quarantined": 0}
-    for name, count in counted:
-        records[name] = count
+    counted = connection.execute(sa.select(state.label("state"), sa.func.count().label("number")).group_by(state))
+    records = {"open": 0, "closed": 0, "quarantined": 0} | {row.state: row.number for row in counted}
     return hours, runs.counts(connection), records
