@@ -153,7 +153,7 @@ class Checks:
     async def _proved(self, tokens: Tokens, state: dict[str, Any]) -> dict[str, Any]:
         """What the ID token of a refresh says of the person, which saves a request; {} where userinfo has to be asked.
 
-        INDIGO IAM sends one with each refresh, made of the account as it is at that moment, as userinfo is.
+        A provider may send one with a refresh (OpenID Connect Core, 12.2); it is made at that moment, as userinfo is.
         """
         if not tokens.id_token:
             return {}
