@@ -58,9 +58,7 @@ def _report(args: argparse.Namespace) -> int:
     database = Database(_url(args.database))
     try:
         rows = asyncio.run(
-            database.read(
-                reports.usage, since=since, until=min(until, now), by=by, person=args.person, activity=args.activity
-            )
+            database.read(reports.usage, since=since, until=until, by=by, person=args.person, activity=args.activity)
         )
     finally:
         database.close()
@@ -98,7 +96,7 @@ def as_text(found: Mapping[str, Any]) -> str:
 
 
 def window(month: str | None, since: str | None, until: str | None, *, now: float) -> tuple[float, float]:
-    """The window that was asked for, in Unix seconds, and the present month where none was.
+    """The window that was asked for, in Unix seconds and up to now; the present month where none was.
 
     Raises:
         InvalidInput: what was written is no time, both ways were used, or the window is empty.
@@ -110,6 +108,7 @@ def window(month: str | None, since: str | None, until: str | None, *, now: floa
         begin, end = _moment(since, "--since"), now
     if until:
         end = _moment(until, "--until")
+    end = min(end, now)  # nothing was held yet of what is to come
     if begin >= end:
         raise InvalidInput(f"From {_iso(begin)} to {_iso(end)} there is no time.", hint="--since is the earlier one.")
     return begin, end

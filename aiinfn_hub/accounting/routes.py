@@ -59,8 +59,9 @@ class LedgerHandler(ApiHandler):
         self.database = database
 
     def window(self, default_days: float) -> tuple[float, float]:
-        """`since` and `until` of the query, in Unix seconds."""
-        until = float(self.argument("until", time.time(), float))
+        """`since` and `until` of the query, in Unix seconds; nothing was held yet of what is to come."""
+        now = time.time()
+        until = min(float(self.argument("until", now, float)), now)
         since = float(self.argument("since", until - default_days * DAY, float))
         if since >= until:
             raise InvalidInput("The window is empty: `since` is not before `until`.")
@@ -96,7 +97,6 @@ class UsageHandler(LedgerHandler):
         since, until = self.window(30)
         person, activity, _ = self.scope()
         by = tuple(self.argument("by", "activity,flavour", str).split(","))
-        until = min(until, time.time())
         rows = await self.database.read(
             reports.usage, since=since, until=until, by=by, person=person, activity=activity
         )
@@ -112,7 +112,6 @@ class OccupationHandler(LedgerHandler):
         steps, activity = self.argument("steps", 96, int), self.argument("activity", None, str)
         if activity is not None and not leads(self.caller.person, activity):
             raise Forbidden(f"What {activity} holds is for its PI and the operators.", hint="Leave `activity` out.")
-        until = min(until, time.time())
         series = await self.database.read(reports.occupation, since=since, until=until, steps=steps, activity=activity)
         self.send({"since": since, "until": until, "steps": steps, "series": series})
 

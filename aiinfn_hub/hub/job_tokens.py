@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,18 +55,20 @@ class JobTokens:
         self._working: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def look_after(self, jobs: Iterable[TokenJob], find: Callable[[str], Any]) -> dict[str, Lack]:
+    async def look_after(self, jobs: Collection[TokenJob], find: Callable[[str], Any]) -> dict[str, Lack]:
         """See to it that these jobs have good tokens; which ones have not, by run, and why.
 
         Args:
             jobs: whose tokens are wanted.
             find: JupyterHub's user of a name, or None.
         """
+        # Asked once a person: there may be hundreds of jobs, and each question is one to the hub's database.
+        users = {name: find(name) for name in {job.person for job in jobs}}
 
         async def one(job: TokenJob) -> tuple[str, Lack] | None:
             async with self._slots:
                 try:
-                    await self._keep_once(job, find)
+                    await self._keep_once(job, users[job.person])
                 except AiinfnError as error:
                     level = logging.DEBUG if isinstance(error, Forbidden) else logging.WARNING
                     self._rules.log.log(level, "The job %s of %s has no new token: %s", job.run, job.person, error)
@@ -88,11 +90,11 @@ class JobTokens:
             except AiinfnError as error:
                 self._rules.log.warning("The token of the job %s ends by itself: %s", run, error)
 
-    async def _keep_once(self, job: TokenJob, find: Callable[[str], Any]) -> None:
+    async def _keep_once(self, job: TokenJob, user: Any) -> None:
         """The list and the news of a job may come together: the second one waits for the first."""
         task = self._working.get(job.run)
         if task is None:
-            task = self._working[job.run] = asyncio.create_task(self._keep(job, find(job.person)))
+            task = self._working[job.run] = asyncio.create_task(self._keep(job, user))
             task.add_done_callback(lambda _: self._working.pop(job.run))
         await task
 

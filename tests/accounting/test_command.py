@@ -73,8 +73,9 @@ def test_nothing_is_said_to_be_nothing(url: str, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("month", "since", "until", "expected"),
     [
-        pytest.param(None, None, None, ("2026-11-01", "2026-12-01"), id="the present month"),
-        pytest.param("2026-12", None, None, ("2026-12-01", "2027-01-01"), id="December ends with the year"),
+        pytest.param(None, None, None, ("2026-11-01", "2026-11-15T12:00"), id="the present month"),
+        pytest.param("2025-12", None, None, ("2025-12-01", "2026-01-01"), id="December ends with the year"),
+        pytest.param(None, "2026-11-02", "2026-12-24", ("2026-11-02", "2026-11-15T12:00"), id="not what is to come"),
         pytest.param(None, "2026-11-02T06:30", None, ("2026-11-02T06:30", "2026-11-15T12:00"), id="up to now"),
         pytest.param(
             None, "2026-11-02T06:30+02:00", "2026-11-03", ("2026-11-02T04:30", "2026-11-03"), id="another zone"
@@ -98,6 +99,7 @@ def test_a_window_is_of_utc(month: str, since: str, until: str, expected: tuple[
         (None, "2026-11-01", "soon", "--until 'soon' is no time"),
         (None, "2026-11-03", "2026-11-02", "From 2026-11-03T00:00Z to 2026-11-02T00:00Z there is no time"),
         (None, "2027-01-01", None, "to 2026-11-15T12:00Z there is no time"),
+        ("2026-12", None, None, "From 2026-12-01T00:00Z to 2026-11-15T12:00Z there is no time"),
         (None, None, "2026-10-02", "to 2026-10-02T00:00Z there is no time"),
     ],
 )

@@ -149,6 +149,7 @@ async def is_alive(demo: RunningDemo, token: str) -> bool:
 
 async def test_the_token_of_a_job_outlives_the_notebook_and_ends_with_the_job(demo: RunningDemo) -> None:
     visitor, kernel = await session(demo, "pi")
+    # The job sleeps for longer than the session takes to stop, so that its token is looked at between the two ends.
     sent = await kernel.run(
         "%%offload copy --token --cpu 1 --mem 512Mi --time 5m --out end\n"
         "import os, time\n"

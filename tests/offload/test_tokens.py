@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from support.fakehub import SERVICE_TOKEN, FakeHub, running_hub
 from support.offload import NOW, new_run, request
-from support.offload_service import sqlite
 
 from aiinfn_hub.contract.jobs import JobState
 from aiinfn_hub.errors import Forbidden, Unavailable
@@ -26,13 +24,6 @@ pytestmark = pytest.mark.asyncio
 async def hub() -> AsyncIterator[FakeHub]:
     async with running_hub() as running:
         yield running
-
-
-@pytest_asyncio.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    found = sqlite(tmp_path)
-    yield found
-    found.close()
 
 
 @pytest_asyncio.fixture

@@ -102,6 +102,14 @@ async def test_what_an_activity_holds_is_for_who_leads_it(service: RunningServic
     assert answers == [200, mine, 200 if viewer in ("pi-of-cms", "operator") else 403]
 
 
+@pytest.mark.parametrize("route", ["records", "usage", "occupation"])
+async def test_what_is_to_come_is_no_window(service: RunningService, route: str) -> None:
+    """An open record would have held its units for less than nothing."""
+    async with service.person("token-of-alice") as http:
+        answer = await http.get(f"/api/accounting/{route}", params={"since": 4e9, "until": 5e9})
+    assert (answer.status_code, "empty" in answer.text) == (400, True)
+
+
 @pytest.mark.parametrize("viewer", VIEWERS)
 async def test_pages_of_an_activity_and_of_operators_are_for_those(service: RunningService, viewer: str) -> None:
     async with service.person(f"token-of-{viewer}") as http:
