@@ -12,19 +12,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiinfn_hub.accounting import reports
+from aiinfn_hub.accounting import usage
 from aiinfn_hub.contract.columns import columns
 from aiinfn_hub.errors import InvalidInput, NotFound
 from aiinfn_hub.store.engine import Database
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
-#: The columns of numbers: key of a row of `usage`, what stands above it, how it is written.
+#: The columns of numbers: key of a row of `by_group`, what stands above it, how it is written.
 NUMBERS = (
     ("records", "NUMBER", "{:.0f}"),
     ("held_hours", "HELD H", "{:.2f}"),
+    ("running_hours", "RUN H", "{:.2f}"),
     ("device_hours", "DEVICE H", "{:.2f}"),
     ("weighted_gpu_hours", "GPU-H", "{:.2f}"),
     ("cpu_core_hours", "CORE-H", "{:.2f}"),
+    ("memory_gib_hours", "GIB-H", "{:.2f}"),
 )
 
 
@@ -44,7 +46,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     report.add_argument("--month", metavar="YYYY-MM", help="a month, UTC; without a window it is the present one")
     report.add_argument("--since", metavar="TIME", help="as in 2026-11-01 or 2026-11-01T12:00")
     report.add_argument("--until", metavar="TIME", help="not included; without it, now")
-    report.add_argument("--by", default="activity,flavour,kind", metavar="COLUMNS", help=", ".join(reports.GROUPS))
+    report.add_argument("--by", default="activity,flavour,kind", metavar="COLUMNS", help=", ".join(usage.GROUPS))
     report.add_argument("--activity", metavar="NAME", help="only this one")
     report.add_argument("--person", metavar="NAME", help="only this one")
     report.add_argument("--json", action="store_true", help="print JSON, for programs")
@@ -58,7 +60,7 @@ def _report(args: argparse.Namespace) -> int:
     database = Database(_url(args.database))
     try:
         rows = asyncio.run(
-            database.read(reports.usage, since=since, until=until, by=by, person=args.person, activity=args.activity)
+            database.read(usage.by_group, since=since, until=until, by=by, person=args.person, activity=args.activity)
         )
     finally:
         database.close()
@@ -72,14 +74,14 @@ def _report(args: argparse.Namespace) -> int:
 
 def summary(rows: Sequence[Mapping[str, Any]], *, since: float, until: float, by: Sequence[str]) -> dict[str, Any]:
     """The report as programs read it: window (ISO 8601, UTC), rows, their sums, and how much of it was seen."""
-    total = {key: sum(row[key] for row in rows) for key in (rows[0] if rows else {}) if key not in reports.GROUPS}
+    total = {key: sum(row[key] for row in rows) for key in (rows[0] if rows else {}) if key not in usage.GROUPS}
     return {
         "since": _iso(since),
         "until": _iso(until),
         "by": list(by),
         "rows": [dict(row) for row in rows],
         "total": total,
-        "coverage": reports.coverage(rows),
+        "coverage": usage.coverage(rows),
     }
 
 
@@ -92,7 +94,7 @@ def as_text(found: Mapping[str, Any]) -> str:
     titles = [*(name.upper() for name in found["by"]), *(title for _, title, _ in NUMBERS)]
     total = ["total", *[""] * (len(found["by"]) - 1), *_numbers(found["total"])]
     table = columns([titles, *lines, total], right=len(found["by"]))
-    return "\n".join([head, "", table, "", *reports.certainty(found["rows"])])
+    return "\n".join([head, "", table, "", *usage.certainty(found["rows"])])
 
 
 def window(month: str | None, since: str | None, until: str | None, *, now: float) -> tuple[float, float]:

@@ -10,6 +10,8 @@ from aiinfn_hub.accounting.sighting import Sighting
 #: By how much the clocks of a node, of the API server and ours may disagree. Machines with NTP stay below a second;
 #: what is further off is a clock that nobody sets, and no sum should follow it.
 SKEW_S = 60.0
+#: Seconds between heartbeats: the most by which an inferred end can be wrong.
+HEARTBEAT_S = 60.0
 
 
 def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:

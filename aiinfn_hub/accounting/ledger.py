@@ -6,18 +6,18 @@ weighted seconds are seconds x units x weight, with the weight of the flavour wh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
+from typing import Any
 
 import sqlalchemy as sa
 
 from aiinfn_hub.accounting.fold import fold
+from aiinfn_hub.accounting.rollups import spoil, touched
 from aiinfn_hub.accounting.sighting import Sighting, absent
-from aiinfn_hub.store.engine import insert
-from aiinfn_hub.store.tables import observation, record
-
-#: Seconds between heartbeats: the most by which an inferred end can be wrong.
-HEARTBEAT_S = 60.0
+from aiinfn_hub.accounting.subjects import aliases
+from aiinfn_hub.store.engine import insert, lock
+from aiinfn_hub.store.tables import observation, record, rolled, run
 
 
 def observe(connection: sa.Connection, sightings: Collection[Sighting]) -> int:
@@ -52,22 +52,49 @@ def rebuild(connection: sa.Connection, pod_uids: Collection[str]) -> None:
     query = sa.select(observation).where(observation.c.pod_uid.in_(pod_uids)).order_by(observation.c.pod_uid)
     seen = [Sighting.from_payload(row._asdict()) for row in connection.execute(query)]
     rows = [row for _, group in groupby(seen, key=lambda s: s.pod_uid) if (row := fold(group)) is not None]
-    heartbeats = _heartbeats(connection, pod_uids)
+    if not rows:
+        return
+    lock(connection, rolled, alone=False)
+    before = _records(connection, pod_uids)
+    _name(connection, rows)
+    _place(connection, rows, before)
     for row in rows:
-        row["last_seen"] = max(row["last_seen"], heartbeats.get(row["pod_uid"], 0.0))
-        if row["end_source"] == "last-seen":
-            # A heartbeat after the last observation is the better evidence: the pod still held its devices then.
-            row["uncertainty_s"] = max(0.0, row["uncertainty_s"] - (row["last_seen"] - row["held_to"]))
-            row["held_to"] = row["last_seen"]
-    if rows:
-        statement = insert(connection, record)
-        changes = {column.name: statement.excluded[column.name] for column in record.c if not column.primary_key}
-        connection.execute(statement.on_conflict_do_update(index_elements=["pod_uid"], set_=changes), rows)
+        _keep_heartbeat(row, before.get(row["pod_uid"]))
+    statement = insert(connection, record)
+    changes = {column.name: statement.excluded[column.name] for column in record.c if not column.primary_key}
+    connection.execute(statement.on_conflict_do_update(index_elements=["pod_uid"], set_=changes), rows)
+    spans = (touched(before.get(row["pod_uid"]), row) for row in rows)
+    spoil(connection, [span for span in spans if span is not None])
 
 
-def _heartbeats(connection: sa.Connection, pod_uids: Collection[str]) -> dict[str, float]:
-    query = sa.select(record.c.pod_uid, record.c.last_seen).where(record.c.pod_uid.in_(pod_uids))
-    return {row.pod_uid: row.last_seen for row in connection.execute(query)}
+def _records(connection: sa.Connection, pod_uids: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    query = sa.select(record).where(record.c.pod_uid.in_(pod_uids))
+    return {row["pod_uid"]: row for row in connection.execute(query).mappings()}
+
+
+def _name(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
+    """The alias in place of each name."""
+    known = aliases(connection, {row["person"] for row in rows}, now=max(row["last_seen"] for row in rows))
+    for row in rows:
+        row["person"] = known[row["person"]]
+
+
+def _place(connection: sa.Connection, rows: list[dict[str, Any]], before: Mapping[str, Mapping[str, Any]]) -> None:
+    """Where each ran: a job at the place that it was sent to, which stays known when the job is forgotten."""
+    wanted = {row["run_id"] for row in rows} - {""}
+    query = sa.select(run.c.id, run.c.target).where(run.c.id.in_(wanted))
+    targets = {found.id: found.target for found in connection.execute(query)} if wanted else {}
+    for row in rows:
+        known = before.get(row["pod_uid"], {"site": ""})["site"]
+        row["site"] = targets.get(row["run_id"], known)
+
+
+def _keep_heartbeat(row: dict[str, Any], before: Mapping[str, Any] | None) -> None:
+    row["last_seen"] = max(row["last_seen"], before["last_seen"] if before else 0.0)
+    if row["end_source"] == "last-seen":
+        # A heartbeat after the last observation is the better evidence: the pod still held its devices then.
+        row["uncertainty_s"] = max(0.0, row["uncertainty_s"] - (row["last_seen"] - row["held_to"]))
+        row["held_to"] = row["last_seen"]
 
 
 def open_uids(connection: sa.Connection) -> set[str]:

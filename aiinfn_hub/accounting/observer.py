@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiinfn_hub.accounting import ledger
-from aiinfn_hub.accounting.ledger import HEARTBEAT_S
+from aiinfn_hub.accounting.fold import HEARTBEAT_S
 from aiinfn_hub.accounting.sighting import TERMINAL, Sighting, absent, of_pod
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.errors import Unavailable

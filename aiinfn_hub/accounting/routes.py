@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from aiinfn_hub.accounting import reports
+from aiinfn_hub.accounting import reports, usage
 from aiinfn_hub.errors import Forbidden, InvalidInput
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.identity.web import ApiHandler
@@ -98,9 +98,9 @@ class UsageHandler(LedgerHandler):
         person, activity, _ = self.scope()
         by = tuple(self.argument("by", "activity,flavour", str).split(","))
         rows = await self.database.read(
-            reports.usage, since=since, until=until, by=by, person=person, activity=activity
+            usage.by_group, since=since, until=until, by=by, person=person, activity=activity
         )
-        self.send({"since": since, "until": until, "usage": rows, "coverage": reports.coverage(rows)})
+        self.send({"since": since, "until": until, "usage": rows, "coverage": usage.coverage(rows)})
 
 
 class OccupationHandler(LedgerHandler):

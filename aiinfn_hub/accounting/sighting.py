@@ -49,13 +49,18 @@ class Sighting:
     @classmethod
     def from_payload(cls, row: Mapping[str, Any]) -> Sighting:
         """The sighting of a stored row (columns of the table `observation`)."""
+        payload = dict(row["payload"])
+        if facts := payload["facts"]:
+            # Before version 0004 of the schema a sighting had one weight, the one that is charged.
+            weights = {"compute_weight": facts["weight"], "memory_weight": facts["weight"]}
+            payload["facts"] = weights | facts
         return cls(
             source=row["source"],
             kind=row["kind"],
             resource_version=row["resource_version"],
             observed_at=row["observed_at"],
             pod_uid=row["pod_uid"],
-            **row["payload"],
+            **payload,
         )
 
 
@@ -97,6 +102,8 @@ def _facts(platform: Platform, pod: Pod) -> dict[str, Any]:
         "flavour": pod.labels.get(names.FLAVOUR, CPU_ONLY),
         "units": pod.requests.get(resource, 0) // (flavour.count if flavour else 1) if resource else 0,
         "weight": flavour.weight if flavour else 0.0,
+        "compute_weight": flavour.compute_weight if flavour and flavour.accelerator else 0.0,
+        "memory_weight": flavour.memory_weight if flavour and flavour.accelerator else 0.0,
         "resource": resource,
         "model": flavour.model if flavour else "",
         "cpu_millis": pod.requests.get("cpu", 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aiinfn_hub.accounting import reports
+from aiinfn_hub.accounting import usage
 from aiinfn_hub.store.engine import Database
 
 #: Seconds that a sum is used again. It is that much behind; the ledger itself is behind by up to a heartbeat of 60 s.
@@ -31,6 +31,6 @@ class Used:
             if name not in self._known or now - self._known[name][0] >= self._keep_s
         }
         if old:
-            found = await self._database.read(reports.weighted_hours, old, now=now)
+            found = await self._database.read(usage.weighted_hours, old, now=now)
             self._known |= {name: (now, hours) for name, hours in found.items()}
         return {name: self._known[name][1] for name in windows_s}

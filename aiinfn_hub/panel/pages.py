@@ -12,7 +12,7 @@ import jinja2
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from tornado.web import RequestHandler, StaticFileHandler
 
-from aiinfn_hub.accounting import reports
+from aiinfn_hub.accounting import reports, usage
 from aiinfn_hub.accounting.used import Used
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import Platform
@@ -153,16 +153,16 @@ class ActivityPage(PageHandler):
             raise Forbidden(f"The activity {activity} is not yours to see.", hint="Its PI and the operators can.")
         found = pages.platform.activity(activity)
         window = found.window_days * DAY
-        usage = await pages.database.read(
-            reports.usage, since=now - window, until=now, by=("person", "flavour", "kind"), activity=activity
+        rows = await pages.database.read(
+            usage.by_group, since=now - window, until=now, by=("person", "flavour", "kind"), activity=activity
         )
-        used = await pages.database.read(reports.weighted_hours, {activity: now - window}, now=now)
+        used = await pages.database.read(usage.weighted_hours, {activity: now - window}, now=now)
         self.show(
             "activity.html",
             tab=f"activity/{activity}",
             activity=found,
-            usage=usage,
-            certainty=reports.certainty(usage),
+            usage=rows,
+            certainty=usage.certainty(rows),
             budgets=views.budgets(pages.platform, [activity], used),
             **await pages.occupation(now, activity),
         )

@@ -14,6 +14,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from aiinfn_hub.accounting import routes as ledger_routes
+from aiinfn_hub.accounting.keeper import Keeper
 from aiinfn_hub.accounting.observer import Observer
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import load_platform
@@ -86,6 +87,7 @@ class Service:
         self._stack.push_async_callback(client.close)
         await self._watch(client)
         self._background("ledger", self.observer.run)
+        self._background("sums", Keeper(self.database).run)
         self._background("tickets", self.tickets.run)
         self._background("runs", self.offloading.follower.run)
         self._background("audit", self.audit.run)

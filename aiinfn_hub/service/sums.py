@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from aiinfn_hub.accounting.reports import usage
+from aiinfn_hub.accounting.usage import by_group
 from aiinfn_hub.offload import runs
 from aiinfn_hub.store.tables import record
 
@@ -17,7 +17,7 @@ def sums(connection: sa.Connection, now: float) -> tuple[Hours, dict[tuple[str, 
     States are "open", "closed", and "quarantined", whatever else those are.
     """
     by = ("activity", "flavour", "kind")
-    rows = usage(connection, since=0.0, until=now, by=by)
+    rows = by_group(connection, since=0.0, until=now, by=by)
     hours = {(row["activity"], row["flavour"], row["kind"]): float(row["weighted_gpu_hours"]) for row in rows}
     state = sa.case((record.c.quarantine != "", "quarantined"), (record.c.held_to.is_not(None), "closed"), else_="open")
     counted = connection.execute(sa.select(state.label("state"), sa.func.count().label("number")).group_by(state))

@@ -76,9 +76,9 @@ class Database:
                 "The database does not answer.", hint="Nothing was changed; try again, or look at its disk and its log."
             ) from error
 
-    def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to `revision`; a fresh database gets all of it."""
-        self.run(_migrate, revision)
+    def migrate(self, revision: str = "head", *, down: bool = False) -> None:
+        """Bring the schema up to `revision`, or down to it; a fresh database gets all of it."""
+        self.run(_migrate, revision, down=down)
 
     def close(self) -> None:
         """Close every connection."""
@@ -90,15 +90,22 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
-def _migrate(connection: sa.Connection, revision: str) -> None:
+def lock(connection: sa.Connection, table: sa.Table, *, alone: bool) -> None:
+    """Until the transaction ends: who is `alone` and the others wait for each other, and readers for nobody.
+
+    SQLite has one writer anyway.
+    """
+    if connection.dialect.name != "sqlite":
+        mode = "SHARE ROW EXCLUSIVE" if alone else "ROW EXCLUSIVE"
+        connection.exec_driver_sql(f"LOCK TABLE {table.name} IN {mode} MODE")
+
+
+def _migrate(connection: sa.Connection, revision: str, *, down: bool) -> None:
     with resources.as_file(resources.files("aiinfn_hub.store") / "migrations") as folder:
         config = alembic.config.Config()
         config.set_main_option("script_location", str(folder))
         config.attributes["connection"] = connection
-        if revision == "base":
-            alembic.command.downgrade(config, revision)
-        else:
-            alembic.command.upgrade(config, revision)
+        (alembic.command.downgrade if down else alembic.command.upgrade)(config, revision)
 
 
 def _prepare_sqlite(engine: sa.Engine) -> None:

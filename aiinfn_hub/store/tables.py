@@ -45,7 +45,17 @@ observation = Table(
     Index(None, "pod_uid", "observed_at"),
 )
 
+#: Who is meant by the alias in the ledger. Erasing somebody takes the name away; every sum stays what it was.
+subject = Table(
+    "subject",
+    metadata,
+    Column("alias", Text, primary_key=True),
+    Column("name", Text, unique=True),
+    Column("since", Double, nullable=False),
+)
+
 #: One session or one attempt of a job: what it held, from when to when, and how that is known; from observations.
+#: `person` is an alias of table `subject`.
 record = Table(
     "record",
     metadata,
@@ -57,6 +67,8 @@ record = Table(
     Column("flavour", Text, nullable=False),
     Column("units", Integer, nullable=False),
     Column("weight", Double, nullable=False),
+    Column("compute_weight", Double, nullable=False, default=0.0, server_default="0"),
+    Column("memory_weight", Double, nullable=False, default=0.0, server_default="0"),
     Column("resource", Text, nullable=False, default=""),
     Column("model", Text, nullable=False, default=""),
     Column("cpu_millis", Integer, nullable=False),
@@ -64,6 +76,7 @@ record = Table(
     Column("namespace", Text, nullable=False),
     Column("pod_name", Text, nullable=False),
     Column("node", Text, nullable=False, default=""),
+    Column("site", Text, nullable=False, default="", server_default=""),
     Column("server", Text, nullable=False, default=""),
     Column("run_id", Text, nullable=False, default=""),
     Column("created_at", Double, nullable=False),
@@ -78,8 +91,47 @@ record = Table(
     Column("quarantine", Text, nullable=False, default="", server_default=""),
     Index(None, "person", "held_from"),
     Index(None, "activity", "held_from"),
+    Index(None, "held_from"),
     Index(None, "held_to"),
     Index(None, "run_id"),
+    Index(None, "quarantine"),
+)
+
+#: By what a sum can be asked for, and what is summed: seconds, times units, weights, cores or bytes.
+#: `started` are records that began in the period, `carried` those that were held at its begin already.
+GROUPS = ("activity", "person", "flavour", "kind", "model", "site")
+COUNTS = ("started", "carried", "quarantined")
+AMOUNTS = (
+    "held_s",
+    "ran_s",
+    "device_s",
+    "weighted_s",
+    "compute_s",
+    "memory_s",
+    "core_s",
+    "byte_s",
+    "observed_s",
+    "inferred_s",
+)
+
+#: Sums over an hour, a day or a month of UTC; derived from records, and only to be believed if `rolled` has the period.
+rollup = Table(
+    "rollup",
+    metadata,
+    Column("grain", Text, primary_key=True),
+    Column("start", Double, primary_key=True),
+    *(Column(name, Text, primary_key=True) for name in GROUPS),
+    *(Column(name, Integer, nullable=False) for name in COUNTS),
+    *(Column(name, Double, nullable=False) for name in AMOUNTS),
+)
+
+#: The periods whose sums are in `rollup`. A record that changes takes out those that it touches.
+rolled = Table(
+    "rolled",
+    metadata,
+    Column("grain", Text, primary_key=True),
+    Column("start", Double, primary_key=True),
+    Column("until", Double, nullable=False),
 )
 
 #: A job that a person asked for: the truth of the offload room.

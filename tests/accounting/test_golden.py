@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.sightings import T0, life, seen
 
-from aiinfn_hub.accounting import ledger, reports
+from aiinfn_hub.accounting import ledger, usage
 from aiinfn_hub.accounting.command import window
 from aiinfn_hub.accounting.sighting import Sighting, absent
 from aiinfn_hub.store.engine import Database
@@ -82,7 +82,7 @@ def ledger_of_two_months(database: Database) -> Database:
 
 def total(database: Database, month: str, **scope: Any) -> dict[str, float]:
     since, until = window(month, None, None, now=AFTER)
-    rows = database.run(reports.usage, since=since, until=until, by=("kind",), **scope)
+    rows = database.run(usage.by_group, since=since, until=until, by=("kind",), **scope)
     return {key: sum(row[key] for row in rows) for key in rows[0] if key != "kind"} if rows else {}
 
 
@@ -106,7 +106,7 @@ def test_months_add_up_to_the_year_and_have_the_hours_of_the_calendar(ledger_of_
     begins = [window(f"2028-{number:02}", None, None, now=AFTER) for number in range(1, 13)]
     assert all(before[1] == after[0] for before, after in pairwise(begins))
     assert [round((end - begin) / H) for begin, end in begins[:4]] == [744, 696, 744, 720]
-    year = ledger_of_two_months.run(reports.usage, since=begins[0][0], until=begins[-1][1], by=("activity",))
+    year = ledger_of_two_months.run(usage.by_group, since=begins[0][0], until=begins[-1][1], by=("activity",))
     months = [total(ledger_of_two_months, f"2028-{number:02}") for number in range(1, 13)]
     for key in ("held_hours", "device_hours", "weighted_gpu_hours", "cpu_core_hours", "inferred_hours"):
         assert sum(row[key] for row in year) == pytest.approx(sum(month.get(key, 0) for month in months)), key
@@ -114,19 +114,19 @@ def test_months_add_up_to_the_year_and_have_the_hours_of_the_calendar(ledger_of_
 
 def test_what_was_seen_and_what_was_not_add_up(ledger_of_two_months: Database) -> None:
     since, until = window("2028-02", None, None, now=AFTER)
-    rows = ledger_of_two_months.run(reports.usage, since=since, until=until, by=("person",))
+    rows = ledger_of_two_months.run(usage.by_group, since=since, until=until, by=("person",))
     held = sum(row["held_hours"] for row in rows)
-    assert reports.coverage(rows) == pytest.approx(held / (held + 8 / 60))
+    assert usage.coverage(rows) == pytest.approx(held / (held + 8 / 60))
 
 
 def test_an_open_record_is_seen_to_its_last_heartbeat_and_inferred_after_it(database: Database) -> None:
     database.run(ledger.observe, [seen("open", held_from=0, **CARD)])
     database.run(ledger.heartbeat, ["open"], now=T0 + 2 * H)
-    rows = database.run(reports.usage, since=T0, until=T0 + 3 * H)
+    rows = database.run(usage.by_group, since=T0, until=T0 + 3 * H)
     assert (rows[0]["held_hours"], rows[0]["observed_hours"], rows[0]["inferred_hours"]) == pytest.approx((3, 2, 1))
-    assert reports.coverage(rows) == pytest.approx(2 / 3)
-    assert reports.coverage([]) is None
-    soon = database.run(reports.usage, since=T0, until=T0 + 2 * H + 90)
-    assert reports.coverage(soon) == 1.0, "the next heartbeat is only due"
-    later = database.run(reports.usage, since=T0 + 2.5 * H, until=T0 + 3 * H)
-    assert reports.coverage(later) == 0.0, "nobody saw any of it"
+    assert usage.coverage(rows) == pytest.approx(2 / 3)
+    assert usage.coverage([]) is None
+    soon = database.run(usage.by_group, since=T0, until=T0 + 2 * H + 90)
+    assert usage.coverage(soon) == 1.0, "the next heartbeat is only due"
+    later = database.run(usage.by_group, since=T0 + 2.5 * H, until=T0 + 3 * H)
+    assert usage.coverage(later) == 0.0, "nobody saw any of it"

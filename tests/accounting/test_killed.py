@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger
-from aiinfn_hub.accounting.ledger import HEARTBEAT_S
+from aiinfn_hub.accounting.fold import HEARTBEAT_S
 from aiinfn_hub.accounting.sighting import Sighting
 from aiinfn_hub.store.engine import Database
 from aiinfn_hub.store.tables import observation, record

@@ -14,6 +14,7 @@ from support.small_platform import small_platform
 
 from aiinfn_hub.accounting.observer import Observer
 from aiinfn_hub.accounting.sighting import of_pod
+from aiinfn_hub.accounting.subjects import aliases
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.pods import names
 from aiinfn_hub.store.engine import Database
@@ -53,7 +54,8 @@ async def test_a_session_is_recorded_from_its_first_sight_to_its_end(database: D
     watcher.notice("ADDED", session)
     await watcher.flush()
     first = database.run(rows)[0]
-    assert (first["person"], first["activity"], first["flavour"], first["units"]) == ("alice", "lhcb", "t4", 1)
+    assert (first["activity"], first["flavour"], first["units"]) == ("lhcb", "t4", 1)
+    assert first["person"] == database.run(aliases, ["alice"], now=0.0)["alice"] != "alice"
     assert (first["held_from"], first["held_to"]) == (101.0, None)
     clock.now = 2000.0
     watcher.notice("DELETED", pod(uid="u1", rv="2", phase="Succeeded", finished=1990.0, exit_code=0), session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.sightings import T0, life, seen
 
-from aiinfn_hub.accounting import ledger, reports
+from aiinfn_hub.accounting import ledger, reports, usage
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.store.engine import Database
 
@@ -29,7 +29,7 @@ def month(database: Database) -> Database:
 
 
 def test_hours_by_activity(month: Database) -> None:
-    rows = month.run(reports.usage, since=T0, until=T0 + 12 * H, by=("activity",))
+    rows = month.run(usage.by_group, since=T0, until=T0 + 12 * H, by=("activity",))
     by_name = {row["activity"]: row for row in rows}
     assert by_name["cms-ml"]["weighted_gpu_hours"] == pytest.approx(2.0)
     assert by_name["cms-ml"]["held_hours"] == pytest.approx(1.0)
@@ -52,20 +52,20 @@ def test_hours_by_activity(month: Database) -> None:
 def test_a_record_counts_with_the_part_that_lies_in_the_window(
     month: Database, since: float, until: float, hours: float
 ) -> None:
-    rows = month.run(reports.usage, since=T0 + since * H, until=T0 + until * H, by=("person",), person="alice")
+    rows = month.run(usage.by_group, since=T0 + since * H, until=T0 + until * H, by=("person",), person="alice")
     assert sum(row["weighted_gpu_hours"] for row in rows) == pytest.approx(hours)
 
 
 def test_windows_that_touch_add_up_to_the_whole(month: Database) -> None:
     def total(since: float, until: float) -> float:
-        rows = month.run(reports.usage, since=T0 + since * H, until=T0 + until * H, by=("kind",))
+        rows = month.run(usage.by_group, since=T0 + since * H, until=T0 + until * H, by=("kind",))
         return sum(row["device_hours"] for row in rows)
 
     assert total(0, 12) == pytest.approx(sum(total(hour, hour + 1) for hour in range(12)))
 
 
 def test_weighted_hours_of_each_activity_in_its_own_window(month: Database) -> None:
-    used = month.run(reports.weighted_hours, {"lhcb-flashsim": T0 + H, "cms-ml": T0, "teaching": T0}, now=T0 + 3 * H)
+    used = month.run(usage.weighted_hours, {"lhcb-flashsim": T0 + H, "cms-ml": T0, "teaching": T0}, now=T0 + 3 * H)
     assert used == pytest.approx({"lhcb-flashsim": 0.25, "cms-ml": 2.0, "teaching": 0.0})
 
 
@@ -98,12 +98,12 @@ def test_records_are_the_persons_own_and_newest_first(month: Database) -> None:
 def test_a_pod_that_only_waited_is_in_the_list_and_in_no_sum(database: Database) -> None:
     database.run(ledger.observe, [seen("w1", node="")])
     assert [r["pod_uid"] for r in database.run(reports.records, since=T0 - 1, until=T0 + 1)] == ["w1"]
-    assert database.run(reports.usage, since=T0 - 1, until=T0 + 1) == []
+    assert database.run(usage.by_group, since=T0 - 1, until=T0 + 1) == []
 
 
 def test_an_unknown_group_is_named_with_the_known_ones(database: Database) -> None:
-    with pytest.raises(InvalidInput, match=r"'colour'.*person, activity"):
-        database.run(reports.usage, since=0, until=1, by=("colour",))
+    with pytest.raises(InvalidInput, match=r"'colour'.*activity, person"):
+        database.run(usage.by_group, since=0, until=1, by=("colour",))
 
 
 @pytest.mark.parametrize(("since", "until", "steps"), [(0, 0, 1), (5, 1, 1), (0, 1, 0), (0, 1, 5000)])

@@ -34,7 +34,7 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_expects(database: 
 
 def test_migrating_twice_changes_nothing_and_down_to_base_leaves_nothing(database: Database) -> None:
     database.migrate()
-    database.migrate("base")
+    database.migrate("base", down=True)
     with database.engine.connect() as connection:
         assert set(sa.inspect(connection).get_table_names()) <= {"alembic_version"}
     database.migrate()

@@ -15,6 +15,8 @@ FACTS: dict[str, Any] = {
     "flavour": "a100-40-1g.5gb",
     "units": 1,
     "weight": 0.25,
+    "compute_weight": 0.2,
+    "memory_weight": 0.25,
     "resource": "nvidia.com/mig-1g.5gb",
     "model": "A100",
     "cpu_millis": 2000,
@@ -48,6 +50,7 @@ def seen(uid: str = "u1", *, at: float = 0.0, rv: str = "", node: str = "gpu-3",
 
 def life(uid: str = "u1", *, start: float = 0.0, end: float = 3600.0, **changes: Any) -> list[Sighting]:
     """A whole life: created, bound, running, finished, deleted."""
+    changes.setdefault("created_at", T0 + start - 2)
     common = {"held_from": start, **changes}
     ran = common | {"ran_from": start + 3}
     ended = ran | {"ran_to": end, "terminal": True, "exit_code": 0}

@@ -1,0 +1,87 @@
+"""What is summed over records, as SQL: the same expressions for any window and for the sums kept by hour.
+
+A window is [since, until) in Unix seconds, as numbers or as columns. A record counts with the part of its held time
+that lies in the window, and an open one up to its end.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import sqlalchemy as sa
+
+from aiinfn_hub.accounting.fold import HEARTBEAT_S
+from aiinfn_hub.store.tables import record
+
+Bound: TypeAlias = float | sa.ColumnElement[float]
+
+GOOD = record.c.quarantine == ""
+
+
+def overlap(since: Bound, until: Bound) -> sa.ColumnElement[bool]:
+    """Whether a record held something in the window, or began there and ended at once."""
+    last = sa.or_(record.c.held_to.is_(None), record.c.held_to > since, record.c.held_from >= since)
+    return sa.and_(record.c.held_from < until, last)
+
+
+def put_aside(since: Bound, until: Bound) -> sa.ColumnElement[bool]:
+    """Whether a record in quarantine belongs to the window: by its creation, because its other times mean nothing."""
+    return sa.and_(record.c.quarantine != "", record.c.created_at >= since, record.c.created_at < until)
+
+
+def counts(since: Bound, until: Bound) -> dict[str, sa.ColumnElement[int]]:
+    """1 for each record that is meant: names of `tables.COUNTS`."""
+    begins = sa.and_(GOOD, record.c.held_from >= since, record.c.held_from < until)
+    carried = sa.and_(GOOD, record.c.held_from < since, overlap(since, until))
+    return {
+        "started": sa.case((begins, 1), else_=0),
+        "carried": sa.case((carried, 1), else_=0),
+        "quarantined": sa.case((put_aside(since, until), 1), else_=0),
+    }
+
+
+def amounts(since: Bound, until: Bound) -> dict[str, sa.ColumnElement[float]]:
+    """Seconds, and seconds times what was held: names of `tables.AMOUNTS`; 0 in quarantine."""
+    held = _within(record.c.held_from, record.c.held_to, since, until)
+    ran = _within(record.c.ran_from, record.c.held_to, since, until)
+    unseen = _unseen_s(since, until)
+    found = {
+        "held_s": held,
+        "ran_s": sa.case((record.c.ran_from.is_not(None), ran), else_=0.0),
+        "device_s": held * record.c.units,
+        "weighted_s": held * record.c.units * record.c.weight,
+        "compute_s": held * record.c.units * record.c.compute_weight,
+        "memory_s": held * record.c.units * record.c.memory_weight,
+        "core_s": held * record.c.cpu_millis / 1000.0,
+        "byte_s": held * record.c.memory_bytes,
+        "observed_s": held - unseen,
+        "inferred_s": unseen + _missed_s(until),
+    }
+    meant = sa.and_(GOOD, overlap(since, until))
+    return {name: sa.case((meant, value), else_=0.0) for name, value in found.items()}
+
+
+def _within(begin: sa.Column[float], end: sa.Column[float], since: Bound, until: Bound) -> sa.ColumnElement[float]:
+    """Seconds of an interval in the window, never below 0. CASE, because scalar minima have two names in two databases."""
+    last = sa.case((end < until, end), else_=until)
+    first = sa.case((begin > since, begin), else_=since)
+    return sa.case((last > first, last - first), else_=0.0)
+
+
+def _unseen_s(since: Bound, until: Bound) -> sa.ColumnElement[float]:
+    """What an open record held in the window since it was out of sight: charged, and not sure.
+
+    A heartbeat that is only due does not make it so.
+    """
+    begin = sa.case((record.c.held_from > since, record.c.held_from), else_=since)
+    seen = sa.case((record.c.last_seen > begin, record.c.last_seen), else_=begin)
+    out_of_sight = sa.and_(record.c.held_to.is_(None), record.c.last_seen < until - 2 * HEARTBEAT_S)
+    return sa.case((out_of_sight, until - seen), else_=0.0)
+
+
+def _missed_s(until: Bound) -> sa.ColumnElement[float]:
+    """By how much longer a record that ended in the window unseen may have held units: not charged, and not sure.
+
+    Of records that overlap the window; each ends in one hour.
+    """
+    return sa.case((record.c.held_to <= until, record.c.uncertainty_s), else_=0.0)

@@ -1,0 +1,131 @@
+"""Who used how much of what, in any window: from the longest sums that fit, and from records where there are none.
+
+A window is [since, until) in Unix seconds; a record counts with the part of its held time that lies in the window, and
+an open one up to `until`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from aiinfn_hub.accounting.amounts import GOOD, amounts, counts, overlap, put_aside
+from aiinfn_hub.accounting.rollups import Span, cover, summed
+from aiinfn_hub.accounting.subjects import NAME, alias_of
+from aiinfn_hub.errors import InvalidInput
+from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, record, rollup, subject
+
+#: What an hour of a column is called in an answer.
+HOURS = {
+    "held_hours": "held_s",
+    "running_hours": "ran_s",
+    "device_hours": "device_s",
+    "weighted_gpu_hours": "weighted_s",
+    "compute_gpu_hours": "compute_s",
+    "memory_gpu_hours": "memory_s",
+    "cpu_core_hours": "core_s",
+    "memory_gib_hours": "byte_s",
+    "observed_hours": "observed_s",
+    "inferred_hours": "inferred_s",
+}
+_GIB = 2.0**30
+
+
+def by_group(
+    connection: sa.Connection,
+    *,
+    since: float,
+    until: float,
+    by: Sequence[str] = ("activity",),
+    person: str | None = None,
+    activity: str | None = None,
+) -> list[dict[str, Any]]:
+    """One row a group, in order: the number of records, and the hours of `HOURS`.
+
+    Held time reaches from a node to the last container's end, and is what is charged; running time from the first
+    container's start. Device hours count units as they are, weighted ones in whole cards of reference: by the larger
+    share of a slice, and by its share of the cores or of the memory alone.
+    `observed_hours` are the part of the held ones that was seen. `inferred_hours` are those of which nobody knows
+    whether they were held: what an open record held since it was last seen, and the time between the last look at a pod
+    and the list that lacked it. `quarantined` records have times that cannot be true: they are no `records`, and have
+    no hours.
+
+    Raises:
+        InvalidInput: `by` names no column of `tables.GROUPS`, or one twice.
+    """
+    unknown = [name for name in by if name not in GROUPS]
+    if unknown:
+        raise InvalidInput(f"Usage cannot be grouped by {unknown[0]!r}.", hint=f"Use one of {', '.join(GROUPS)}.")
+    if len(set(by)) < len(by):
+        raise InvalidInput(f"Usage is grouped by {', '.join(by)}, which has one of them twice.")
+    found: dict[tuple[str, ...], dict[str, float]] = {}
+    for number, span in enumerate(cover(connection, since, until)):
+        for query in _queries(span, by, person, activity):
+            for row in connection.execute(query).mappings():
+                if row["started"] is None:  # a sum over nothing, by nothing
+                    continue
+                sums = found.setdefault(tuple(row[name] for name in by), dict.fromkeys(COUNTS + AMOUNTS, 0.0))
+                for name in COUNTS + AMOUNTS:
+                    sums[name] += row[name] if number == 0 or name != "carried" else 0
+    names = _names(connection, {key[by.index("person")] for key in found}) if "person" in by else {}
+    return sorted((_row(by, key, sums, names) for key, sums in found.items()), key=lambda r: [r[name] for name in by])
+
+
+def _queries(span: Span, by: Sequence[str], person: str | None, activity: str | None) -> list[sa.Select[Any]]:
+    table = rollup if span.grain else record
+    scope = [table.c.person == alias_of(person)] if person is not None else []
+    scope += [table.c.activity == activity] if activity is not None else []
+    keys = [table.c[name] for name in by]
+    if span.grain:
+        period = (rollup.c.grain == span.grain, rollup.c.start >= span.start, rollup.c.start < span.until)
+        return [sa.select(*keys, *summed(span.start)).where(*period, *scope).group_by(*keys)]
+    columns = counts(span.start, span.until) | amounts(span.start, span.until)
+    query = sa.select(*keys, *(sa.func.sum(column).label(name) for name, column in columns.items())).group_by(*keys)
+    # Two questions, because each has an index of its own.
+    return [
+        query.where(*scope, GOOD, overlap(span.start, span.until)),
+        query.where(*scope, put_aside(span.start, span.until)),
+    ]
+
+
+def _names(connection: sa.Connection, people: Iterable[str]) -> dict[str, str]:
+    query = sa.select(subject.c.alias, NAME.label("name")).where(subject.c.alias.in_(list(people)))
+    return {row.alias: row.name for row in connection.execute(query)}
+
+
+def _row(
+    by: Sequence[str], key: tuple[str, ...], sums: Mapping[str, float], names: Mapping[str, str]
+) -> dict[str, Any]:
+    hours = {name: sums[column] / 3600.0 / (_GIB if column == "byte_s" else 1.0) for name, column in HOURS.items()}
+    said = {name: names.get(value, value) if name == "person" else value for name, value in zip(by, key, strict=True)}
+    records = int(sums["started"] + sums["carried"])
+    return said | {"records": records} | hours | {"quarantined": int(sums["quarantined"])}
+
+
+def coverage(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """The share of the time in these rows that was seen, 0 to 1; None where there is none."""
+    observed, inferred = (sum(row[name] for row in rows) for name in ("observed_hours", "inferred_hours"))
+    return observed / (observed + inferred) if observed + inferred > 0 else None
+
+
+def certainty(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How much of it was seen, in sentences: a sum that does not say so is taken for the truth."""
+    share, lines = coverage(rows), []
+    if share is not None:
+        minutes = 60 * sum(row["inferred_hours"] for row in rows)
+        lines.append(f"{100 * share:.1f} % observed, {minutes:.0f} min inferred.")
+    if quarantined := sum(row["quarantined"] for row in rows):
+        lines.append(f"{quarantined} in quarantine: their times cannot be true, and they count nothing.")
+    return lines
+
+
+def weighted_hours(connection: sa.Connection, windows: Mapping[str, float], *, now: float) -> dict[str, float]:
+    """Weighted GPU-hours that each activity used since its own time, up to now."""
+    return {
+        activity: sum(
+            row["weighted_gpu_hours"] for row in by_group(connection, since=since, until=now, activity=activity)
+        )
+        for activity, since in windows.items()
+    }
