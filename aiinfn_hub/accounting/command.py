@@ -16,6 +16,7 @@ from aiinfn_hub.accounting import usage
 from aiinfn_hub.contract.columns import columns
 from aiinfn_hub.errors import InvalidInput, NotFound
 from aiinfn_hub.store.engine import Database
+from aiinfn_hub.store.tables import GROUPS
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 #: The columns of numbers: key of a row of `by_group`, what stands above it, how it is written.
@@ -46,7 +47,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     report.add_argument("--month", metavar="YYYY-MM", help="a month, UTC; without a window it is the present one")
     report.add_argument("--since", metavar="TIME", help="as in 2026-11-01 or 2026-11-01T12:00")
     report.add_argument("--until", metavar="TIME", help="not included; without it, now")
-    report.add_argument("--by", default="activity,flavour,kind", metavar="COLUMNS", help=", ".join(usage.GROUPS))
+    report.add_argument("--by", default="activity,flavour,kind", metavar="COLUMNS", help=", ".join(GROUPS))
     report.add_argument("--activity", metavar="NAME", help="only this one")
     report.add_argument("--person", metavar="NAME", help="only this one")
     report.add_argument("--json", action="store_true", help="print JSON, for programs")
@@ -74,7 +75,7 @@ def _report(args: argparse.Namespace) -> int:
 
 def summary(rows: Sequence[Mapping[str, Any]], *, since: float, until: float, by: Sequence[str]) -> dict[str, Any]:
     """The report as programs read it: window (ISO 8601, UTC), rows, their sums, and how much of it was seen."""
-    total = {key: sum(row[key] for row in rows) for key in (rows[0] if rows else {}) if key not in usage.GROUPS}
+    total = {key: sum(row[key] for row in rows) for key in (rows[0] if rows else {}) if key not in GROUPS}
     return {
         "since": _iso(since),
         "until": _iso(until),

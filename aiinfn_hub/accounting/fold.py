@@ -16,7 +16,9 @@ HEARTBEAT_S = 60.0
 
 def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:
     """The row of table `record` for one pod; None while nothing says whose pod it was."""
-    ordered = sorted(set_of(sightings), key=_order)
+    ordered = set_of(sightings)
+    if len(ordered) > 1:
+        ordered.sort(key=_order)
     described = [sighting for sighting in ordered if sighting.facts]
     if not described:
         return None

@@ -44,5 +44,6 @@ class Keeper:
         Raises:
             Unavailable: the database does not answer.
         """
-        while await self._database.write(rollups.roll, now=self._clock()):
-            await asyncio.sleep(0)
+        more = True
+        while more:
+            more = await self._database.write(rollups.roll, now=self._clock())

@@ -7,7 +7,6 @@ weighted seconds are seconds x units x weight, with the weight of the flavour wh
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +15,7 @@ from aiinfn_hub.accounting.fold import fold
 from aiinfn_hub.accounting.rollups import spoil, touched
 from aiinfn_hub.accounting.sighting import Sighting, absent
 from aiinfn_hub.accounting.subjects import aliases
-from aiinfn_hub.store.engine import insert, lock
+from aiinfn_hub.store.engine import among, insert, lock
 from aiinfn_hub.store.tables import observation, record, rolled, run
 
 
@@ -38,38 +37,51 @@ def observe(connection: sa.Connection, sightings: Collection[Sighting]) -> int:
         }
         for s in sightings
     ]
-    pods = {s.pod_uid for s in sightings}
-    # Of these pods only: a count of the whole table would make each write slower than the one before.
-    known = sa.select(sa.func.count()).where(observation.c.pod_uid.in_(pods))
-    before = connection.execute(known).scalar_one()
+    lock(connection, rolled)
+    known = _seen(connection, {s.pod_uid for s in sightings})
     connection.execute(insert(connection, observation).on_conflict_do_nothing(), rows)
-    rebuild(connection, pods)
-    return int(connection.execute(known).scalar_one() - before)
+    # What is stored of a sighting that comes twice is what it was at first: the later of a key counts.
+    _derive(connection, [*sightings, *known])
+    return len({_key(s) for s in sightings} - {_key(s) for s in known})
+
+
+def _key(sighting: Sighting) -> tuple[str, ...]:
+    return (sighting.source, sighting.pod_uid, sighting.kind, sighting.resource_version)
 
 
 def rebuild(connection: sa.Connection, pod_uids: Collection[str]) -> None:
     """Derive the records of these pods again from their observations, keeping the newest heartbeat."""
-    query = sa.select(observation).where(observation.c.pod_uid.in_(pod_uids)).order_by(observation.c.pod_uid)
-    seen = [Sighting.from_payload(row._asdict()) for row in connection.execute(query)]
-    rows = [row for _, group in groupby(seen, key=lambda s: s.pod_uid) if (row := fold(group)) is not None]
+    lock(connection, rolled)
+    _derive(connection, _seen(connection, pod_uids))
+
+
+def _seen(connection: sa.Connection, pod_uids: Collection[str]) -> list[Sighting]:
+    query = sa.select(observation).where(among(connection, observation.c.pod_uid, pod_uids))
+    return [Sighting.from_payload(row._asdict()) for row in connection.execute(query)]
+
+
+def _derive(connection: sa.Connection, sightings: Iterable[Sighting]) -> None:
+    by_pod: dict[str, list[Sighting]] = {}
+    for sighting in sightings:
+        by_pod.setdefault(sighting.pod_uid, []).append(sighting)
+    rows = [row for seen in by_pod.values() if (row := fold(seen)) is not None]
     if not rows:
         return
-    lock(connection, rolled, alone=False)
-    before = _records(connection, pod_uids)
+    before = _records(connection, by_pod)
     _name(connection, rows)
     _place(connection, rows, before)
     for row in rows:
         _keep_heartbeat(row, before.get(row["pod_uid"]))
+    spans = [span for row in rows if (span := touched(before.get(row["pod_uid"]), row)) is not None]
     statement = insert(connection, record)
     changes = {column.name: statement.excluded[column.name] for column in record.c if not column.primary_key}
     connection.execute(statement.on_conflict_do_update(index_elements=["pod_uid"], set_=changes), rows)
-    spans = (touched(before.get(row["pod_uid"]), row) for row in rows)
-    spoil(connection, [span for span in spans if span is not None])
+    spoil(connection, spans)
 
 
-def _records(connection: sa.Connection, pod_uids: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    query = sa.select(record).where(record.c.pod_uid.in_(pod_uids))
-    return {row["pod_uid"]: row for row in connection.execute(query).mappings()}
+def _records(connection: sa.Connection, pod_uids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    query = sa.select(record).where(among(connection, record.c.pod_uid, pod_uids))
+    return {row.pod_uid: row._asdict() for row in connection.execute(query)}
 
 
 def _name(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
@@ -82,7 +94,7 @@ def _name(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
 def _place(connection: sa.Connection, rows: list[dict[str, Any]], before: Mapping[str, Mapping[str, Any]]) -> None:
     """Where each ran: a job at the place that it was sent to, which stays known when the job is forgotten."""
     wanted = {row["run_id"] for row in rows} - {""}
-    query = sa.select(run.c.id, run.c.target).where(run.c.id.in_(wanted))
+    query = sa.select(run.c.id, run.c.target).where(among(connection, run.c.id, wanted))
     targets = {found.id: found.target for found in connection.execute(query)} if wanted else {}
     for row in rows:
         known = before.get(row["pod_uid"], {"site": ""})["site"]

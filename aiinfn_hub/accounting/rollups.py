@@ -26,8 +26,8 @@ SETTLE_S = 300.0
 #: After every time there is: an open record's end.
 FAR = 1e12
 #: What every sum of a record depends on, from its begin to its end.
-_WHOLE = (*GROUPS, "units", "weight", "compute_weight", "memory_weight", "cpu_millis", "memory_bytes")
-_WHOLE += ("quarantine", "created_at", "held_from", "ran_from")
+_HELD = ("units", "weight", "compute_weight", "memory_weight", "cpu_millis", "memory_bytes")
+_WHOLE = (*GROUPS, *_HELD, "quarantine", "created_at", "held_from", "ran_from")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def roll(connection: sa.Connection, *, now: float) -> bool:
     Returns:
         Whether there may be more to do.
     """
-    lock(connection, rolled, alone=True)
+    lock(connection, rolled)
     first = connection.execute(sa.select(sa.func.min(record.c.held_from))).scalar()
     if first is None:
         return False
@@ -125,23 +125,29 @@ def _sum_hours(connection: sa.Connection, start: float, until: float) -> None:
     )
     rows = [{"grain": "hour", "start": hour, "until": hour + HOUR} for hour in hours]
     connection.execute(sa.insert(rolled), rows)
-    this = sa.and_(rolled.c.grain == "hour", rolled.c.start >= start, rolled.c.start < until)
-    # Bounds on the hour that an index of `rolled` can use: each record finds its own few.
-    last = sa.func.coalesce(record.c.held_to, until)
-    near = sa.and_(rolled.c.start > record.c.held_from - HOUR, rolled.c.start <= last)
-    _add_hours(connection, sa.and_(near, overlap(rolled.c.start, rolled.c.until)), this, overlap(start, until), GOOD)
-    _add_hours(connection, put_aside(rolled.c.start, rolled.c.until), this, put_aside(start, until))
+    # PostgreSQL has no idea yet how many there are now, and would read the records once for each of them.
+    connection.exec_driver_sql("ANALYZE rolled")
+    # "+ 0", so that no index is used for the stretch: SQLite would begin with its hours, and read all records for each.
+    this = sa.and_(rolled.c.grain == "hour", rolled.c.start + 0 >= start, rolled.c.start + 0 < until)
+    since, end = rolled.c.start, rolled.c.until
+    for meant, first, last in (
+        (sa.and_(GOOD, overlap(start, until), overlap(since, end)), record.c.held_from, record.c.held_to),
+        (sa.and_(put_aside(start, until), put_aside(since, end)), record.c.created_at, record.c.created_at),
+    ):
+        # Bounds on the hour for which there is an index: each record finds its own few.
+        near = sa.and_(since > first - HOUR, since <= sa.func.coalesce(last, until))
+        _add_hours(connection, sa.and_(this, near), meant)
 
 
-def _add_hours(connection: sa.Connection, joined: sa.ColumnElement[bool], *where: sa.ColumnElement[bool]) -> None:
+def _add_hours(connection: sa.Connection, hours: sa.ColumnElement[bool], meant: sa.ColumnElement[bool]) -> None:
     since, until = rolled.c.start, rolled.c.until
     columns = counts(since, until) | amounts(since, until)
     keys = [record.c[name] for name in GROUPS]
     query = (
         sa.select(sa.literal("hour"), since, *keys, *(sa.func.sum(columns[name]) for name in COUNTS + AMOUNTS))
         .select_from(record)
-        .join(rolled, joined)
-        .where(*where)
+        .join(rolled, hours)
+        .where(meant)
         .group_by(since, *keys)
     )
     _add(connection, query)
@@ -186,8 +192,10 @@ def touched(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Span 
 
     What `roll` has summed of an open record was seen, so that a heartbeat alone changes none of it.
     """
-    if before is None or any(before[name] != after[name] for name in _WHOLE):
-        lives = [life for row in (before, after) if row is not None and (life := _life(row)) is not None]
+    if before is None:
+        return _life(after)
+    if any(before[name] != after[name] for name in _WHOLE):
+        lives = [life for row in (before, after) if (life := _life(row)) is not None]
         return Span(min(s.start for s in lives), max(s.until for s in lives)) if lives else None
     # Only an end has moved, or what is known of it.
     if all(before[name] == after[name] for name in ("held_to", "uncertainty_s")):

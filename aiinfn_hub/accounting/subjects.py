@@ -8,7 +8,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from aiinfn_hub.errors import NotFound
-from aiinfn_hub.store.engine import insert
+from aiinfn_hub.store.engine import among, insert
 from aiinfn_hub.store.tables import observation, record, subject
 
 #: Who a row is about, to be read by people: the name, or the alias of somebody who was erased.
@@ -17,18 +17,19 @@ NAME = sa.func.coalesce(subject.c.name, subject.c.alias)
 
 def aliases(connection: sa.Connection, names: Collection[str], *, now: float) -> dict[str, str]:
     """The alias of each name; somebody new gets one. An alias that is given for a name stands for itself."""
-    rows = [{"alias": f"p-{secrets.token_hex(8)}", "name": name, "since": now} for name in names]
-    known = _known(connection, names)
-    if missing := [row for row in rows if row["name"] not in known]:
-        connection.execute(insert(connection, subject).on_conflict_do_nothing(), missing)
-        known = _known(connection, names)
+    known = _known(connection, subject.c.name, names)
+    if len(known) < len(set(names)):
+        known |= _known(connection, subject.c.alias, set(names) - known.keys())
+    if missing := set(names) - known.keys():
+        rows = [{"alias": f"p-{secrets.token_hex(8)}", "name": name, "since": now} for name in sorted(missing)]
+        connection.execute(insert(connection, subject).on_conflict_do_nothing(), rows)
+        known |= _known(connection, subject.c.name, missing)
     return known
 
 
-def _known(connection: sa.Connection, names: Collection[str]) -> dict[str, str]:
-    wanted = sa.or_(subject.c.name.in_(names), subject.c.alias.in_(names))
-    query = sa.select(subject.c.alias, subject.c.name).where(wanted)
-    return {row.name if row.name in names else row.alias: row.alias for row in connection.execute(query)}
+def _known(connection: sa.Connection, column: sa.Column[str], values: Collection[str]) -> dict[str, str]:
+    query = sa.select(column.label("given"), subject.c.alias).where(among(connection, column, values))
+    return {row.given: row.alias for row in connection.execute(query)}
 
 
 def alias_of(person: str) -> sa.ScalarSelect[str]:

@@ -15,6 +15,7 @@ from aiinfn_hub.accounting.amounts import GOOD, amounts, counts, overlap, put_as
 from aiinfn_hub.accounting.rollups import Span, cover, summed
 from aiinfn_hub.accounting.subjects import NAME, alias_of
 from aiinfn_hub.errors import InvalidInput
+from aiinfn_hub.store.engine import among
 from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, record, rollup, subject
 
 #: What an hour of a column is called in an answer.
@@ -91,7 +92,7 @@ def _queries(span: Span, by: Sequence[str], person: str | None, activity: str | 
 
 
 def _names(connection: sa.Connection, people: Iterable[str]) -> dict[str, str]:
-    query = sa.select(subject.c.alias, NAME.label("name")).where(subject.c.alias.in_(list(people)))
+    query = sa.select(subject.c.alias, NAME.label("name")).where(among(connection, subject.c.alias, people))
     return {row.alias: row.name for row in connection.execute(query)}
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from importlib import resources
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import alembic.command
 import alembic.config
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
@@ -35,7 +36,12 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        self.engine = sa.create_engine(
+            url,
+            pool_pre_ping=not url.startswith("sqlite"),
+            json_serializer=lambda value: msgspec.json.encode(value).decode(),
+            json_deserializer=msgspec.json.decode,
+        )
         self.sqlite = self.engine.dialect.name == "sqlite"
         # SQLite has one writer: waiting here, in order, beats SQLITE_BUSY after a time-out.
         self._writer = asyncio.Lock() if self.sqlite else None
@@ -90,14 +96,20 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
-def lock(connection: sa.Connection, table: sa.Table, *, alone: bool) -> None:
-    """Until the transaction ends: who is `alone` and the others wait for each other, and readers for nobody.
+def among(connection: sa.Connection, column: sa.ColumnElement[str], values: Iterable[str]) -> sa.ColumnElement[bool]:
+    """Whether a column is one of many texts; an array for PostgreSQL, which takes long to read 1000 parameters."""
+    if connection.dialect.name == "sqlite":
+        return column.in_(list(values))
+    return column == sa.any_(sa.literal(list(values), postgresql.ARRAY(sa.Text)))
+
+
+def lock(connection: sa.Connection, table: sa.Table) -> None:
+    """Be the only one who has asked for this, until the transaction ends; readers do not wait.
 
     SQLite has one writer anyway.
     """
     if connection.dialect.name != "sqlite":
-        mode = "SHARE ROW EXCLUSIVE" if alone else "ROW EXCLUSIVE"
-        connection.exec_driver_sql(f"LOCK TABLE {table.name} IN {mode} MODE")
+        connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
 
 
 def _migrate(connection: sa.Connection, revision: str, *, down: bool) -> None:

@@ -7,7 +7,7 @@ round trip     `%%offload` of a trivial cell, submit to result   |  the runner b
 Two more run on the real control plane (`make controlplane` first), and take their own options:
 `make bench ARGS=scale` (see `scale`) and `make bench ARGS=starts` (see `starts`).
 
-`make bench ARGS=logins` needs neither cluster nor hub (see `logins`).
+`make bench ARGS=logins` and `make bench ARGS=ledger` need neither cluster nor hub (see `logins` and `ledger`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import logins, platform, roundtrip, scale, starts
+from bench import ledger, logins, platform, roundtrip, scale, starts
 
 ROUNDS = 3
 
@@ -59,8 +59,10 @@ def main(arguments: list[str]) -> None:
                 starts.main(more, Path(name))
             case ["logins", *more]:
                 logins.main(more, Path(name))
+            case ["ledger", *more]:
+                ledger.main(more, Path(name))
             case _:
-                sys.exit("bench [scale [OPTIONS] | starts [OPTIONS] | logins [OPTIONS]]")
+                sys.exit("bench [scale [OPTIONS] | starts [OPTIONS] | logins [OPTIONS] | ledger [OPTIONS]]")
 
 
 if __name__ == "__main__":

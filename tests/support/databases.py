@@ -92,7 +92,7 @@ def _wait(folder: Path, server: subprocess.Popen[bytes]) -> None:
     pytest.fail("PostgreSQL did not start")
 
 
-def _fresh(url: str) -> str:
+def fresh_database(url: str) -> str:
     """The URL of a new, empty database of that server."""
     name = f"t{secrets.token_hex(6)}"
     admin = Database(url.format(database="postgres"))
@@ -114,7 +114,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/test.sqlite"
-    return _fresh(request.getfixturevalue("postgres"))
+    return fresh_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ depends_on = None
 
 _GROUPS = ("activity", "person", "flavour", "kind", "model", "site")
 _COUNTS = ("started", "carried", "quarantined")
-_AMOUNTS = ("held_s", "ran_s", "device_s", "weighted_s", "compute_s", "memory_s", "core_s", "byte_s")
-_AMOUNTS += ("observed_s", "inferred_s")
+_SHARES = ("weighted_s", "compute_s", "memory_s")
+_AMOUNTS = ("held_s", "ran_s", "device_s", *_SHARES, "core_s", "byte_s", "observed_s", "inferred_s")
 _WEIGHTS = ("compute_weight", "memory_weight")
 _INDEXED = ("held_from", "quarantine")
 
