@@ -46,7 +46,9 @@ def amounts(since: Bound, until: Bound) -> dict[str, sa.ColumnElement[float]]:
     held = _within(record.c.held_from, record.c.held_to, since, until)
     ran = _within(record.c.ran_from, record.c.held_to, since, until)
     unseen = _unseen_s(since, until)
+    begins = record.c.held_from >= since
     found = {
+        "waited_s": sa.case((begins, record.c.held_from - record.c.created_at), else_=0.0),
         "held_s": held,
         "ran_s": sa.case((record.c.ran_from.is_not(None), ran), else_=0.0),
         "device_s": held * record.c.units,

@@ -53,7 +53,7 @@ class Sighting:
         if facts := payload["facts"]:
             # Before version 0004 of the schema a sighting had one weight, the one that is charged.
             weights = {"compute_weight": facts["weight"], "memory_weight": facts["weight"]}
-            payload["facts"] = weights | facts
+            payload["facts"] = weights | {"planned_s": 0.0} | facts
         return cls(
             source=row["source"],
             kind=row["kind"],
@@ -90,6 +90,12 @@ def of_pod(platform: Platform, pod: Pod, *, kind: str, now: float, source: str =
     )
 
 
+def _planned_s(pod: Pod) -> float:
+    """For how long a session asked, in seconds; 0 where nothing says it. What a job asked for is in its run."""
+    text = pod.annotations.get(names.LIFETIME, "")
+    return float(text) if text.isascii() and text.isdigit() else 0.0
+
+
 def _facts(platform: Platform, pod: Pod) -> dict[str, Any]:
     """What never changes over a pod's life, but for its node. The weight is the one of the day it was seen."""
     flavour = next((f for f in platform.flavours if f.name == pod.labels.get(names.FLAVOUR)), None)
@@ -113,5 +119,6 @@ def _facts(platform: Platform, pod: Pod) -> dict[str, Any]:
         "node": pod.node,
         "server": pod.annotations.get(names.SERVER, ""),
         "run_id": pod.labels.get(names.RUN, ""),
+        "planned_s": _planned_s(pod),
         "created_at": pod.created,
     }

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.store.engine import among, insert
-from aiinfn_hub.store.tables import observation, record, subject
+from aiinfn_hub.store.tables import observation, record, reservation, subject
 
 #: Who a row is about, to be read by people: the name, or the alias of somebody who was erased.
 NAME = sa.func.coalesce(subject.c.name, subject.c.alias)
@@ -58,5 +58,6 @@ def erase(connection: sa.Connection, name: str) -> str:
             payload = row.payload | {"facts": row.payload["facts"] | blank | {"person": alias}}
             connection.execute(sa.update(observation).where(observation.c.id == row.id).values(payload=payload))
     connection.execute(sa.update(record).where(record.c.person == alias).values(blank))
+    connection.execute(sa.delete(reservation).where(reservation.c.person == name))
     connection.execute(sa.update(subject).where(subject.c.alias == alias).values(name=None))
     return str(alias)

@@ -20,6 +20,7 @@ from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, record, rollup, sub
 
 #: What an hour of a column is called in an answer.
 HOURS = {
+    "waited_hours": "waited_s",
     "held_hours": "held_s",
     "running_hours": "ran_s",
     "device_hours": "device_s",
@@ -45,6 +46,7 @@ def by_group(
 ) -> list[dict[str, Any]]:
     """One row a group, in order: the number of records, and the hours of `HOURS`.
 
+    Waited time is that of records that began in the window, from their creation on.
     Held time reaches from a node to the last container's end, and is what is charged; running time from the first
     container's start. Device hours count units as they are, weighted ones in whole cards of reference: by the larger
     share of a slice, and by its share of the cores or of the memory alone.

@@ -16,6 +16,7 @@ from aiinfn_hub.catalogue.models import (
 )
 from aiinfn_hub.catalogue.people import Access, Activity, TokenPolicy
 from aiinfn_hub.catalogue.policy import ImagePolicy
+from aiinfn_hub.catalogue.quotas import Quota, Quotas
 
 __all__ = [
     "Access",
@@ -27,6 +28,8 @@ __all__ = [
     "ImagePolicy",
     "MemorySteps",
     "Platform",
+    "Quota",
+    "Quotas",
     "Site",
     "SiteCapacity",
     "Steps",

@@ -30,6 +30,7 @@ def check(data: Any) -> Iterator[Finding]:
     """Every mistake between the parts of the data, and inside parts whose keys and values are right each by itself."""
     yield from _unique_names(data)
     yield from _known_references(data)
+    yield from _quotas(data)
     yield from _redirects_end(data)
     yield from _images(data)
     yield from _one_of_a_kind(data)
@@ -97,6 +98,21 @@ def _known_references(data: Any) -> Iterator[Finding]:
                     place = (section, index, key, position) if isinstance(value, list) else (section, index, key)
                     near = get_close_matches(name, names, n=1)
                     yield Finding(place, f"there is no {name!r} among the {target}", "".join(near))
+
+
+def _quotas(data: Any) -> Iterator[Finding]:
+    """A limit for something that does not exist would limit nothing, and nobody would know."""
+    quotas = data.get("quotas") if isinstance(data, dict) else None
+    for index, rule in _items(quotas, "rules"):
+        for key in ("activities", "flavours"):
+            given = rule.get(key)
+            for position, name in enumerate(given if isinstance(given, list) else []):
+                if isinstance(name, str) and name not in (names := _names(data, key)):
+                    near = get_close_matches(name, names, n=1)
+                    place = ("quotas", "rules", index, key, position)
+                    yield Finding(place, f"there is no {name!r} among the {key}", "".join(near))
+    for index, name, _ in _repeats(quotas, "rules", "name"):
+        yield Finding(("quotas", "rules", index, "name"), f"{name!r} is the name of another one of the quotas")
 
 
 def _redirects_end(data: Any) -> Iterator[Finding]:

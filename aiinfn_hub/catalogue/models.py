@@ -32,6 +32,7 @@ from aiinfn_hub.catalogue.fields import (
 )
 from aiinfn_hub.catalogue.people import Access, Activity, Posix, TokenPolicy
 from aiinfn_hub.catalogue.policy import ImagePolicy
+from aiinfn_hub.catalogue.quotas import Quotas
 from aiinfn_hub.errors import InvalidInput
 
 #: The place that is the cluster itself, whatever a site of kind local is called.
@@ -225,6 +226,7 @@ class Platform(Model):
     volumes: tuple[Volume, ...] = ()
     sites: tuple[Site, ...] = ()
     activities: tuple[Activity, ...] = Field(min_length=1)
+    quotas: Quotas = Quotas()
 
     def flavour(self, name: str) -> Flavour:
         """The flavour of that name."""

@@ -79,6 +79,7 @@ record = Table(
     Column("site", Text, nullable=False, default="", server_default=""),
     Column("server", Text, nullable=False, default=""),
     Column("run_id", Text, nullable=False, default=""),
+    Column("planned_s", Double, nullable=False, default=0.0, server_default="0"),
     Column("created_at", Double, nullable=False),
     Column("held_from", Double),
     Column("ran_from", Double),
@@ -102,6 +103,7 @@ record = Table(
 GROUPS = ("activity", "person", "flavour", "kind", "model", "site")
 COUNTS = ("started", "carried", "quarantined")
 AMOUNTS = (
+    "waited_s",
     "held_s",
     "ran_s",
     "device_s",
@@ -132,6 +134,36 @@ rolled = Table(
     Column("grain", Text, primary_key=True),
     Column("start", Double, primary_key=True),
     Column("until", Double, nullable=False),
+)
+
+#: What a session that is about to start may use, until the ledger sees it: two tabs cannot spend the same hour.
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column("server", Text, primary_key=True),
+    Column("activity", Text, nullable=False),
+    Column("flavour", Text, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("weight", Double, nullable=False),
+    Column("planned_s", Double, nullable=False),
+    Column("made_at", Double, nullable=False),
+)
+
+#: What was asked for and not given, append-only: demand that no record shows. `person` is an alias.
+refusal = Table(
+    "refusal",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("activity", Text, nullable=False),
+    Column("flavour", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("gpu_hours", Double, nullable=False),
+    Column("quota", Text, nullable=False),
+    Index(None, "at"),
 )
 
 #: A job that a person asked for: the truth of the offload room.

@@ -26,6 +26,7 @@ FACTS: dict[str, Any] = {
     "node": "",
     "server": "",
     "run_id": "",
+    "planned_s": 0.0,
     "created_at": T0,
 }
 

@@ -16,7 +16,7 @@ depends_on = None
 _GROUPS = ("activity", "person", "flavour", "kind", "model", "site")
 _COUNTS = ("started", "carried", "quarantined")
 _SHARES = ("weighted_s", "compute_s", "memory_s")
-_AMOUNTS = ("held_s", "ran_s", "device_s", *_SHARES, "core_s", "byte_s", "observed_s", "inferred_s")
+_AMOUNTS = ("waited_s", "held_s", "ran_s", "device_s", *_SHARES, "core_s", "byte_s", "observed_s", "inferred_s")
 _WEIGHTS = ("compute_weight", "memory_weight")
 _INDEXED = ("held_from", "quarantine")
 
