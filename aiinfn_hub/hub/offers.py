@@ -6,14 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError
-from tornado.httputil import url_concat
 
 from aiinfn_hub.contract.offer import Offer
 from aiinfn_hub.errors import Unavailable
+from aiinfn_hub.hub.at_service import AtService
 from aiinfn_hub.sessions.availability import Seen
 
 
@@ -23,26 +21,20 @@ class OfferSource:
     However many pages look at the same time, one question is under way.
 
     Args:
-        person: the person's name.
-        service_url: where the service is; "" if there is none.
-        key_file: holds the key by which the hub speaks to the service; read at each question, because it is rotated.
+        service: the way to it, for the person.
         deadline_s: seconds to wait for an answer.
         clock: Unix seconds.
     """
 
     def __init__(
         self,
-        person: str,
-        service_url: str,
-        key_file: Path,
+        service: AtService,
         *,
         deadline_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.person = person
         self.seen = Seen(failing="nobody has asked yet")
-        self._url = url_concat(f"{service_url.rstrip('/')}/api/offer", {"person": person}) if service_url else ""
-        self._key_file = key_file
+        self._service = service
         self._deadline_s = deadline_s
         self._clock = clock
         self._asked = float("-inf")
@@ -67,30 +59,10 @@ class OfferSource:
         return self.seen
 
     async def _ask(self) -> Offer:
-        if not self._url:
-            raise Unavailable("no service is configured")
         try:
-            key = self._key_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise Unavailable("the hub has no key for the service") from error
-        try:
-            # A redirect would carry the key to wherever it points.
-            answer = await AsyncHTTPClient().fetch(
-                self._url,
-                headers={"Authorization": f"Bearer {key}", "Accept": "application/json"},
-                connect_timeout=self._deadline_s,
-                request_timeout=self._deadline_s,
-                follow_redirects=False,
-            )
-            offer = msgspec.json.decode(answer.body, type=Offer)
-        except HTTPClientError as error:
-            # 599 is tornado's own number for "no answer".
-            said = f"answers {error.code}" if error.code != 599 else "does not answer"
-            raise Unavailable(f"the service {said}") from error
-        except OSError as error:
-            raise Unavailable("the service does not answer") from error
+            offer = msgspec.json.decode(await self._service.ask("offer", deadline_s=self._deadline_s), type=Offer)
         except msgspec.MsgspecError as error:
             raise Unavailable("the service answers something else") from error
-        if offer.person != self.person:
+        if offer.person != self._service.person:
             raise Unavailable("the service answers for somebody else")
         return offer

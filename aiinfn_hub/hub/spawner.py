@@ -14,20 +14,22 @@ from traitlets import Bool, Float, TraitError, Unicode, default, validate
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.hub.at_service import AtService
 from aiinfn_hub.hub.offers import OfferSource
 from aiinfn_hub.hub.platform_file import current_platform
 from aiinfn_hub.hub.pod_start import PodStart
 from aiinfn_hub.hub.posix import numbered
 from aiinfn_hub.hub.progress import progress
 from aiinfn_hub.hub.refusal import Refusal, failed, queued, refusal
-from aiinfn_hub.hub.session_objects import START, Pod, SessionObjects, is_ticket, ticket_in, waiting_flavours
+from aiinfn_hub.hub.reservations import may_start
+from aiinfn_hub.hub.session_objects import START, Pod, SessionObjects, is_ticket, ticket_in
 from aiinfn_hub.identity.person import Person, person_of
 from aiinfn_hub.kube.client import KubeClient
 from aiinfn_hub.pods import names
 from aiinfn_hub.sessions.availability import Seen, ticket_of
 from aiinfn_hub.sessions.diagnosis import diagnose
 from aiinfn_hub.sessions.form import Attempt, render, salvage, understood
-from aiinfn_hub.sessions.options import SessionSpec, check_held
+from aiinfn_hub.sessions.options import SessionSpec
 from aiinfn_hub.sessions.options import validate as decide
 from aiinfn_hub.sessions.pod import DICTS, LISTS, REPLACED, session_traits
 from aiinfn_hub.sessions.profiles import choices
@@ -85,9 +87,8 @@ class AiinfnSpawner(KubeSpawner):
         self._spec: SessionSpec | None = None
         self._pod_start = PodStart(self, {})
         self._patience_ends = float("inf")
-        self.offers = OfferSource(
-            self.user.name, self.service_url, Path(self.hub_key_file), deadline_s=self.offer_deadline
-        )
+        self.service = AtService(self.user.name, self.service_url, Path(self.hub_key_file))
+        self.offers = OfferSource(self.service, deadline_s=self.offer_deadline)
 
     # ---- defaults of KubeSpawner's traits
 
@@ -194,7 +195,7 @@ class AiinfnSpawner(KubeSpawner):
         try:
             person = await numbered(self)
             spec = decide(platform, person, self.user_options)
-            check_held(spec, self._other_flavours())
+            await may_start(self, platform, spec)
         except AiinfnError as error:
             # JupyterHub has stored the options already: what cannot be used must not come back by itself.
             self.orm_spawner.user_options = salvage(platform, person, self.user_options)[0]
@@ -206,13 +207,6 @@ class AiinfnSpawner(KubeSpawner):
         traits["extra_annotations"][START] = uuid.uuid4().hex
         for name, value in traits.items():
             setattr(self, name, value)
-
-    def _other_flavours(self) -> list[str]:
-        """Of the person's other sessions: those that the hub knows, and those that wait in the queue."""
-        active = [other for other in self.user.spawners.values() if other.active]
-        held = waiting_flavours(self.pod_reflector.pods if self.pod_reflector else {}, self.user.name)
-        held |= {other.pod_name: str(other.user_options.get("flavour", "")) for other in active}
-        return [flavour for name, flavour in held.items() if name != self.pod_name]
 
     # ---- the pod and its Secret
 

@@ -39,11 +39,13 @@ class Person:
 class Caller:
     """Who makes a request.
 
-    `server` is the name of the person's session that speaks, "" the default one, None where no session speaks.
+    `server` is the name of the person's session that speaks, "" the default one, None where no session speaks. `hub`
+    says that the hub speaks, on behalf of the person.
     """
 
     person: Person
     server: str | None = None
+    hub: bool = False
 
 
 def normal_group(text: str) -> str:

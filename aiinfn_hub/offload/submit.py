@@ -18,26 +18,22 @@ import sqlalchemy as sa
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.jobs import JobRequest, JobState
-from aiinfn_hub.contract.run.codecs import MAX_VALUE
-from aiinfn_hub.errors import AiinfnError, Conflict, InvalidInput, NotFound, QuotaExceeded, Unavailable
+from aiinfn_hub.errors import AiinfnError, Conflict, NotFound, QuotaExceeded, Unavailable
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, SECRETS, KubeClient
-from aiinfn_hub.offload import blobs, capability, manifest, runs
+from aiinfn_hub.offload import capability, manifest, runs
 from aiinfn_hub.offload.bell import Bell
+from aiinfn_hub.offload.entry import Budget, check_values, enter
 from aiinfn_hub.offload.plan import Plan, make_plan
 from aiinfn_hub.offload.reasons import refusal_reason
-from aiinfn_hub.offload.results import CODECS
 from aiinfn_hub.offload.runs import NewRun, Run
 from aiinfn_hub.offload.session import Heritage, environment
 from aiinfn_hub.pods import names
 from aiinfn_hub.pods.names import batch_queue
 from aiinfn_hub.store.engine import Database
 
-#: Jobs of one person that are not over.
-MAX_ACTIVE = 500
 #: Seconds for which the cluster may refuse to answer before a job that waits for it is given up.
 STAGING_S = 3600.0
-_MAX_ORIGIN = 4096
 _APPTAINER = "apptainer:"
 
 
@@ -54,6 +50,7 @@ class Submitter:
 
     Args:
         give_token: has the token of the IAM written that a run asked for, given the uid of its Job.
+        budget: whether the quotas have room for a run.
         clock: Unix seconds.
     """
 
@@ -66,6 +63,7 @@ class Submitter:
         bell: Bell,
         *,
         give_token: Callable[[Run, str], Awaitable[None]],
+        budget: Budget,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.platform = platform
@@ -76,6 +74,7 @@ class Submitter:
         self.clock = clock
         self.log = logging.getLogger("aiinfn.offload")
         self._give_token = give_token
+        self._budget = budget
         self._staging: dict[str, asyncio.Event] = {}
 
     async def submit(self, person: Person, request: JobRequest, heritage: Heritage, key: str) -> tuple[Run, bool]:
@@ -84,7 +83,7 @@ class Submitter:
         Raises:
             InvalidInput, Forbidden: as the plan says.
             Conflict: inputs that were not sent (`details["missing"]`), or a key that was used for another request.
-            QuotaExceeded: too many jobs that are not over.
+            QuotaExceeded: too many jobs that are not over, or no quota has room for this one.
         """
         # The name of a session and the POSIX user end in a manifest: what was found, not what was typed.
         request = msgspec.structs.replace(request, server=heritage.server, uid=heritage.uid)
@@ -103,7 +102,11 @@ class Submitter:
             image=f"{_APPTAINER}{plan.apptainer}" if plan.apptainer else plan.image,
             idempotency_key=key,
         )
-        run, created = await self.database.write(_enter, new, now=self.clock())
+        try:
+            run, created = await self.database.write(enter, new, self._budget, now=self.clock())
+        except QuotaExceeded as error:
+            await self.database.write(self._budget.refused, new, error, now=self.clock())
+            raise
         if created:
             self.log.info(
                 "%s submits %s (%s) to %s, charged to %s", run.owner, run.name, run.id, run.target, run.activity
@@ -213,20 +216,6 @@ class Submitter:
         await self.database.write(runs.move, run.id, state, now=self.clock(), reason=reason, **changes)
 
 
-def check_values(request: JobRequest) -> None:
-    """Raise `InvalidInput` for inputs that no runner could read."""
-    for name, value in request.inputs.items():
-        blobs.check_hash(value.sha256)
-        if value.codec not in CODECS:
-            raise InvalidInput(
-                f"{name} has the codec {value.codec[:40]!r}.", hint=f"Codecs: {', '.join(sorted(CODECS))}."
-            )
-        if value.size < 0 or value.size > MAX_VALUE:
-            raise InvalidInput(f"{name} is said to have {value.size} bytes; at most {MAX_VALUE} can travel.")
-    if sum(len(key) + len(text) for key, text in request.origin.items()) > _MAX_ORIGIN:
-        raise InvalidInput(f"The origin is longer than {_MAX_ORIGIN} characters.")
-
-
 def order_of(platform: Platform, run: Run, url: str) -> manifest.Order:
     """The order behind a stored run: what was decided when it was submitted holds.
 
@@ -262,24 +251,6 @@ def order_of(platform: Platform, run: Run, url: str) -> manifest.Order:
         url=url,
         uid=request.uid,
     )
-
-
-def _enter(connection: sa.Connection, new: NewRun, *, now: float) -> tuple[Run, bool]:
-    """Make the row, if all of its inputs are here; both in one transaction, so that none expires between."""
-    run, created = runs.create(connection, new, now=now)
-    if not created:
-        return run, False
-    if runs.count_active(connection, new.owner) > MAX_ACTIVE:
-        raise QuotaExceeded(f"You have {MAX_ACTIVE} jobs that are not over.", hint="Cancel some, or wait for them.")
-    lacking = blobs.missing(connection, new.owner, new.request.inputs.values(), now=now)
-    if lacking:
-        absent = [name for name, value in new.request.inputs.items() if value.sha256 in lacking]
-        raise Conflict(
-            f"These inputs were not sent: {', '.join(absent)}.",
-            hint="PUT each to /api/blobs/SHA256 first, then submit again.",
-            details={"missing": lacking},
-        )
-    return run, True
 
 
 def _introduce(connection: sa.Connection, run_id: str, job_name: str, job_uid: str, *, now: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
+from aiinfn_hub.accounting import quota_routes
 from aiinfn_hub.accounting import routes as ledger_routes
 from aiinfn_hub.accounting.keeper import Keeper
 from aiinfn_hub.accounting.observer import Observer
@@ -162,6 +163,7 @@ class Service:
             (rf"{prefix}/api/openapi.json", OpenApiHandler),
             *self.offloading.routes(prefix),
             *ledger_routes.routes(prefix, database=self.database),
+            *quota_routes.routes(prefix, database=self.database, platform=self.platform),
             *audit.routes(prefix, database=self.database),
             *pages.routes(prefix, pages=shared),
         ]

@@ -15,6 +15,9 @@ from aiinfn_hub.identity.person import Caller, Person, person_of
 from aiinfn_hub.identity.roles import narrowed
 from aiinfn_hub.service.config import ServiceConfig
 
+#: What the hub may ask, whoever it asks for.
+FOR_THE_HUB = (("GET", "/api/offer"), ("POST", "/api/reservations"))
+
 
 def hub_oauth(config: ServiceConfig, token: str) -> HubOAuth:
     """JupyterHub's own client for services, told what a hub-managed service would find in its environment."""
@@ -73,11 +76,11 @@ class Identify:
         return scheme == "Bearer" and hmac.compare_digest(key.encode(), self._hub_key.encode())
 
     async def _on_behalf(self, handler: RequestHandler) -> Caller:
-        """The hub process may ask for any person's offer, and nothing else (it says whose with `person`)."""
-        name = handler.get_argument("person", "")
-        if handler.request.method != "GET" or not handler.request.path.endswith("/api/offer") or not name:
-            raise Forbidden("The hub may only ask for a person's offer.")
-        return Caller(await self.person(name), None)
+        """The hub process may ask for any person's offer and reserve, nothing else (it says for whom with `person`)."""
+        name, path = handler.get_query_argument("person", ""), handler.request.path
+        if not name or not any(handler.request.method == method and path.endswith(end) for method, end in FOR_THE_HUB):
+            raise Forbidden("The hub may only ask for a person's offer, and reserve for one.")
+        return Caller(await self.person(name), None, hub=True)
 
 
 def _server_of(model: dict[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from aiinfn_hub.offload.manifest import runner_files
 from aiinfn_hub.offload.session import HubSessions
 from aiinfn_hub.offload.submit import Shipment, Submitter
 from aiinfn_hub.offload.tokens import JobTokens
+from aiinfn_hub.service.budget import QuotaBudget
 from aiinfn_hub.service.config import ServiceConfig
 from aiinfn_hub.store.engine import Database
 
@@ -43,7 +44,9 @@ class Offloading:
         self.blobs = BlobStore(config.blobs)
         self.tokens = JobTokens(database, hub)
         shipment = Shipment(runner_files(), config.runs_url)
-        self.submitter = Submitter(platform, database, client, shipment, self.bell, give_token=self.tokens.first)
+        self.submitter = Submitter(
+            platform, database, client, shipment, self.bell, give_token=self.tokens.first, budget=QuotaBudget(platform)
+        )
         namespace = platform.namespace
         self.jobs: WatchCache[KubeJob] = WatchCache(
             client, JOBS, decode_job, namespace=namespace, on_event=self._job_changed

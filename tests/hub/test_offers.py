@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.offerservice import KEY, offer_service
 
+from aiinfn_hub.hub.at_service import AtService
 from aiinfn_hub.hub.offers import OfferSource
 from aiinfn_hub.sessions.availability import availability
 
@@ -25,7 +26,7 @@ class Clock:
 def source(folder: Path, url: str, clock: Clock | None = None, person: str = "mrossi") -> OfferSource:
     key = folder / "hub-key"
     key.write_text(f"{KEY}\n")
-    return OfferSource(person, url, key, deadline_s=0.3, clock=clock or Clock())
+    return OfferSource(AtService(person, url, key), deadline_s=0.3, clock=clock or Clock())
 
 
 async def test_the_service_is_asked_for_the_person_with_the_hubs_key(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ async def test_without_a_service_the_reason_says_so(tmp_path: Path) -> None:
 
 async def test_without_a_key_nobody_is_asked(tmp_path: Path) -> None:
     async with offer_service() as service:
-        keyless = OfferSource("mrossi", service.url, tmp_path / "none", deadline_s=0.3)
+        keyless = OfferSource(AtService("mrossi", service.url, tmp_path / "none"), deadline_s=0.3)
         assert (await keyless.look()).failing == "the hub has no key for the service"
         assert service.asked == []
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.offload import NOW, heritage, order, person, platform, request
-from support.offload_service import NAMESPACE, Cluster, cluster_api, no_token, sqlite
+from support.offload_service import NAMESPACE, Cluster, NoBudget, cluster_api, no_token, sqlite
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.jobs import JobState
@@ -20,8 +20,9 @@ from aiinfn_hub.errors import AiinfnError, Conflict, Forbidden, QuotaExceeded, U
 from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, SECRETS, KubeClient
 from aiinfn_hub.offload import capability, manifest, runs
 from aiinfn_hub.offload.bell import Bell
+from aiinfn_hub.offload.entry import MAX_ACTIVE
 from aiinfn_hub.offload.runs import Run
-from aiinfn_hub.offload.submit import MAX_ACTIVE, STAGING_S, Shipment, Submitter, order_of
+from aiinfn_hub.offload.submit import STAGING_S, Shipment, Submitter, order_of
 from aiinfn_hub.store.engine import Database
 
 S = JobState
@@ -87,7 +88,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 def submitter(database: Database, client: Any, **options: Any) -> Submitter:
-    options = {"give_token": no_token} | options
+    options = {"give_token": no_token, "budget": NoBudget()} | options
     return Submitter(options.pop("platform", platform()), database, client, SHIPMENT, Bell(), **options)
 
 
@@ -326,7 +327,7 @@ async def test_the_same_key_at_the_same_time_is_one_job(client: KubeClient, data
 async def test_nobody_has_jobs_without_end(
     client: KubeClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiinfn_hub.offload.submit.MAX_ACTIVE", 2)
+    monkeypatch.setattr("aiinfn_hub.offload.entry.MAX_ACTIVE", 2)
     room = submitter(database, client)
     for key in ("1", "2"):
         await submit(room, key)

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import sqlalchemy as sa
 from support.kubeapi import running_api
 from support.offload import person, platform
 from tornado.httpserver import HTTPServer
@@ -19,7 +20,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, ValueRef
-from aiinfn_hub.errors import NotAuthenticated
+from aiinfn_hub.errors import NotAuthenticated, QuotaExceeded
 from aiinfn_hub.identity.person import Caller
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, NAMESPACES, PODS, SECRETS, WORKLOADS, KubeClient
@@ -33,7 +34,7 @@ from aiinfn_hub.offload.kubejob import decode_job
 from aiinfn_hub.offload.manifest import runner_files
 from aiinfn_hub.offload.routes import Room, routes
 from aiinfn_hub.offload.run_routes import Gate
-from aiinfn_hub.offload.runs import Run
+from aiinfn_hub.offload.runs import NewRun, Run
 from aiinfn_hub.offload.session import Heritage, inherit
 from aiinfn_hub.offload.submit import Shipment, Submitter
 from aiinfn_hub.pods import names
@@ -51,6 +52,16 @@ async def identify(handler: RequestHandler) -> Caller:
     if who is None:
         raise NotAuthenticated("Nobody knows this token.")
     return Caller(who, "")
+
+
+class NoBudget:
+    """There is room for everything."""
+
+    def check(self, connection: sa.Connection, run: Run, *, now: float) -> None:
+        """It has."""
+
+    def refused(self, connection: sa.Connection, new: NewRun, error: QuotaExceeded, *, now: float) -> None:
+        """Nothing is noted."""
 
 
 async def no_token(run: Run, job_uid: str) -> None:
@@ -236,7 +247,8 @@ async def room(
     gate = Gate(database=database, blobs=store, bell=bell, belongs=belongs)
     run_server, run_port = listen(Application(run_routes.routes(gate=gate)), run_port)
     runs_url = f"http://127.0.0.1:{run_port}"
-    submitter = Submitter(platform(), database, client, Shipment(runner_files(), runs_url), bell, give_token=no_token)
+    shipment = Shipment(runner_files(), runs_url)
+    submitter = Submitter(platform(), database, client, shipment, bell, give_token=no_token, budget=NoBudget())
     label = f"{names.KIND}={names.JOB}"
     jobs = WatchCache(client, JOBS, decode_job, namespace=NAMESPACE, labels=label)
     pods = WatchCache(client, PODS, decode_pod)

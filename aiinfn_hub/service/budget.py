@@ -1,0 +1,50 @@
+"""What jobs spend from: the quotas, asked by the offload room in the transaction that makes a run."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from aiinfn_hub.accounting import spending
+from aiinfn_hub.accounting.quota_routes import exceeded
+from aiinfn_hub.accounting.quotas import Ask, Verdict, rules
+from aiinfn_hub.accounting.spending import Decision
+from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.contract.jobs import JobRequest
+from aiinfn_hub.errors import QuotaExceeded
+from aiinfn_hub.offload.runs import NewRun, Run
+from aiinfn_hub.store.engine import lock
+from aiinfn_hub.store.tables import reservation
+
+
+class QuotaBudget:
+    """The quotas of a platform, for jobs: a run that is not over has a claim to all that it asked for."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def check(self, connection: sa.Connection, run: Run, *, now: float) -> None:
+        """Raise `QuotaExceeded` if no quota has room for all of it."""
+        # Sessions and other jobs that ask in this moment wait until this one has its claim.
+        lock(connection, reservation)
+        decision = spending.decide(connection, self._platform, self._ask(run, run.wanted, run.id), now=now)
+        if not decision.verdict.granted:
+            raise exceeded(decision)
+
+    def refused(self, connection: sa.Connection, new: NewRun, error: QuotaExceeded, *, now: float) -> None:
+        """Note what was refused, for a quota or for another limit."""
+        quota = next((q for q in rules(self._platform) if q.name == error.details.get("quota")), None)
+        decision = Decision(Verdict(0.0, quota, error.message))
+        spending.note_refusal(connection, self._ask(new, new.request, None), decision, now=now)
+
+    def _ask(self, job: Run | NewRun, request: JobRequest, run_id: str | None) -> Ask:
+        flavour = self._platform.flavour(job.flavour)
+        return Ask(
+            kind="job",
+            person=job.owner,
+            activity=job.activity,
+            flavour=job.flavour,
+            units=job.units,
+            weight=flavour.weight,
+            planned_s=request.resources.time_s,
+            run_id=run_id,
+        )
