@@ -9,6 +9,7 @@ import msgspec
 from aiinfn_hub import __version__
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer
+from aiinfn_hub.contract.reservation import Reservation, ReservationRequest
 from aiinfn_hub.offload import openapi as offload
 
 Operation = dict[str, Any]
@@ -16,8 +17,8 @@ Operation = dict[str, Any]
 
 def document() -> dict[str, Any]:
     """The whole document, for version 3.1."""
-    (offer, notice), schemas = msgspec.json.schema_components(
-        [Offer, Notice], ref_template="#/components/schemas/{name}"
+    (offer, notice, wanted, reserved), schemas = msgspec.json.schema_components(
+        [Offer, Notice, ReservationRequest, Reservation], ref_template="#/components/schemas/{name}"
     )
     components = offload.components()
     return {
@@ -29,7 +30,7 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/services/aiinfn"}],
         "security": [{"hubToken": []}],
-        "paths": offload.paths("") | _own(offer, notice),
+        "paths": offload.paths("") | _own(offer, notice) | _quotas(wanted, reserved),
         "components": components | {"schemas": schemas | components["schemas"]},
     }
 
@@ -71,6 +72,14 @@ def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
             )
         },
     }
+
+
+def _quotas(wanted: dict[str, Any], reserved: dict[str, Any]) -> dict[str, Any]:
+    operation = _get("May a session of this person start; for the hub alone", reserved)
+    operation["parameters"] = [_query("person", "string", "whose session it is") | {"required": True}]
+    operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": wanted}}}
+    operation["responses"]["429"] = {"description": "No quota has room; the body says when there is again."}
+    return {"/api/reservations": {"post": operation}}
 
 
 def _audit() -> Operation:
