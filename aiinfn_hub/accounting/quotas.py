@@ -71,6 +71,12 @@ class Standing:
     held: int = 0
     rate: float = 0.0
 
+    def lasts_s(self) -> float | None:
+        """Seconds until the quota is used at the rate of now; None if it has no end, or nothing uses it."""
+        if self.quota.gpu_hours is None or self.rate <= 0:
+            return None
+        return max(0.0, self.quota.gpu_hours - self.used) / self.rate * HOUR
+
     @property
     def left(self) -> float | None:
         """Weighted GPU-hours that nobody has a claim to; None for no limit."""

@@ -133,6 +133,30 @@ def standings(
     return found
 
 
+def least_left(connection: sa.Connection, platform: Platform, *, now: float) -> dict[str, Standing]:
+    """Of every session that holds an accelerator, by the uid of its pod: the quota that is used up first."""
+    names = ("pod_uid", "activity", "flavour", "units", "weight")
+    query = (
+        sa.select(subject.c.name.label("person"), *(record.c[name] for name in names))
+        .join(subject, subject.c.alias == record.c.person)
+        .where(record.c.held_to.is_(None), record.c.held_from.is_not(None), record.c.quarantine == "")
+        .where(record.c.kind == "session", record.c.units > 0)
+    )
+    flavours = {flavour.name: flavour for flavour in platform.flavours}
+    known: dict[tuple[str, str, str], Standing | None] = {}
+    found = {}
+    for row in connection.execute(query).mappings():
+        key = (row["person"], row["activity"], row["flavour"])
+        if key not in known and row["flavour"] in flavours:
+            ask = Ask("session", *key, row["units"], row["weight"], 0.0)
+            quotas = [q for q in meant(platform, ask.activity, flavours[ask.flavour]) if q.gpu_hours is not None]
+            ends = [one for one in standings(connection, platform, quotas, ask, now=now) if one.lasts_s() is not None]
+            known[key] = min(ends, key=lambda one: one.lasts_s() or 0.0, default=None)
+        if (standing := known.get(key)) is not None:
+            found[row["pod_uid"]] = standing
+    return found
+
+
 def spells(
     connection: sa.Connection,
     platform: Platform,

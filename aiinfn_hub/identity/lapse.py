@@ -12,7 +12,7 @@ from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.hubapi import HubStanding
 from aiinfn_hub.identity.person import Person, may_enter
 
-Kind = Literal["inactive", "groups", "activity"]
+Kind = Literal["inactive", "groups", "activity", "quota"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Lapse:
     """Why something may not go on.
 
     Attributes:
-        kind: the account is not active; no group lets the person in; the group of this activity is lost.
+        kind: the account is not active; no group lets the person in; the group of this activity is lost; a quota is
+            used up.
         sentence: for the person.
         next_step: what to do about it.
         at_once: without a notice period.

@@ -39,6 +39,7 @@ from aiinfn_hub.service.identify import Identify, hub_oauth
 from aiinfn_hub.service.metrics import Snapshot
 from aiinfn_hub.service.offloading import Offloading
 from aiinfn_hub.service.rights import Rights
+from aiinfn_hub.service.spent import Spent
 from aiinfn_hub.service.sums import sums
 from aiinfn_hub.service.tickets import Tickets
 from aiinfn_hub.store.engine import Database
@@ -92,6 +93,7 @@ class Service:
         self._background("tickets", self.tickets.run)
         self._background("runs", self.offloading.follower.run)
         self._background("audit", self.audit.run)
+        self._background("quotas", self.spent.run)
         self._background("rights", self.rights.run)
         if self.platform.tokens is not None:
             self._background("tokens", self.offloading.tokens.run)
@@ -107,7 +109,16 @@ class Service:
         self.observer = Observer(self.database, self.platform, self.pods)
         self.offloading = Offloading(self.config, self.platform, self.database, self.hub, client, self.pods)
         self.tickets = Tickets(client, self.hub, self.pods, self.offloading.workloads)
-        self.rights = Rights(self.platform, self.hub, client, self.pods, self.offloading.workloads, audit=self.audit)
+        self.spent = Spent(self.database, self.platform)
+        self.rights = Rights(
+            self.platform,
+            self.hub,
+            client,
+            self.pods,
+            self.offloading.workloads,
+            audit=self.audit,
+            spent=lambda: self.spent.lapses,
+        )
         for cache in self.caches:
             await cache.start()
             self._stack.push_async_callback(cache.close)

@@ -1,5 +1,7 @@
 """Continuous authorisation: who has lost the right to what runs or waits gets notice, and then it ends or is held.
 
+So does a session whose quota is used up.
+
 The hub asks the login provider in the background; here its groups of now are compared with what people hold. What was
 taken by mistake, or only for a while, is given back: notices are called off, and what was held goes on.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from aiinfn_hub.capacity.inventory import FINISHED
@@ -62,7 +64,7 @@ class Rights:
         workloads: WatchCache[Workload],
         *,
         audit: Audit,
-        every_s: float = EVERY_S,
+        spent: Callable[[], Mapping[str, Lapse]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = client
@@ -75,7 +77,7 @@ class Rights:
         self._pods = pods
         self._workloads = workloads
         self._audit = audit
-        self._every_s = every_s
+        self._spent = spent
         self._clock = clock
         self._log = logging.getLogger("aiinfn.rights")
 
@@ -89,7 +91,7 @@ class Rights:
             except AiinfnError as error:
                 # Without the hub's word nobody loses anything, and what was said stays said.
                 self._log.warning("Rights are looked at later: %s", error)
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(EVERY_S)
 
     async def look(self) -> None:
         """Once.
@@ -127,7 +129,12 @@ class Rights:
         return lapse(self._platform, person, activity, self.standings.get(user.name))
 
     async def _drain(self, sessions: list[Running], people: dict[str, HubUser]) -> None:
-        verdicts = {one.uid: self._lapse(people[one.person], one.activity) for one in sessions if one.person in people}
+        spent = self._spent()
+        verdicts = {
+            one.uid: self._lapse(people[one.person], one.activity) or spent.get(one.uid)
+            for one in sessions
+            if one.person in people
+        }
         notice_s = self._platform.access.notice_s
         decided = plan(sessions, verdicts, self.drains, now=self._clock(), notice_s=notice_s)
         if decided.begin or decided.call_off:
@@ -144,7 +151,7 @@ class Rights:
             await self._audit.note(Act(what="drain", about=one.person, why=one.sentence, facts=facts))
         for one in decided.call_off:
             if one.uid in there:
-                why = f"The right to {one.activity} is back."
+                why = "There is room again." if one.reason == "quota" else f"The right to {one.activity} is back."
                 await self._audit.note(Act(what="drain-off", about=one.person, why=why, facts={"server": one.server}))
             elif one.due <= now:
                 gone: dict[str, Fact] = {"server": one.server, "activity": one.activity}

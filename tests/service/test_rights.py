@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,59 @@ async def test_what_an_operator_put_aside_is_not_taken_up(service: RunningServic
     await service.service.rights.look()
     found = await service.client.get(WORKLOADS, made["metadata"]["name"], "aiinfn")
     assert found["spec"]["active"] is False
+
+
+def with_a_card(name: str, person: str, server: str) -> dict[str, Any]:
+    """A session on a whole A100, which has been on its node for nine hours."""
+    manifest = pod(name, person, server)
+    manifest["metadata"]["labels"] |= {names.FLAVOUR: "a100-40", names.ACTIVITY: "teaching"}
+    manifest["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
+    return manifest
+
+
+async def test_a_quota_that_is_used_up_gives_notice_and_ends_the_session(service: RunningService) -> None:
+    """The example gives a participant of a school ten hours of an A100 in a week."""
+    service.hub.add("ada", "/aiinfn", "/aiinfn/teaching", gpu={"activity": "teaching"})
+    made = await put(service, with_a_card("jupyter-ada--gpu", "ada", "gpu"))
+    running = service.service
+    await running.observer.flush()
+    begin = time.time()
+    now = [begin + 9.5 * 3600]
+    running.spent._clock = running.rights._clock = lambda: now[0]
+    await running.spent.look()
+    await running.rights.look()
+    assert await notices(service, "ada") == [], "half an hour is left, and a notice is a quarter"
+    now[0] = begin + 9.8 * 3600
+    await running.spent.look()
+    await running.rights.look()
+    [notice] = await notices(service, "ada")
+    assert notice["due"] == now[0] + 900
+    assert notice["text"].startswith(
+        "9.8 of 10 GPU-hours of one participant in a week are used, and the rest lasts 12 min"
+    )
+    now[0] += 900
+    await running.spent.look()
+    await running.rights.look()
+    assert service.hub.stops == [("ada", "gpu")]
+    assert await acts(service) == [("drain", "ada")]
+    assert running.spent.lapses.keys() == {made["metadata"]["uid"]}
+
+
+async def test_room_that_comes_back_calls_the_end_off_once_it_is_enough(service: RunningService) -> None:
+    service.hub.add("ada", "/aiinfn", "/aiinfn/teaching", gpu={"activity": "teaching"})
+    await put(service, with_a_card("jupyter-ada--gpu", "ada", "gpu"))
+    running = service.service
+    await running.observer.flush()
+    running.spent._clock = running.rights._clock = lambda: time.time() + 9.8 * 3600
+    await running.spent.look()
+    await running.rights.look()
+    assert len(await notices(service, "ada")) == 1
+    running.spent._clock = lambda: time.time() + 9.6 * 3600
+    await running.spent.look()
+    await running.rights.look()
+    assert len(await notices(service, "ada")) == 1, "24 minutes are less than two notice periods"
+    running.spent._clock = lambda: time.time() + 9 * 3600
+    await running.spent.look()
+    await running.rights.look()
+    assert await notices(service, "ada") == []
+    assert await acts(service) == [("drain", "ada"), ("drain-off", "ada")]
