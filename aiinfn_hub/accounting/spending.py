@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from aiinfn_hub.accounting.quotas import DAY, HOUR, Ask, Spell, Standing, Verdict, again_at, judge, meant
+from aiinfn_hub.accounting.claims import HOLD_S, claims_of, counts
+from aiinfn_hub.accounting.quotas import DAY, HOUR, Ask, Spell, Standing, Verdict, again_at, judge, meant, out_at, rules
 from aiinfn_hub.accounting.rollups import begin_of
 from aiinfn_hub.accounting.subjects import alias_of, aliases
 from aiinfn_hub.accounting.usage import by_group
 from aiinfn_hub.catalogue import Platform, Quota
-from aiinfn_hub.contract.jobs import FINAL
+from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.store.engine import insert, lock
-from aiinfn_hub.store.tables import record, refusal, reservation, run, subject
+from aiinfn_hub.store.tables import record, refusal, reservation, subject
 
-#: Seconds from a reservation to the pod on its node: pulling an image may take that long, and what waits longer in the
-#: queue asks again when its turn comes.
-HOLD_S = 900.0
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Something that holds or is about to hold units, and may go on until `until` (Unix seconds)."""
-
-    person: str
-    activity: str
-    flavour: str
-    units: int
-    rate: float
-    until: float
-    holds: bool
-
-    def hours(self, now: float) -> float:
-        """Weighted GPU-hours that it may still use."""
-        return self.rate * max(0.0, self.until - now) / HOUR
+#: Rows of usage by activity and flavour: of a person or an activity, in so many days up to now.
+Sums: TypeAlias = dict[tuple[str, str, int], list[dict[str, Any]]]
+#: Days of which the rate is taken that a forecast goes on with.
+RECENT_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -103,13 +88,14 @@ def standings(
     ask: Ask,
     *,
     now: float,
+    sums: Sums | None = None,
 ) -> list[Standing]:
-    """How each quota stands for the person and the activity of `ask`."""
-    claims = list(_claims(connection, platform, ask, now=now))
-    sums: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    """How each quota stands for the person and the activity of `ask`; `sums` are used and added to."""
+    claims = list(claims_of(connection, platform, ask, now=now))
+    sums = {} if sums is None else sums
     found = []
     for quota in quotas:
-        key = (quota.per, quota.window_days)
+        key = (quota.per, ask.person if quota.per == "person" else ask.activity, quota.window_days)
         if quota.gpu_hours is not None and key not in sums:
             sums[key] = by_group(
                 connection,
@@ -119,8 +105,8 @@ def standings(
                 person=ask.person if quota.per == "person" else None,
                 activity=ask.activity if quota.per == "activity" else None,
             )
-        mine = [claim for claim in claims if _counts(platform, quota, ask, vars(claim))]
-        rows = [row for row in sums.get(key, ()) if _counts(platform, quota, ask, row | {"person": ask.person})]
+        mine = [claim for claim in claims if counts(platform, quota, ask, vars(claim))]
+        rows = [row for row in sums.get(key, ()) if counts(platform, quota, ask, row | {"person": ask.person})]
         found.append(
             Standing(
                 quota,
@@ -131,6 +117,42 @@ def standings(
             )
         )
     return found
+
+
+def of_person(
+    connection: sa.Connection, platform: Platform, person: str, activities: Iterable[str], *, now: float, sums: Sums
+) -> list[QuotaOffer]:
+    """How every limit of GPU-hours stands that somebody of these activities meets, and when it is used up."""
+    found: dict[str, QuotaOffer] = {}
+    for activity in activities:
+        mine = [
+            rule
+            for rule in rules(platform)
+            if rule.gpu_hours is not None and (not rule.activities or activity in rule.activities)
+        ]
+        ask = Ask("session", person, activity, "", 0, 0.0, 0.0)
+        lately = [rule.model_copy(update={"window_days": RECENT_DAYS}) for rule in mine]
+        now_and_lately = standings(connection, platform, [*mine, *lately], ask, now=now, sums=sums)
+        for one, recent in zip(now_and_lately[: len(mine)], now_and_lately[len(mine) :], strict=True):
+            # One quota of each activity is one limit a piece; those of the person are the same for all.
+            name = one.quota.name if one.quota.per == "person" else f"{one.quota.name}/{activity}"
+            found[name] = _offer(one, activity, out_at(one, recent=recent.used, recent_s=RECENT_DAYS * DAY, now=now))
+    return list(found.values())
+
+
+def _offer(one: Standing, activity: str, out: float | None) -> QuotaOffer:
+    quota = one.quota
+    return QuotaOffer(
+        quota.name,
+        quota.title,
+        quota.gpu_hours or 0.0,
+        quota.window_days,
+        round(one.used, 3),
+        round(one.committed, 3),
+        quota.activities if quota.per == "person" else (activity,),
+        quota.flavours,
+        out,
+    )
 
 
 def least_left(connection: sa.Connection, platform: Platform, *, now: float) -> dict[str, Standing]:
@@ -185,10 +207,10 @@ def spells(
     used = [
         Spell(row["held_from"], now if row["held_to"] is None else row["held_to"], row["units"] * row["weight"])
         for row in connection.execute(query).mappings()
-        if _counts(platform, quota, ask, {**row, "person": ask.person})
+        if counts(platform, quota, ask, {**row, "person": ask.person})
     ]
-    claims = _claims(connection, platform, ask, now=now)
-    to_come = [Spell(now, c.until, c.rate) for c in claims if _counts(platform, quota, ask, vars(c)) and c.until > now]
+    claims = claims_of(connection, platform, ask, now=now)
+    to_come = [Spell(now, c.until, c.rate) for c in claims if counts(platform, quota, ask, vars(c)) and c.until > now]
     return used + to_come
 
 
@@ -208,71 +230,3 @@ def note_refusal(connection: sa.Connection, ask: Ask, decision: Decision, *, now
             quota=quota.name if quota else "",
         )
     )
-
-
-def _counts(platform: Platform, quota: Quota, ask: Ask, one: Mapping[str, Any]) -> bool:
-    """Whether a quota, for who asks, counts something of this person, activity and flavour."""
-    mine = one["person"] == ask.person if quota.per == "person" else one["activity"] == ask.activity
-    if not mine or (quota.activities and one["activity"] not in quota.activities):
-        return False
-    if quota.flavours:
-        return one["flavour"] in quota.flavours
-    known = next((f for f in platform.flavours if f.name == one["flavour"]), None)
-    return known is None or known.accelerator
-
-
-def _claims(connection: sa.Connection, platform: Platform, ask: Ask, *, now: float) -> Iterable[Claim]:
-    """Of the person or the activity, but for who asks."""
-    held = list(_held(connection, ask))
-    running = {row["run_id"]: row for row in held if row["run_id"]}
-    for row in held:
-        if row["kind"] != "session" or (row["person"], row["server"]) == (ask.person, ask.server):
-            continue
-        yield _claim(row, until=row["held_from"] + row["planned_s"], holds=True)
-    seen = {(row["person"], row["server"]) for row in held if row["kind"] == "session"}
-    for row in _reserved(connection, ask, now=now):
-        if (row["person"], row["server"]) not in seen and (row["person"], row["server"]) != (ask.person, ask.server):
-            yield _claim(row, until=now + row["planned_s"], holds=True)
-    weights = {flavour.name: flavour.weight for flavour in platform.flavours}
-    for row in _jobs(connection, ask):
-        if row["run_id"] == ask.run_id:
-            continue
-        one = running.get(row["run_id"])
-        begin = one["held_from"] if one else now
-        weighed = {**row, "weight": one["weight"] if one else weights.get(row["flavour"], 0.0)}
-        yield _claim(weighed, until=begin + row["planned_s"], holds=one is not None)
-
-
-def _claim(row: Mapping[str, Any], *, until: float, holds: bool) -> Claim:
-    rate = row["units"] * row["weight"]
-    return Claim(row["person"], row["activity"], row["flavour"], row["units"], rate, until, holds)
-
-
-def _held(connection: sa.Connection, ask: Ask) -> list[Mapping[str, Any]]:
-    names = ("kind", "server", "run_id", "activity", "flavour", "units", "weight", "held_from", "planned_s")
-    query = (
-        sa.select(subject.c.name.label("person"), *(record.c[name] for name in names))
-        .join(subject, subject.c.alias == record.c.person)
-        .where(record.c.held_to.is_(None), record.c.held_from.is_not(None), record.c.quarantine == "")
-        .where(sa.or_(subject.c.name == ask.person, record.c.activity == ask.activity))
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def _reserved(connection: sa.Connection, ask: Ask, *, now: float) -> list[Mapping[str, Any]]:
-    mine = sa.or_(reservation.c.person == ask.person, reservation.c.activity == ask.activity)
-    query = sa.select(reservation).where(mine, reservation.c.made_at >= now - HOLD_S)
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def _jobs(connection: sa.Connection, ask: Ask) -> list[Mapping[str, Any]]:
-    """Runs that are not over, with the seconds that they asked for."""
-    seconds = run.c.request["resources"]["time_s"].as_integer()
-    query = sa.select(
-        run.c.id.label("run_id"), run.c.owner.label("person"), run.c.activity, run.c.flavour, run.c.units,
-        sa.func.coalesce(seconds, 0).label("planned_s"),
-    ).where(
-        run.c.state.not_in([state.value for state in FINAL]),
-        sa.or_(run.c.owner == ask.person, run.c.activity == ask.activity),
-    )  # fmt: skip
-    return [dict(row) for row in connection.execute(query).mappings()]

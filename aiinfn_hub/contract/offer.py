@@ -30,6 +30,25 @@ class ActivityOffer(Wire, frozen=True):
     gpu_hours_quota: float | None = None
 
 
+class QuotaOffer(Wire, frozen=True):
+    """How a limit of GPU-hours stands for the person, weighted, in its window.
+
+    `committed` is what runs and waits may use beyond `used`. It counts what is charged to `activities` (empty: all) on
+    `flavours` (empty: all with an accelerator). `out_at` is when it is used up at the rate of the last week; None if it
+    lasts.
+    """
+
+    name: str
+    title: str
+    gpu_hours: float
+    window_days: int
+    used: float
+    committed: float = 0.0
+    activities: tuple[str, ...] = ()
+    flavours: tuple[str, ...] = ()
+    out_at: float | None = None
+
+
 class TicketOffer(Wire, frozen=True):
     """A session of the person's that waits in the queue, and starts by itself.
 
@@ -57,3 +76,4 @@ class Offer(Wire, frozen=True):
     flavours: list[FlavourOffer]
     activities: list[ActivityOffer]
     tickets: list[TicketOffer] = msgspec.field(default_factory=list)
+    quotas: list[QuotaOffer] = msgspec.field(default_factory=list)

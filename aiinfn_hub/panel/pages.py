@@ -17,6 +17,7 @@ from aiinfn_hub.accounting.used import Used
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.notices import Notice
+from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput, NotAuthenticated
 from aiinfn_hub.identity import audit
 from aiinfn_hub.identity.person import Person
@@ -62,6 +63,10 @@ class Pages:
         """Weighted GPU-hours of each of the person's activities, in its own window."""
         windows = {name: self.platform.activity(name).window_days * DAY for name in person.activities}
         return await self._used.hours(windows, now)
+
+    async def quotas(self, person: Person, now: float) -> list[QuotaOffer]:
+        """How the limits stand that the person meets."""
+        return await self._used.quotas(self.platform, person.name, person.activities, now)
 
     async def occupation(self, now: float, activity: str | None = None) -> dict[str, Any]:
         """The plot of the last 24 hours."""
@@ -138,7 +143,10 @@ class MePage(PageHandler):
             tab="",
             notices=pages.notices(person.name),
             rows=[views.row(record, now) for record in rows],
-            budgets=views.budgets(pages.platform, person.activities, await pages.used(person, now)),
+            budgets=[
+                *views.budgets(pages.platform, person.activities, await pages.used(person, now)),
+                *views.own_budgets(pages.platform, await pages.quotas(person, now)),
+            ],
             **await pages.occupation(now),
         )
 

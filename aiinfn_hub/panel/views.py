@@ -8,6 +8,7 @@ from typing import Any
 
 from aiinfn_hub.capacity.inventory import FINISHED
 from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.kube.slim import Node, Pod
 from aiinfn_hub.pods import names
@@ -114,6 +115,12 @@ def budgets(platform: Platform, activities: Iterable[str], used: Mapping[str, fl
     """One bar an activity."""
     found = [platform.activity(name) for name in activities]
     return [Budget(a.name, a.title, used.get(a.name, 0.0), a.gpu_hours, a.window_days) for a in found]
+
+
+def own_budgets(platform: Platform, quotas: Iterable[QuotaOffer]) -> list[Budget]:
+    """One bar a limit of the person's own."""
+    own = {rule.name for rule in platform.quotas.rules if rule.per == "person"}
+    return [Budget(q.name, q.title, q.used, q.gpu_hours, q.window_days) for q in quotas if q.name in own]
 
 
 def node_map(platform: Platform, nodes: Iterable[Node], pods: Iterable[Pod]) -> list[NodeRow]:

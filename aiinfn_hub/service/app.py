@@ -167,7 +167,11 @@ class Service:
         queue = {"tickets": self.tickets}
         routes: list[Any] = [
             (rf"{prefix}/api/health", HealthHandler, {"ready": self._ready}),
-            (rf"{prefix}/api/offer", OfferHandler, {"reporter": self.reporter, "used": shared.used} | queue),
+            (
+                rf"{prefix}/api/offer",
+                OfferHandler,
+                {"reporter": self.reporter, "used": shared.used, "quotas": shared.quotas} | queue,
+            ),
             (rf"{prefix}/api/notices", NoticesHandler, {"rights": self.rights}),
             (rf"{prefix}/api/tickets", TicketsHandler, queue),
             (rf"{prefix}/api/tickets/([a-z0-9-]+)", TicketHandler, queue),

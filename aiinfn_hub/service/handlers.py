@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from tornado.web import RequestHandler
 
 from aiinfn_hub.capacity.live import Reporter
+from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.identity.web import ApiHandler
@@ -23,19 +24,25 @@ class OfferHandler(ApiHandler):
     """GET: what the caller can have now; the hub asks for the person of its form."""
 
     def initialize(
-        self, reporter: Reporter, used: Callable[[Person, float], Awaitable[Mapping[str, float]]], tickets: Tickets
+        self,
+        reporter: Reporter,
+        used: Callable[[Person, float], Awaitable[Mapping[str, float]]],
+        quotas: Callable[[Person, float], Awaitable[list[QuotaOffer]]],
+        tickets: Tickets,
     ) -> None:
         """Given by the application."""
+        self.quotas = quotas
         self.reporter = reporter
         self.used = used
         self.tickets = tickets
 
     async def get(self) -> None:
-        """One call, answered from memory and one sum of the ledger."""
-        person = self.caller.person
-        used = await self.used(person, time.time())
+        """One call, answered from memory and what the ledger keeps."""
+        person, now = self.caller.person, time.time()
+        used = await self.used(person, now)
         offer = self.reporter.offer(person.name, person.activities, used)
-        self.send(msgspec.structs.replace(offer, tickets=self.tickets.of(person.name)))
+        quotas = await self.quotas(person, now)
+        self.send(msgspec.structs.replace(offer, tickets=self.tickets.of(person.name), quotas=quotas))
 
 
 class NoticesHandler(ApiHandler):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
+
+import msgspec
 
 from aiinfn_hub.contract.offer import FlavourOffer, Offer, TicketOffer
 from aiinfn_hub.sessions import tickets
@@ -63,7 +66,15 @@ def budget(seen: Seen, activity: str) -> str:
     if found.gpu_hours_quota is None:
         return f"{found.gpu_hours_used:.1f} GPU-h used, no limit"
     left = max(0.0, found.gpu_hours_quota - found.gpu_hours_used)
-    return f"{left:.1f} of {found.gpu_hours_quota:g} GPU-h left"
+    ends = [q.out_at for q in seen.offer.quotas if q.activities == (activity,) and q.out_at is not None]
+    out = f", out on {datetime.fromtimestamp(min(ends), UTC):%a %d %b} at this rate" if ends else ""
+    return f"{left:.1f} of {found.gpu_hours_quota:g} GPU-h left{out}"
+
+
+def quotas(seen: Seen) -> list[dict[str, Any]]:
+    """How the person's limits stand, for the page's script; none while that is not known."""
+    known = seen.offer.quotas if seen.offer and not seen.failing else []
+    return [msgspec.to_builtins(quota) for quota in known]
 
 
 def ticket_of(seen: Seen, server: str) -> TicketOffer | None:
@@ -82,6 +93,7 @@ def live(seen: Seen, flavours: Mapping[str, str], activities: Iterable[str]) -> 
         "at": seen.at if seen.offer else None,
         "flavours": {name: asdict(availability(seen, name)) for name in flavours},
         "activities": {name: budget(seen, name) for name in activities},
+        "quotas": quotas(seen),
         "tickets": None
         if known is None
         else [asdict(tickets.words(one, flavours.get(one.flavour, one.flavour))) for one in known],

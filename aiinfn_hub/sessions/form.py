@@ -14,7 +14,7 @@ from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.identity.person import Person
-from aiinfn_hub.sessions.availability import Seen, Words, availability, budget
+from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, quotas
 from aiinfn_hub.sessions.environment import KINDS, followed
 from aiinfn_hub.sessions.options import OPTIONS, SessionSpec, default_lifetime, lifetimes, validate
 from aiinfn_hub.sessions.profiles import Choices, FlavourChoice
@@ -173,6 +173,7 @@ def render(
         notice=attempt.notice,
         ticket=words(ticket, titles.get(ticket.flavour, ticket.flavour)) if ticket else None,
         script_data=script_data(choices),
+        quotas=quotas(seen),
     )
 
 
@@ -181,6 +182,7 @@ def script_data(choices: Choices) -> dict[str, Any]:
     return {
         choice.flavour.name: {
             "activities": list(choice.activities),
+            "weight": choice.flavour.weight,
             "cpu": _values(choice.flavour.cpu.choices, format_cpu),
             "memory": _values(choice.flavour.memory.choices, format_bytes),
             "lifetime": [f"{seconds}s" for seconds in lifetimes(choice.flavour)],

@@ -12,8 +12,9 @@ from support.sightings import T0, life, seen
 from support.small_platform import small_platform
 
 from aiinfn_hub.accounting import ledger, spending
+from aiinfn_hub.accounting.claims import HOLD_S
 from aiinfn_hub.accounting.quotas import HOUR, Ask
-from aiinfn_hub.accounting.spending import HOLD_S, Decision
+from aiinfn_hub.accounting.spending import Decision
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.store.engine import Database
 from aiinfn_hub.store.tables import record, refusal, reservation, run

@@ -37,6 +37,36 @@
       narrow("memory", flavour.memory, flavour.default.memory);
       narrow("lifetime", times.filter((time) => parseFloat(time) <= most), flavour.default.lifetime);
     }
+    followCost();
+  }
+
+  // What the session counts in the budget, beside the limit that has the least left for it.
+  const cost = document.getElementById("aiinfn-cost");
+  const lifetime = document.getElementById("field-lifetime");
+  let quotas = JSON.parse(document.getElementById("aiinfn-quotas").textContent);
+  const counts = (names, name) => names.length === 0 || names.includes(name);
+  const left = (quota) => Math.max(0, quota.gpu_hours - quota.used - quota.committed);
+  const amount = (hours) => (hours < 10 ? hours.toFixed(2) : hours.toFixed(1));
+
+  function followCost() {
+    const name = chosen()?.value;
+    const weight = name ? data[name].weight : 0;
+    const hours = (weight * parseFloat(lifetime.value)) / 3600;
+    const mine = quotas.filter((quota) => counts(quota.activities, activity.value) && counts(quota.flavours, name));
+    const [least] = mine.sort((one, other) => left(one) - left(other));
+    let text = "";
+    if (hours > 0) {
+      text = `${lifetime.selectedOptions[0].text} on it = ${amount(hours)} GPU-h`;
+      text += least ? ` of the ${amount(left(least))} that are left: ${least.title}.` : ".";
+    }
+    const short = hours > 0 && least !== undefined && hours > left(least);
+    if (short) {
+      text += ` That is enough for ${Math.floor((left(least) / weight) * 60)} min.`;
+    }
+    if (cost.textContent !== text) {
+      cost.textContent = text;
+    }
+    cost.classList.toggle("text-danger-emphasis", short);
   }
 
   function show(name, found) {
@@ -77,6 +107,7 @@
   });
   radios.forEach((radio) => radio.addEventListener("change", followFlavour));
   activity.addEventListener("change", followActivity);
+  lifetime.addEventListener("change", followCost);
   followActivity();
 
   // One stream a tab, closed while nobody looks. It speaks about the person who is logged in, not about another one.
@@ -98,6 +129,8 @@
         option.textContent = left ? `${option.dataset.title} (${left})` : option.dataset.title;
       }
     }
+    quotas = message.quotas;
+    followCost();
     followTicket(message);
     const name = chosen()?.value ?? "";
     const text = name && words.get(name);

@@ -1,0 +1,103 @@
+"""What holds units or is about to, and may go on: for a person and an activity, from ledger, reservations and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from aiinfn_hub.accounting.quotas import HOUR, Ask
+from aiinfn_hub.catalogue import Platform, Quota
+from aiinfn_hub.contract.jobs import FINAL
+from aiinfn_hub.store.tables import record, reservation, run, subject
+
+#: Seconds from a reservation to the pod on its node: pulling an image may take that long, and what waits longer in the
+#: queue asks again when its turn comes.
+HOLD_S = 900.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that holds or is about to hold units, and may go on until `until` (Unix seconds)."""
+
+    person: str
+    activity: str
+    flavour: str
+    units: int
+    rate: float
+    until: float
+    holds: bool
+
+    def hours(self, now: float) -> float:
+        """Weighted GPU-hours that it may still use."""
+        return self.rate * max(0.0, self.until - now) / HOUR
+
+
+def counts(platform: Platform, quota: Quota, ask: Ask, one: Mapping[str, Any]) -> bool:
+    """Whether a quota, for who asks, counts something of this person, activity and flavour."""
+    mine = one["person"] == ask.person if quota.per == "person" else one["activity"] == ask.activity
+    if not mine or (quota.activities and one["activity"] not in quota.activities):
+        return False
+    if quota.flavours:
+        return one["flavour"] in quota.flavours
+    known = next((f for f in platform.flavours if f.name == one["flavour"]), None)
+    return known is None or known.accelerator
+
+
+def claims_of(connection: sa.Connection, platform: Platform, ask: Ask, *, now: float) -> Iterable[Claim]:
+    """Of the person or the activity, but for who asks."""
+    held = list(_held(connection, ask))
+    running = {row["run_id"]: row for row in held if row["run_id"]}
+    for row in held:
+        if row["kind"] != "session" or (row["person"], row["server"]) == (ask.person, ask.server):
+            continue
+        yield _claim(row, until=row["held_from"] + row["planned_s"], holds=True)
+    seen = {(row["person"], row["server"]) for row in held if row["kind"] == "session"}
+    for row in _reserved(connection, ask, now=now):
+        if (row["person"], row["server"]) not in seen and (row["person"], row["server"]) != (ask.person, ask.server):
+            yield _claim(row, until=now + row["planned_s"], holds=True)
+    weights = {flavour.name: flavour.weight for flavour in platform.flavours}
+    for row in _jobs(connection, ask):
+        if row["run_id"] == ask.run_id:
+            continue
+        one = running.get(row["run_id"])
+        begin = one["held_from"] if one else now
+        weighed = {**row, "weight": one["weight"] if one else weights.get(row["flavour"], 0.0)}
+        yield _claim(weighed, until=begin + row["planned_s"], holds=one is not None)
+
+
+def _claim(row: Mapping[str, Any], *, until: float, holds: bool) -> Claim:
+    rate = row["units"] * row["weight"]
+    return Claim(row["person"], row["activity"], row["flavour"], row["units"], rate, until, holds)
+
+
+def _held(connection: sa.Connection, ask: Ask) -> list[Mapping[str, Any]]:
+    names = ("kind", "server", "run_id", "activity", "flavour", "units", "weight", "held_from", "planned_s")
+    query = (
+        sa.select(subject.c.name.label("person"), *(record.c[name] for name in names))
+        .join(subject, subject.c.alias == record.c.person)
+        .where(record.c.held_to.is_(None), record.c.held_from.is_not(None), record.c.quarantine == "")
+        .where(sa.or_(subject.c.name == ask.person, record.c.activity == ask.activity))
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _reserved(connection: sa.Connection, ask: Ask, *, now: float) -> list[Mapping[str, Any]]:
+    mine = sa.or_(reservation.c.person == ask.person, reservation.c.activity == ask.activity)
+    query = sa.select(reservation).where(mine, reservation.c.made_at >= now - HOLD_S)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _jobs(connection: sa.Connection, ask: Ask) -> list[Mapping[str, Any]]:
+    """Runs that are not over, with the seconds that they asked for."""
+    seconds = run.c.request["resources"]["time_s"].as_integer()
+    query = sa.select(
+        run.c.id.label("run_id"), run.c.owner.label("person"), run.c.activity, run.c.flavour, run.c.units,
+        sa.func.coalesce(seconds, 0).label("planned_s"),
+    ).where(
+        run.c.state.not_in([state.value for state in FINAL]),
+        sa.or_(run.c.owner == ask.person, run.c.activity == ask.activity),
+    )  # fmt: skip
+    return [dict(row) for row in connection.execute(query).mappings()]
