@@ -149,8 +149,8 @@ def _offer(one: Standing, activity: str, out: float | None) -> QuotaOffer:
         quota.window_days,
         round(one.used, 3),
         round(one.committed, 3),
-        quota.activities if quota.per == "person" else (activity,),
-        quota.flavours,
+        list(quota.activities) if quota.per == "person" else [activity],
+        list(quota.flavours),
         out,
     )
 

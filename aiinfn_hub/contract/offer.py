@@ -44,8 +44,8 @@ class QuotaOffer(Wire, frozen=True):
     window_days: int
     used: float
     committed: float = 0.0
-    activities: tuple[str, ...] = ()
-    flavours: tuple[str, ...] = ()
+    activities: list[str] = msgspec.field(default_factory=list)
+    flavours: list[str] = msgspec.field(default_factory=list)
     out_at: float | None = None
 
 

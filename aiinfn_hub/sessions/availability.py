@@ -66,7 +66,7 @@ def budget(seen: Seen, activity: str) -> str:
     if found.gpu_hours_quota is None:
         return f"{found.gpu_hours_used:.1f} GPU-h used, no limit"
     left = max(0.0, found.gpu_hours_quota - found.gpu_hours_used)
-    ends = [q.out_at for q in seen.offer.quotas if q.activities == (activity,) and q.out_at is not None]
+    ends = [q.out_at for q in seen.offer.quotas if q.activities == [activity] and q.out_at is not None]
     out = f", out on {datetime.fromtimestamp(min(ends), UTC):%a %d %b} at this rate" if ends else ""
     return f"{left:.1f} of {found.gpu_hours_quota:g} GPU-h left{out}"
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from aiinfn_hub.contract import jobs, offer
+from aiinfn_hub.contract import jobs, offer, reservation
 from aiinfn_hub.contract.jobs import (
     FINAL,
     JOB_NAME,
@@ -35,7 +35,7 @@ from aiinfn_hub.errors import InvalidInput
 S = JobState
 STRUCTS = [
     value
-    for module in (jobs, offer)
+    for module in (jobs, offer, reservation)
     for value in vars(module).values()
     if isinstance(value, type) and issubclass(value, Wire) and value.__module__ == module.__name__
 ]
@@ -132,6 +132,9 @@ def test_every_struct_is_frozen_strict_and_explained(struct: type[Wire]) -> None
 
 
 SAMPLES: list[Wire] = [
+    offer.QuotaOffer("week", "GPU-hours of a week", 12.0, 7, 3.5, 1.0, ["lhcb"], ["t4"], 1.5),
+    reservation.ReservationRequest("two", "lhcb", "t4", 3600),
+    reservation.Reservation(1800.0, "0.5 of 12 are left."),
     ValueRef("npy", "0" * 64, 80, "float64 (10,)"),
     Resources(500, 2**20, "a100-40-1g.5gb", 60),
     request(inputs={"x": ValueRef("json", "1" * 64, 2)}, outputs=["y"], origin={"cell": "c1"}),

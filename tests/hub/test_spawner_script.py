@@ -98,6 +98,22 @@ async def test_a_choice_that_the_next_accelerator_has_too_is_kept(tab: Tabs) -> 
         assert await page.input_value("#field-memory") == "8Gi"
 
 
+async def test_what_it_counts_is_said_beside_what_is_left(tab: Tabs) -> None:
+    """A T4 counts 0.4, and 0.6 hours of a week are left; a slice counts a seventh of the activity's."""
+    async with tab("mrossi") as page:
+        cost = page.locator("#aiinfn-cost")
+        await expect(cost).to_have_text("")
+        await page.check("#flavour-t4")
+        await page.select_option("#field-lifetime", "3600s")
+        await expect(cost).to_have_text("1 h on it = 0.40 GPU-h of the 0.60 that are left: your GPU-hours of a week.")
+        await page.select_option("#field-lifetime", "7200s")
+        await expect(cost).to_contain_text("2 h on it = 0.80 GPU-h of the 0.60 that are left")
+        await expect(cost).to_contain_text("That is enough for 90 min.")
+        await page.check(SLICE)
+        await page.select_option("#field-lifetime", "28800s")
+        await expect(cost).to_have_text("8 h on it = 1.14 GPU-h of the 12.0 that are left: GPU-hours of LHCb.")
+
+
 async def test_an_accelerator_of_another_activity_says_what_to_charge(tab: Tabs) -> None:
     async with tab("both") as page:
         await page.select_option("#field-activity", "fpga")

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
 import pytest
 
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, TicketOffer
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, QuotaOffer, TicketOffer
 from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live, ticket_of
 
 NOON = 1_764_000_000.0
@@ -76,6 +80,16 @@ def test_what_an_activity_has_left(offer: ActivityOffer, text: str) -> None:
     assert budget(seen(activities=(offer,)), "lhcb") == text
 
 
+def test_what_an_activity_has_left_lasts_until_a_day() -> None:
+    found = seen(activities=(ActivityOffer("lhcb", 28.0, 40.0),))
+    noon = datetime(2026, 12, 3, 12, tzinfo=UTC).timestamp()
+    ends = [QuotaOffer("a", "A", 40, 30, 28, activities=["lhcb"], out_at=noon), QuotaOffer("b", "B", 9, 7, 1, out_at=1)]
+    assert found.offer is not None
+    found = replace(found, offer=msgspec.structs.replace(found.offer, quotas=ends))
+    assert budget(found, "lhcb") == "12.0 of 40 GPU-h left, out on Thu 03 Dec at this rate"
+    assert live(found, {}, [])["quotas"][0]["out_at"] == noon
+
+
 def test_an_old_budget_is_not_shown() -> None:
     assert budget(seen(activities=(ActivityOffer("lhcb", 1, 40),), failing="x"), "lhcb") == ""
     assert budget(Seen(), "lhcb") == ""
@@ -95,6 +109,7 @@ def test_the_stream_says_the_same_as_the_page() -> None:
             },
         },
         "activities": {"lhcb": "12.0 of 40 GPU-h left"},
+        "quotas": [],
         "tickets": [],
     }
 

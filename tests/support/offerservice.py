@@ -13,7 +13,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, TicketOffer
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, QuotaOffer, TicketOffer
 
 KEY = "the-hubs-key"
 
@@ -25,7 +25,11 @@ def offer(person: str = "mrossi", free: int = 3, used: float = 28.0) -> Offer:
         FlavourOffer("t4", 8, 0, "unit"),
         FlavourOffer("a100-1g.5gb", 7, free, "unit"),
     ]
-    return Offer(person, time.time(), flavours, [ActivityOffer("lhcb", used, 40.0)])
+    quotas = [
+        QuotaOffer("activity-lhcb", "GPU-hours of LHCb", 40.0, 30, used, activities=["lhcb"]),
+        QuotaOffer("week", "your GPU-hours of a week", 2.0, 7, 0.5, committed=0.9, flavours=["t4"]),
+    ]
+    return Offer(person, time.time(), flavours, [ActivityOffer("lhcb", used, 40.0)], quotas=quotas)
 
 
 @dataclass

@@ -61,7 +61,7 @@
     }
     const short = hours > 0 && least !== undefined && hours > left(least);
     if (short) {
-      text += ` That is enough for ${Math.floor((left(least) / weight) * 60)} min.`;
+      text += ` That is enough for ${Math.round((left(least) / weight) * 60)} min.`;
     }
     if (cost.textContent !== text) {
       cost.textContent = text;
