@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from aiinfn_hub.accounting.amounts import GOOD, amounts, counts, overlap, put_aside
 from aiinfn_hub.store.engine import insert, lock
-from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, record, rolled, rollup
+from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, month, record, rolled, rollup
 
 HOUR, DAY = 3600.0, 86400.0
 #: From the longest on: a report uses the longest that fits.
@@ -54,6 +54,11 @@ def end_of(grain: str, begin: float) -> float:
         return begin + (HOUR if grain == "hour" else DAY)
     # 32 days after a first there is always the next month.
     return begin_of("month", (datetime.fromtimestamp(begin, UTC) + timedelta(days=32)).timestamp())
+
+
+def moment(at: float) -> str:
+    """A time of UTC as 2026-11-30T12:00Z."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="minutes").replace("+00:00", "Z")
 
 
 def cover(connection: sa.Connection, since: float, until: float) -> list[Span]:
@@ -94,14 +99,14 @@ def roll(connection: sa.Connection, *, now: float) -> bool:
     gaps = [span for span in cover(connection, begin_of("month", first), _settled(connection, now)) if not span.grain]
     if not gaps:
         return False
-    month = begin_of("month", gaps[0].start)
-    end = end_of("month", month)
+    first_day = begin_of("month", gaps[0].start)
+    end = end_of("month", first_day)
     for gap in gaps:
         if gap.start < end:
             _sum_hours(connection, gap.start, min(gap.until, end))
     for begin in sorted({begin_of("day", hour) for gap in gaps for hour in _hours(gap.start, min(gap.until, end))}):
         _sum_up(connection, "hour", Span(begin, begin + DAY, "day"))
-    _sum_up(connection, "day", Span(month, end, "month"))
+    _sum_up(connection, "day", Span(first_day, end, "month"))
     return gaps[-1].until > end
 
 
@@ -213,10 +218,15 @@ def _life(row: Mapping[str, Any]) -> Span | None:
 
 
 def spoil(connection: sa.Connection, spans: Iterable[Span]) -> None:
-    """Take out the periods that any of these touches: what they sum is no longer true."""
+    """Take out the periods that any of these touches: what they sum is no longer true.
+
+    A closed month keeps its sums; what is known later is a correction.
+    """
     newest = connection.execute(sa.select(sa.func.max(rolled.c.until))).scalar()
+    closed = connection.execute(sa.select(sa.func.max(month.c.until))).scalar() or 0.0
     for span in _together(span for span in spans if newest is not None and span.start <= newest):
-        connection.execute(sa.delete(rolled).where(rolled.c.start <= span.until, rolled.c.until >= span.start))
+        touched_by = (rolled.c.start <= span.until, rolled.c.until >= span.start)
+        connection.execute(sa.delete(rolled).where(*touched_by, rolled.c.start >= closed))
 
 
 def _together(spans: Iterable[Span]) -> list[Span]:

@@ -16,7 +16,7 @@ from aiinfn_hub.accounting.rollups import Span, cover, summed
 from aiinfn_hub.accounting.subjects import NAME, alias_of
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.store.engine import among
-from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, record, rollup, subject
+from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, correction, record, rollup, subject
 
 #: What an hour of a column is called in an answer.
 HOURS = {
@@ -63,34 +63,58 @@ def by_group(
         raise InvalidInput(f"Usage cannot be grouped by {unknown[0]!r}.", hint=f"Use one of {', '.join(GROUPS)}.")
     if len(set(by)) < len(by):
         raise InvalidInput(f"Usage is grouped by {', '.join(by)}, which has one of them twice.")
+    found = sums(connection, cover(connection, since, until), by=by, person=person, activity=activity)
+    names = _names(connection, {key[by.index("person")] for key in found}) if "person" in by else {}
+    return sorted((_row(by, key, group, names) for key, group in found.items()), key=lambda r: [r[name] for name in by])
+
+
+def sums(
+    connection: sa.Connection,
+    spans: Iterable[Span],
+    *,
+    by: Sequence[str],
+    person: str | None = None,
+    activity: str | None = None,
+) -> dict[tuple[str, ...], dict[str, float]]:
+    """The sums of `tables.COUNTS` and `AMOUNTS` over these spans, by group; people are aliases."""
     found: dict[tuple[str, ...], dict[str, float]] = {}
-    for number, span in enumerate(cover(connection, since, until)):
+    for number, span in enumerate(spans):
         for query in _queries(span, by, person, activity):
             for row in connection.execute(query).mappings():
                 if row["started"] is None:  # a sum over nothing, by nothing
                     continue
-                sums = found.setdefault(tuple(row[name] for name in by), dict.fromkeys(COUNTS + AMOUNTS, 0.0))
+                group = found.setdefault(tuple(row[name] for name in by), dict.fromkeys(COUNTS + AMOUNTS, 0.0))
                 for name in COUNTS + AMOUNTS:
-                    sums[name] += row[name] if number == 0 or name != "carried" else 0
-    names = _names(connection, {key[by.index("person")] for key in found}) if "person" in by else {}
-    return sorted((_row(by, key, sums, names) for key, sums in found.items()), key=lambda r: [r[name] for name in by])
+                    group[name] += row[name] if number == 0 or name != "carried" else 0
+    return found
 
 
 def _queries(span: Span, by: Sequence[str], person: str | None, activity: str | None) -> list[sa.Select[Any]]:
-    table = rollup if span.grain else record
-    scope = [table.c.person == alias_of(person)] if person is not None else []
-    scope += [table.c.activity == activity] if activity is not None else []
-    keys = [table.c[name] for name in by]
+    def scope(table: sa.Table) -> list[sa.ColumnElement[bool]]:
+        mine = [table.c.person == alias_of(person)] if person is not None else []
+        return mine if activity is None else [*mine, table.c.activity == activity]
+
     if span.grain:
         period = (rollup.c.grain == span.grain, rollup.c.start >= span.start, rollup.c.start < span.until)
-        return [sa.select(*keys, *summed(span.start)).where(*period, *scope).group_by(*keys)]
+        keys = [rollup.c[name] for name in by]
+        kept = sa.select(*keys, *summed(span.start)).where(*period, *scope(rollup)).group_by(*keys)
+        return [kept, _corrections(span, by).where(*scope(correction))] if span.grain == "month" else [kept]
+    keys = [record.c[name] for name in by]
     columns = counts(span.start, span.until) | amounts(span.start, span.until)
     query = sa.select(*keys, *(sa.func.sum(column).label(name) for name, column in columns.items())).group_by(*keys)
     # Two questions, because each has an index of its own.
     return [
-        query.where(*scope, GOOD, overlap(span.start, span.until)),
-        query.where(*scope, put_aside(span.start, span.until)),
+        query.where(*scope(record), GOOD, overlap(span.start, span.until)),
+        query.where(*scope(record), put_aside(span.start, span.until)),
     ]
+
+
+def _corrections(span: Span, by: Sequence[str]) -> sa.Select[Any]:
+    """What was corrected in the closed months of a span; it counts where the whole month does."""
+    keys = [correction.c[name] for name in by]
+    columns = [sa.func.sum(correction.c[name]).label(name) for name in COUNTS + AMOUNTS]
+    within = (correction.c.month >= span.start, correction.c.month < span.until)
+    return sa.select(*keys, *columns).where(*within).group_by(*keys)
 
 
 def _names(connection: sa.Connection, people: Iterable[str]) -> dict[str, str]:

@@ -136,6 +136,34 @@ rolled = Table(
     Column("until", Double, nullable=False),
 )
 
+#: A month that is closed: its sums in `rollup` stay as they are. `sha256` is over them and over the hash of the month
+#: that was closed before, so that nobody changes one of them unseen.
+month = Table(
+    "month",
+    metadata,
+    Column("start", Double, primary_key=True),
+    Column("until", Double, nullable=False),
+    Column("closed_at", Double, nullable=False),
+    Column("closed_by", Text, nullable=False),
+    Column("sums", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+)
+
+#: What is added to a closed month, or with a minus taken from it; append-only, and chained as months are.
+correction = Table(
+    "correction",
+    metadata,
+    Column("month", Double, ForeignKey("month.start"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("made_at", Double, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in GROUPS),
+    *(Column(name, Integer, nullable=False) for name in COUNTS),
+    *(Column(name, Double, nullable=False) for name in AMOUNTS),
+    Column("sha256", Text, nullable=False),
+)
+
 #: What a session that is about to start may use, until the ledger sees it: two tabs cannot spend the same hour.
 reservation = Table(
     "reservation",

@@ -1,0 +1,158 @@
+"""Closed months: what was reported stays, and what is known later is a correction with a name and a reason.
+
+Each hash is over what it seals and over the one before it: the months in their order, and in a month its corrections.
+Names are not part of it, so that erasing somebody breaks no seal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from aiinfn_hub.accounting import rollups, usage
+from aiinfn_hub.accounting.rollups import Span, begin_of, end_of
+from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
+from aiinfn_hub.store.engine import lock
+from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, correction, month, record, rolled, rollup
+
+#: Seconds below which a difference is the rounding of sums, not news.
+TRIFLE_S = 0.5
+
+
+def close(connection: sa.Connection, start: float, *, by: str, now: float) -> dict[str, Any]:
+    """Close the month that begins at `start` (Unix seconds, UTC); the row of table `month`.
+
+    Raises:
+        Conflict: it is closed, it is not over, an earlier one is open, or something in it is still in the air.
+    """
+    lock(connection, rolled)
+    end = end_of("month", start)
+    _may_close(connection, start, end, now=now)
+    while rollups.roll(connection, now=now):
+        pass
+    if (Span(start, end, "month")) not in rollups.cover(connection, start, end):
+        raise Conflict(
+            f"{name_of(start)} cannot be closed: something that it holds has not been seen since its end.",
+            hint="Once the service runs and sees the cluster again, it can.",
+        )
+    before = connection.execute(sa.select(month.c.sha256).order_by(month.c.start.desc()).limit(1)).scalar() or ""
+    sums = _sums(connection, start)
+    row = {
+        "start": start,
+        "until": end,
+        "closed_at": now,
+        "closed_by": by,
+        "sums": len(sums),
+        "sha256": _seal(before, name_of(start), sums),
+    }
+    connection.execute(sa.insert(month).values(row))
+    return row
+
+
+def _may_close(connection: sa.Connection, start: float, end: float, *, now: float) -> None:
+    if connection.execute(sa.select(month).where(month.c.start == start)).first():
+        raise Conflict(f"{name_of(start)} is closed.", hint="What is known later is a correction.")
+    if end + rollups.SETTLE_S > now:
+        raise Conflict(f"{name_of(start)} is not over.", hint="Months are of UTC.")
+    closed = connection.execute(sa.select(sa.func.max(month.c.until))).scalar()
+    first = connection.execute(sa.select(sa.func.min(record.c.held_from))).scalar()
+    expected = closed if closed is not None else begin_of("month", first) if first is not None else start
+    if expected < start:
+        raise Conflict(f"{name_of(expected)} is open.", hint="Months are closed in their order.")
+    if expected > start:
+        raise Conflict(f"{name_of(start)} lies before the first month that has anything in it.")
+
+
+def correct(
+    connection: sa.Connection,
+    start: float,
+    deltas: Mapping[tuple[str, ...], Mapping[str, float]],
+    *,
+    by: str,
+    reason: str,
+    now: float,
+) -> list[dict[str, Any]]:
+    """Add corrections to a closed month: by group of `tables.GROUPS` (people as aliases), what is to be added.
+
+    Raises:
+        InvalidInput: there is nothing to correct, or no reason is given.
+        NotFound: the month is not closed.
+    """
+    lock(connection, rolled)
+    closed = connection.execute(sa.select(month).where(month.c.start == start)).mappings().first()
+    if closed is None:
+        raise NotFound(f"{name_of(start)} is not closed.", hint="An open month follows its records by itself.")
+    if not reason.strip():
+        raise InvalidInput("A correction needs a reason.", hint="It is read in a year by somebody who was not there.")
+    if not deltas:
+        raise InvalidInput(f"There is nothing to correct in {name_of(start)}.")
+    rows = []
+    known = corrections(connection, start)
+    before, revision = (known[-1]["sha256"], len(known)) if known else (closed["sha256"], 0)
+    for key, delta in sorted(deltas.items()):
+        revision += 1
+        said = {"made_at": now, "made_by": by, "reason": reason.strip()}
+        amounts = {name: int(delta.get(name, 0)) for name in COUNTS} | {n: float(delta.get(n, 0)) for n in AMOUNTS}
+        row = {"month": start, "revision": revision} | said | dict(zip(GROUPS, key, strict=True)) | amounts
+        before = row["sha256"] = _seal(before, revision, row)
+        rows.append(row)
+    connection.execute(sa.insert(correction), rows)
+    return rows
+
+
+def corrections(connection: sa.Connection, start: float) -> list[dict[str, Any]]:
+    """Those of a month, in their order."""
+    query = sa.select(correction).where(correction.c.month == start).order_by(correction.c.revision)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def news(connection: sa.Connection, start: float) -> dict[tuple[str, ...], dict[str, float]]:
+    """By how much the records of now differ from a closed month with its corrections, by group."""
+    end = end_of("month", start)
+    now = usage.sums(connection, [Span(start, end)], by=GROUPS)
+    then = usage.sums(connection, [Span(start, end, "month")], by=GROUPS)
+    zero = dict.fromkeys(COUNTS + AMOUNTS, 0.0)
+    found = {}
+    for key in now.keys() | then.keys():
+        delta = {name: now.get(key, zero)[name] - then.get(key, zero)[name] for name in COUNTS + AMOUNTS}
+        # Bytes times seconds are large numbers: what is a trifle in them is judged by the time.
+        if any(abs(delta[name]) >= (1 if name in COUNTS else TRIFLE_S) for name in delta if name != "byte_s"):
+            found[key] = delta
+    return found
+
+
+def broken(connection: sa.Connection) -> list[str]:
+    """The closed months, as 2026-11, whose sums or corrections are not those that were sealed."""
+    found, before = [], ""
+    for closed in connection.execute(sa.select(month).order_by(month.c.start)).mappings().all():
+        seal = _seal(before, name_of(closed["start"]), _sums(connection, closed["start"]))
+        before = closed["sha256"]
+        last, whole = before, seal == before
+        for row in corrections(connection, closed["start"]):
+            sealed = row.pop("sha256")
+            whole = whole and sealed == _seal(last, row["revision"], row)
+            last = sealed
+        if not whole:
+            found.append(name_of(closed["start"]))
+    return found
+
+
+def name_of(start: float) -> str:
+    """A month as 2026-11."""
+    return rollups.moment(start)[:7]
+
+
+def _sums(connection: sa.Connection, start: float) -> list[dict[str, Any]]:
+    columns = [rollup.c[name] for name in GROUPS + COUNTS + AMOUNTS]
+    mine = (rollup.c.grain == "month", rollup.c.start == start)
+    return [dict(row) for row in connection.execute(sa.select(*columns).where(*mine).order_by(*columns[:6])).mappings()]
+
+
+def _seal(before: str, what: str | int, content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+    """The hash over the one before and the content, written in one way."""
+    text = msgspec.json.encode([before, what, content], order="deterministic")
+    return hashlib.sha256(text).hexdigest()
