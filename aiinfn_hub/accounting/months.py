@@ -7,7 +7,9 @@ Names are not part of it, so that erasing somebody breaks no seal.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -67,13 +69,21 @@ def _may_close(connection: sa.Connection, start: float, end: float, *, now: floa
         raise Conflict(f"{name_of(start)} lies before the first month that has anything in it.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Author:
+    """Who corrects, why, and from what: "records", or "typed"."""
+
+    by: str
+    reason: str
+    source: str = "records"
+
+
 def correct(
     connection: sa.Connection,
     start: float,
     deltas: Mapping[tuple[str, ...], Mapping[str, float]],
+    author: Author,
     *,
-    by: str,
-    reason: str,
     now: float,
 ) -> list[dict[str, Any]]:
     """Add corrections to a closed month: by group of `tables.GROUPS` (people as aliases), what is to be added.
@@ -86,7 +96,7 @@ def correct(
     closed = connection.execute(sa.select(month).where(month.c.start == start)).mappings().first()
     if closed is None:
         raise NotFound(f"{name_of(start)} is not closed.", hint="An open month follows its records by itself.")
-    if not reason.strip():
+    if not author.reason.strip():
         raise InvalidInput("A correction needs a reason.", hint="It is read in a year by somebody who was not there.")
     if not deltas:
         raise InvalidInput(f"There is nothing to correct in {name_of(start)}.")
@@ -95,7 +105,7 @@ def correct(
     before, revision = (known[-1]["sha256"], len(known)) if known else (closed["sha256"], 0)
     for key, delta in sorted(deltas.items()):
         revision += 1
-        said = {"made_at": now, "made_by": by, "reason": reason.strip()}
+        said = {"made_at": now, "made_by": author.by, "source": author.source, "reason": author.reason.strip()}
         amounts = {name: int(delta.get(name, 0)) for name in COUNTS} | {n: float(delta.get(n, 0)) for n in AMOUNTS}
         row = {"month": start, "revision": revision} | said | dict(zip(GROUPS, key, strict=True)) | amounts
         before = row["sha256"] = _seal(before, revision, row)
@@ -111,10 +121,13 @@ def corrections(connection: sa.Connection, start: float) -> list[dict[str, Any]]
 
 
 def news(connection: sa.Connection, start: float) -> dict[tuple[str, ...], dict[str, float]]:
-    """By how much the records of now differ from a closed month with its corrections, by group."""
-    end = end_of("month", start)
-    now = usage.sums(connection, [Span(start, end)], by=GROUPS)
-    then = usage.sums(connection, [Span(start, end, "month")], by=GROUPS)
+    """By how much the records of now differ from a closed month and what was taken over from them since, by group."""
+    now = usage.sums(connection, [Span(start, end_of("month", start))], by=GROUPS)
+    then: dict[tuple[str, ...], Counter[str]] = {}
+    taken_over = [row for row in corrections(connection, start) if row["source"] == "records"]
+    for row in [*_sums(connection, start), *taken_over]:
+        key = tuple(row[name] for name in GROUPS)
+        then.setdefault(key, Counter()).update({name: row[name] for name in COUNTS + AMOUNTS})
     zero = dict.fromkeys(COUNTS + AMOUNTS, 0.0)
     found = {}
     for key in now.keys() | then.keys():

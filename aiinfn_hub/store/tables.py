@@ -149,7 +149,8 @@ month = Table(
     Column("sha256", Text, nullable=False),
 )
 
-#: What is added to a closed month, or with a minus taken from it; append-only, and chained as months are.
+#: What is added to a closed month, or with a minus taken from it; append-only, and chained as months are. `source` is
+#: "records" for what they say by now, "typed" for what somebody knows better.
 correction = Table(
     "correction",
     metadata,
@@ -157,6 +158,7 @@ correction = Table(
     Column("revision", Integer, primary_key=True),
     Column("made_at", Double, nullable=False),
     Column("made_by", Text, nullable=False),
+    Column("source", Text, nullable=False),
     Column("reason", Text, nullable=False),
     *(Column(name, Text, nullable=False) for name in GROUPS),
     *(Column(name, Integer, nullable=False) for name in COUNTS),

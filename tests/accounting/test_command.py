@@ -10,8 +10,8 @@ import pytest
 from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger
-from aiinfn_hub.accounting.command import window
 from aiinfn_hub.accounting.sighting import absent
+from aiinfn_hub.accounting.windows import window
 from aiinfn_hub.cli import main
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.store.engine import Database

@@ -13,8 +13,8 @@ import pytest
 from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger, usage
-from aiinfn_hub.accounting.command import window
 from aiinfn_hub.accounting.sighting import Sighting, absent
+from aiinfn_hub.accounting.windows import window
 from aiinfn_hub.store.engine import Database
 
 H = 3600.0

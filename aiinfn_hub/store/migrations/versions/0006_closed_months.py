@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column("month", sa.Double(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("made_at", sa.Double(), nullable=False),
-        *(sa.Column(name, sa.Text(), nullable=False) for name in ("made_by", "reason", *_GROUPS)),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("made_by", "source", "reason", *_GROUPS)),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in _COUNTS),
         *(sa.Column(name, sa.Double(), nullable=False) for name in _AMOUNTS),
         sa.Column("sha256", sa.Text(), nullable=False),

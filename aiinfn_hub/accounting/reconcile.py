@@ -1,0 +1,157 @@
+"""Where the ledger's sources disagree, record by record, and what to do about each.
+
+What is compared lies in the database: the pods that were seen, the records, what runners said of their own pods, and
+the months that are closed. A job's own word never changes a record (security rule 6); here it is only held beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from aiinfn_hub.accounting import months
+from aiinfn_hub.accounting.fold import HEARTBEAT_S, SKEW_S
+from aiinfn_hub.accounting.rollups import moment
+from aiinfn_hub.contract.jobs import FINAL
+from aiinfn_hub.contract.quantities import format_duration
+from aiinfn_hub.store.tables import attempt, month, record, run
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One of them.
+
+    Attributes:
+        kind: what sort, in one word with hyphens.
+        about: the pod's uid, or the month.
+        sentence: what disagrees.
+        next_step: what to do.
+    """
+
+    kind: str
+    about: str
+    sentence: str
+    next_step: str
+
+
+def reconcile(connection: sa.Connection, *, since: float, until: float, now: float) -> list[Disagreement]:
+    """All that touch the window [since, until), in Unix seconds."""
+    touches = sa.and_(record.c.created_at < until, sa.or_(record.c.held_to.is_(None), record.c.held_to > since))
+    return [
+        *_quarantined(connection, touches),
+        *_unseen(connection, touches, now=now),
+        *_inferred(connection, touches),
+        *_overdue(connection, touches),
+        *_unrecorded(connection, since=since, until=until),
+        *_unlike_the_runner(connection, touches),
+        *_months(connection),
+    ]
+
+
+def _quarantined(connection: sa.Connection, touches: sa.ColumnElement[bool]) -> Iterator[Disagreement]:
+    query = sa.select(record.c.pod_uid, record.c.node, record.c.quarantine).where(touches, record.c.quarantine > "")
+    for row in connection.execute(query):
+        yield Disagreement(
+            "quarantine",
+            row.pod_uid,
+            row.quarantine,
+            f"Set the clock of {row.node or 'its node'}; if it ran, correct its month when that is closed.",
+        )
+
+
+def _unseen(connection: sa.Connection, touches: sa.ColumnElement[bool], *, now: float) -> Iterator[Disagreement]:
+    query = sa.select(record.c.pod_uid, record.c.node, record.c.last_seen).where(
+        touches,
+        record.c.held_to.is_(None),
+        record.c.held_from.is_not(None),
+        record.c.last_seen < now - 2 * HEARTBEAT_S,
+    )
+    for row in connection.execute(query):
+        yield Disagreement(
+            "out-of-sight",
+            row.pod_uid,
+            f"It is open, and was last seen {format_duration(now - row.last_seen)} ago.",
+            "Look whether the service runs and sees the cluster; it closes what is gone when it does.",
+        )
+
+
+def _inferred(connection: sa.Connection, touches: sa.ColumnElement[bool]) -> Iterator[Disagreement]:
+    query = sa.select(record.c.pod_uid, record.c.held_to, record.c.uncertainty_s).where(
+        touches, record.c.end_source == "last-seen", record.c.uncertainty_s > HEARTBEAT_S
+    )
+    for row in connection.execute(query):
+        yield Disagreement(
+            "end-inferred",
+            row.pod_uid,
+            f"It ended at {moment(row.held_to)} or up to {format_duration(row.uncertainty_s)} later; nobody saw it.",
+            "Look into the node's or the site's own accounting, and correct the month if it matters.",
+        )
+
+
+def _overdue(connection: sa.Connection, touches: sa.ColumnElement[bool]) -> Iterator[Disagreement]:
+    """Held by the ledger, over for the offload room."""
+    query = (
+        sa.select(record.c.pod_uid, run.c.id, run.c.state, run.c.finished_at)
+        .join(run, run.c.id == record.c.run_id)
+        .where(touches, record.c.held_to.is_(None), run.c.state.in_([state.value for state in FINAL]))
+        .where(run.c.finished_at < record.c.last_seen - SKEW_S)
+    )
+    for row in connection.execute(query):
+        yield Disagreement(
+            "job-over",
+            row.pod_uid,
+            f"The job {row.id} is {row.state} since {moment(row.finished_at)}, and its pod still holds its devices.",
+            "Look why the pod does not end; deleting it gives the devices back.",
+        )
+
+
+def _unrecorded(connection: sa.Connection, *, since: float, until: float) -> Iterator[Disagreement]:
+    query = (
+        sa.select(attempt.c.pod_uid, attempt.c.run_id, attempt.c.number, attempt.c.started_at)
+        .join(record, record.c.pod_uid == attempt.c.pod_uid, isouter=True)
+        .where(record.c.pod_uid.is_(None), attempt.c.started_at >= since, attempt.c.started_at < until)
+    )
+    for row in connection.execute(query):
+        yield Disagreement(
+            "never-seen",
+            row.pod_uid,
+            f"Attempt {row.number} of the job {row.run_id} spoke at {moment(row.started_at)}; its pod was never seen.",
+            "Look for a gap of the service at that time, and correct the month.",
+        )
+
+
+def _unlike_the_runner(connection: sa.Connection, touches: sa.ColumnElement[bool]) -> Iterator[Disagreement]:
+    """A pod that is said to have ended well before its runner was last heard."""
+    query = (
+        sa.select(record.c.pod_uid, record.c.held_to, attempt.c.last_seen)
+        .join(attempt, attempt.c.pod_uid == record.c.pod_uid)
+        .where(touches, record.c.held_to.is_not(None), attempt.c.last_seen > record.c.held_to + SKEW_S)
+    )
+    for row in connection.execute(query):
+        yield Disagreement(
+            "ended-before-its-runner",
+            row.pod_uid,
+            f"It ended at {moment(row.held_to)}, and its runner was heard until {moment(row.last_seen)}.",
+            "The node's clock, or a gap in the watch: compare with the node's log before you correct the month.",
+        )
+
+
+def _months(connection: sa.Connection) -> Iterator[Disagreement]:
+    for name in months.broken(connection):
+        yield Disagreement(
+            "seal-broken",
+            name,
+            "Its sums or its corrections are not those that were sealed.",
+            "Compare with a backup: somebody has changed the database by hand.",
+        )
+    for start in connection.execute(sa.select(month.c.start).order_by(month.c.start)).scalars().all():
+        if found := months.news(connection, start):
+            hours = sum(delta["weighted_s"] for delta in found.values()) / 3600
+            yield Disagreement(
+                "month-changed",
+                months.name_of(start),
+                f"Records say {hours:+.2f} GPU-h more than the closed month, in {len(found)} of its sums.",
+                f"aiinfn accounting correct --month {months.name_of(start)} --from-records --reason ...",
+            )
