@@ -36,7 +36,7 @@ from aiinfn_hub.service.handlers import (
     TicketsHandler,
 )
 from aiinfn_hub.service.identify import Identify, hub_oauth
-from aiinfn_hub.service.metrics import Snapshot
+from aiinfn_hub.service.metrics import Cached, Snapshot
 from aiinfn_hub.service.offloading import Offloading
 from aiinfn_hub.service.rights import Rights
 from aiinfn_hub.service.spent import Spent
@@ -185,7 +185,7 @@ class Service:
         self.application = Application(routes, identify=self.identify, cookie_secret=self._cookies)
         self._serve(self.application, self.config.port)
         self._serve(Application(self.offloading.run_routes()), self.config.runs_port)
-        metrics = Application([(r"/metrics", MetricsHandler, {"snapshot": self.snapshot})])
+        metrics = Application([(r"/metrics", MetricsHandler, {"cached": Cached(self.snapshot)})])
         self._serve(metrics, self.config.metrics_port)
 
     def _serve(self, application: Application, port: int) -> None:

@@ -14,7 +14,7 @@ from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.identity.web import ApiHandler
-from aiinfn_hub.service.metrics import Snapshot, exposition
+from aiinfn_hub.service.metrics import Cached
 from aiinfn_hub.service.openapi import document
 from aiinfn_hub.service.rights import Rights
 from aiinfn_hub.service.tickets import Tickets
@@ -119,11 +119,11 @@ class OpenApiHandler(RequestHandler):
 class MetricsHandler(RequestHandler):
     """GET: the Prometheus text, on a listener of its own."""
 
-    def initialize(self, snapshot: Callable[[], Awaitable[Snapshot]]) -> None:
+    def initialize(self, cached: Cached) -> None:
         """Given by the application."""
-        self.snapshot = snapshot
+        self.cached = cached
 
     async def get(self) -> None:
         """One scrape."""
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
-        self.finish(exposition(await self.snapshot()))
+        self.finish(await self.cached.text())

@@ -5,8 +5,10 @@ Names follow Prometheus' conventions; `aiinfn_gpu_resource_weight` exists becaus
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,9 @@ from aiinfn_hub.capacity.inventory import FINISHED, Stock
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.kube.slim import Pod
 from aiinfn_hub.pods import names
+
+#: Seconds that the text of a scrape is used again; Prometheus asks every 15 to 60 s.
+KEEP_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,42 @@ class _Once(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._metrics
+
+
+class Cached:
+    """The text of a scrape, used again for some seconds: two Prometheus servers and a curious person cost one.
+
+    Args:
+        snapshot: what a scrape tells.
+        keep_s: for so many seconds.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Awaitable[Snapshot]],
+        *,
+        keep_s: float = KEEP_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._snapshot = snapshot
+        self._keep_s = keep_s
+        self._clock = clock
+        self._text = b""
+        self._made = float("-inf")
+        self._turn = asyncio.Lock()
+
+    async def text(self) -> bytes:
+        """The exposition.
+
+        Raises:
+            Unavailable: the ledger does not answer, and the text is too old.
+        """
+        async with self._turn:
+            if self._clock() - self._made >= self._keep_s:
+                self._text = exposition(await self._snapshot())
+                self._made = self._clock()
+            return self._text
 
 
 def exposition(snapshot: Snapshot) -> bytes:
@@ -104,13 +145,13 @@ def _work(snapshot: Snapshot) -> list[Metric]:
         for pod in snapshot.pods
         if pod.phase not in FINISHED and names.KIND in pod.labels
     )
-    hours = CounterMetricFamily(
+    # A gauge: late evidence can take hours away, and a counter that falls counts everything again for `increase`.
+    hours = _gauge(
         "aiinfn_weighted_gpu_hours",
         "Weighted GPU-hours held, by the ledger",
-        labels=("activity", "flavour", "kind"),
+        ("activity", "flavour", "kind"),
+        snapshot.weighted_hours,
     )
-    for key, value in snapshot.weighted_hours.items():
-        hours.add_metric(list(key), value)
     labels = ("kind", "activity", "flavour", "state")
     return [
         _gauge(

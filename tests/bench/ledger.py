@@ -4,12 +4,15 @@
 
 ingest     sightings through the ledger, in batches of 1000  |  the same rows put into the same tables, nothing derived
 again      the same sightings a second time: rows that changed
+scrape     `/metrics` with 10000 pods  |  one series a pod and figure, as prometheus_client is used at first
+reserve    a session's reservation, 8 who ask at once  |  the bare insert of its row
 report     12 months by three groupings, at the 95th percentile, from kept sums  |  from the records
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import random
 import statistics
@@ -22,13 +25,20 @@ from typing import Any
 
 import sqlalchemy as sa
 from bench.figures import Sheet, memory, p
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from support.databases import fresh_database, running_postgres
 from support.sightings import FACTS, T0, seen
 
-from aiinfn_hub.accounting import ledger, rollups, usage
+from aiinfn_hub.accounting import ledger, rollups, spending, usage
+from aiinfn_hub.accounting.observer import Liveness
+from aiinfn_hub.accounting.quotas import Ask
 from aiinfn_hub.accounting.sighting import Sighting
+from aiinfn_hub.catalogue import example_path, load_platform
+from aiinfn_hub.kube.slim import Pod
+from aiinfn_hub.pods import names
+from aiinfn_hub.service.metrics import Snapshot, exposition
 from aiinfn_hub.store.engine import Database, insert
-from aiinfn_hub.store.tables import metadata, observation, record, rolled, rollup, subject
+from aiinfn_hub.store.tables import metadata, observation, record, reservation, rolled, rollup, subject
 
 BATCH = 1000
 ROUNDS = 5
@@ -44,6 +54,7 @@ def main(arguments: list[str], folder: Path) -> None:
     parser.add_argument("--ingest", type=int, default=20_000, help="sightings that are ingested")
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
     given = parser.parse_args(arguments)
+    _scrape(Sheet())
     for name, opened in (("sqlite", _sqlite(folder)), ("postgresql", _postgresql())):
         if given.only in (None, name):
             with opened as database:
@@ -51,6 +62,7 @@ def main(arguments: list[str], folder: Path) -> None:
                 sheet = Sheet()
                 _ingest(database, sheet, given.ingest)
                 _report(database, sheet, given.records)
+                _reserve(database, sheet)
                 sheet.say("memory of this process, most", memory(os.getpid(), "VmHWM"), "MiB")
 
 
@@ -206,3 +218,75 @@ def _year(database: Database, count: int) -> None:
         found = rows(part)
         database.run(lambda connection, found=found: connection.execute(sa.insert(record), found))
     database.run(lambda connection: connection.exec_driver_sql("ANALYZE record"))  # as autovacuum does in a year
+
+
+def _scrape(sheet: Sheet) -> None:
+    """CPU seconds of one text, of all activities, flavours and kinds of the example with 10000 pods."""
+    platform = load_platform(example_path())
+    flavours, activities = [f.name for f in platform.flavours], [a.name for a in platform.activities]
+    pods = [
+        Pod(
+            uid=f"u{n}", name=f"jupyter-user{n}", namespace="aiinfn", phase="Running",
+            labels={
+                names.KIND: "job" if n % 2 else "session",
+                names.ACTIVITY: activities[n % len(activities)],
+                names.FLAVOUR: flavours[n % len(flavours)],
+                names.PERSON: f"user{n}",
+            },
+        )
+        for n in range(10_000)
+    ]  # fmt: skip
+    hours = {(a, f, k): 1.0 for a in activities for f in flavours for k in ("session", "job")}
+    snapshot = Snapshot(
+        platform=platform, stock={}, pods=pods, jobs={}, records={}, weighted_hours=hours, liveness=Liveness(),
+        queue_depth=0, watches={}, unknown_since=None,
+    )  # fmt: skip
+    registry = CollectorRegistry()
+    gauge = Gauge("pod", "x", ("kind", "activity", "flavour", "person", "pod"), registry=registry)
+    for pod in pods:
+        gauge.labels(*pod.labels.values(), pod.name).set(1)
+    ours = [_cpu(lambda: exposition(snapshot)) for _ in range(9)]
+    naive = [_cpu(lambda: generate_latest(registry)) for _ in range(9)]
+    text = exposition(snapshot)
+    series = sum(1 for line in text.splitlines() if not line.startswith(b"#"))
+    mine, other = statistics.median(ours), statistics.median(naive)
+    sheet.say("scrape with 10000 pods", mine, "CPU s", f"naive {other:.3f}, ratio {mine / other:.2f} (<= 0.1 s)")
+    sheet.say("  series", series, "series", "<= 5000")
+    sheet.say("  size", len(text) / 2**20, "MiB", "<= 3")
+
+
+def _cpu(work: Callable[[], Any]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def _reserve(database: Database, sheet: Sheet) -> None:
+    """Eight at once, over the ledger of a year: each is refused or granted by the same hours."""
+    platform = load_platform(example_path())
+    row = {"activity": "cms-ml", "flavour": "t4", "units": 1, "weight": 0.4, "planned_s": 3600.0, "made_at": T0}
+    now = T0 + YEAR
+    bare = [
+        _timed(
+            lambda n=n: database.run(lambda c: c.execute(sa.insert(reservation), row | {"person": "x", "server": n}))
+        )
+        for n in map(str, range(40))
+    ]
+
+    async def all_at_once() -> list[float]:
+        took: list[float] = []
+
+        async def one(number: int) -> None:
+            for turn in range(5):
+                ask = Ask("session", f"user{number}", "cms-ml", "t4", 1, 0.4, 3600.0, server=str(turn))
+                began = time.perf_counter()
+                await database.write(spending.reserve, platform, ask, now=now)
+                took.append(time.perf_counter() - began)
+
+        await asyncio.gather(*(one(number) for number in range(8)))
+        return took
+
+    took = asyncio.run(all_at_once())
+    other = statistics.median(bare)
+    sheet.say("reservation, 8 at once, median", statistics.median(took), "s", f"bare insert, alone {other:.4f} s")
+    sheet.say("  p95", p(took, 95), "s")
