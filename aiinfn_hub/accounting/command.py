@@ -53,7 +53,8 @@ def _report(args: argparse.Namespace) -> int:
     scope = {"person": args.person, "activity": args.activity}
     with opened(args) as database:
         rows = database.run(usage.by_group, since=since, until=until, by=by, **scope)
-    found = summary(rows, since=since, until=until, by=by)
+        refused = database.run(usage.refused, since=since, until=until, **scope)
+    found = summary(rows, since=since, until=until, by=by) | {"refused": refused}
     if args.json:
         print(json.dumps(found, indent=1))
     else:
@@ -77,13 +78,26 @@ def summary(rows: Sequence[Mapping[str, Any]], *, since: float, until: float, by
 def as_text(found: Mapping[str, Any]) -> str:
     """The report as people read it."""
     head = f"From {found['since']} to {found['until']}"
+    refused = _refused(found["refused"])
     if not found["rows"]:
-        return f"{head}: nobody held anything."
+        return "\n".join([f"{head}: nobody held anything.", *refused])
     lines = [[*(str(row[name]) for name in found["by"]), *_numbers(row)] for row in found["rows"]]
     titles = [*(name.upper() for name in found["by"]), *(title for _, title, _ in NUMBERS)]
     total = ["total", *[""] * (len(found["by"]) - 1), *_numbers(found["total"])]
     table = columns([titles, *lines, total], right=len(found["by"]))
-    return "\n".join([head, "", table, "", *usage.certainty(found["rows"])])
+    return "\n".join([head, "", table, "", *usage.certainty(found["rows"]), *refused])
+
+
+def _refused(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was asked for and not given: what to buy next, or whom to give more."""
+    if not rows:
+        return []
+    titles = ["ACTIVITY", "FLAVOUR", "KIND", "QUOTA", "ASKS", "GPU-H"]
+    names = ("activity", "flavour", "kind", "quota")
+    lines = [
+        [*(row[name] or "-" for name in names), str(row["asks"]), f"{row['weighted_gpu_hours']:.2f}"] for row in rows
+    ]
+    return ["", "Asked for and refused:", "", columns([titles, *lines], right=len(names))]
 
 
 def _numbers(row: Mapping[str, Any]) -> list[str]:

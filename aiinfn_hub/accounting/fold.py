@@ -24,6 +24,8 @@ def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:
         return None
     row: dict[str, Any] = {"pod_uid": described[0].pod_uid, **described[0].facts}
     row["node"] = next((s.facts["node"] for s in described if s.facts["node"]), "")
+    # What a site calls it is another name, never another record: the uid is ours wherever it runs.
+    row["remote_id"] = next((s.facts["remote_id"] for s in reversed(described) if s.facts["remote_id"]), "")
     row["held_from"] = min((s.held_from for s in described if s.held_from is not None), default=None)
     row["ran_from"] = min((s.ran_from for s in described if s.ran_from is not None), default=None)
     row["last_seen"] = max(s.observed_at for s in described)

@@ -87,7 +87,8 @@ class Observer:
 
     def _is_news(self, sighting: Sighting) -> bool:
         """Most updates of a pod change nothing that the ledger keeps."""
-        state = (sighting.kind, sighting.held_from, sighting.ran_from, sighting.ran_to, sighting.terminal)
+        remote_id = sighting.facts.get("remote_id", "")
+        state = (remote_id, sighting.kind, sighting.held_from, sighting.ran_from, sighting.ran_to, sighting.terminal)
         if sighting.kind != "seen":
             self._last.pop(sighting.pod_uid, None)
             return True

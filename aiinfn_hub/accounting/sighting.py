@@ -53,7 +53,7 @@ class Sighting:
         if facts := payload["facts"]:
             # Before version 0004 of the schema a sighting had one weight, the one that is charged.
             weights = {"compute_weight": facts["weight"], "memory_weight": facts["weight"]}
-            payload["facts"] = weights | {"planned_s": 0.0} | facts
+            payload["facts"] = weights | {"planned_s": 0.0, "remote_id": ""} | facts
         return cls(
             source=row["source"],
             kind=row["kind"],
@@ -97,7 +97,7 @@ def _planned_s(pod: Pod) -> float:
 
 
 def _facts(platform: Platform, pod: Pod) -> dict[str, Any]:
-    """What never changes over a pod's life, but for its node. The weight is the one of the day it was seen."""
+    """What never changes over a pod's life, but for its node and the site's name for it; the weight is of that day."""
     flavour = next((f for f in platform.flavours if f.name == pod.labels.get(names.FLAVOUR)), None)
     resource = flavour.resource if flavour else ""
     return {
@@ -119,6 +119,7 @@ def _facts(platform: Platform, pod: Pod) -> dict[str, Any]:
         "node": pod.node,
         "server": pod.annotations.get(names.SERVER, ""),
         "run_id": pod.labels.get(names.RUN, ""),
+        "remote_id": pod.annotations.get(names.REMOTE_ID, ""),
         "planned_s": _planned_s(pod),
         "created_at": pod.created,
     }

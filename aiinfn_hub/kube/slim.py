@@ -15,10 +15,10 @@ import msgspec
 
 from aiinfn_hub.kube import shapes
 from aiinfn_hub.kube.amounts import amounts, pod_requests
-from aiinfn_hub.pods.names import HELD
+from aiinfn_hub.pods.names import HELD, REMOTE_ID
 
 #: Annotations that mean something to us; others (a whole manifest in last-applied-configuration) are not kept.
-KEPT_ANNOTATIONS = ("aiinfn.infn.it/", "kueue.x-k8s.io/", "hub.jupyter.org/")
+KEPT_ANNOTATIONS = ("aiinfn.infn.it/", "kueue.x-k8s.io/", "hub.jupyter.org/", REMOTE_ID)
 
 
 class Condition(msgspec.Struct, frozen=True):

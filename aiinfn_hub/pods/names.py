@@ -31,6 +31,9 @@ GATE = PREFIX + "session"
 #: Of a Workload that we have put aside: why. One without it was put aside by an operator, and is not ours to take up.
 HELD = PREFIX + "held"
 
+#: What the batch system of a site calls the job of a pod; the virtual kubelet of interLink sets it, and nobody else.
+REMOTE_ID = "JobID"
+
 #: Values of the label KIND.
 SESSION, JOB = "session", "job"
 

@@ -79,6 +79,7 @@ record = Table(
     Column("site", Text, nullable=False, default="", server_default=""),
     Column("server", Text, nullable=False, default=""),
     Column("run_id", Text, nullable=False, default=""),
+    Column("remote_id", Text, nullable=False, default="", server_default=""),
     Column("planned_s", Double, nullable=False, default=0.0, server_default="0"),
     Column("created_at", Double, nullable=False),
     Column("held_from", Double),

@@ -10,7 +10,9 @@ import pytest
 from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger
+from aiinfn_hub.accounting.quotas import Ask, Verdict
 from aiinfn_hub.accounting.sighting import absent
+from aiinfn_hub.accounting.spending import Decision, note_refusal
 from aiinfn_hub.accounting.windows import window
 from aiinfn_hub.cli import main
 from aiinfn_hub.errors import InvalidInput
@@ -114,3 +116,18 @@ def test_mistakes_are_said_in_a_line(url: str, tmp_path: Path, capsys: pytest.Ca
     assert "There is no file" in capsys.readouterr().err
     assert main(["accounting", "report", "--database", url, "--by", "colour"]) != 0
     assert "'colour'" in capsys.readouterr().err
+
+
+def test_what_was_refused_is_in_the_report(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    database = Database(Path(url).read_text().strip())
+    ask = Ask("session", "alice", "cms-ml", "a100-40", 1, 1.0, 8 * H)
+    for _ in range(2):
+        database.run(note_refusal, ask, Decision(Verdict(0.0)), now=T0 + H)
+    database.close()
+    assert main(["accounting", "report", "--database", url, "--month", "2023-11"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].split() == ["cms-ml", "a100-40", "session", "-", "2", "16.00"]
+    assert main(["accounting", "report", "--database", url, "--month", "2023-11", "--person", "bob", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["refused"] == []
+    assert main(["accounting", "report", "--database", url, "--month", "2023-11", "--person", "alice", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["refused"][0]["asks"] == 2

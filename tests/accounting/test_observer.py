@@ -178,3 +178,22 @@ def test_the_job_of_a_run_is_found_by_its_label() -> None:
     sighting = of_pod(PLATFORM, pod(labels=labels), kind="seen", now=7.0)
     assert sighting is not None
     assert (sighting.facts["kind"], sighting.facts["run_id"]) == ("job", "01J")
+
+
+@pytest.mark.asyncio
+async def test_what_a_site_calls_a_job_is_another_name_of_the_same_record(database: Database) -> None:
+    watcher, _ = observer(database, FakeCache())
+    known = pod(uid="u1").annotations
+    watcher.notice("ADDED", pod(uid="u1"))
+    watcher.notice("MODIFIED", pod(uid="u1", rv="2", annotations=known | {names.REMOTE_ID: "4711.leonardo"}))
+    watcher.notice("MODIFIED", pod(uid="u1", rv="3", annotations=known))
+    await watcher.flush()
+    [row] = database.run(rows)
+    assert (row["pod_uid"], row["remote_id"]) == ("u1", "4711.leonardo")
+
+
+def test_for_how_long_a_session_asked_is_on_its_record() -> None:
+    for text, seconds in (("28800", 28800.0), ("", 0.0), ("soon", 0.0), ("\u0663", 0.0)):
+        sighting = of_pod(PLATFORM, pod(annotations={names.LIFETIME: text}), kind="seen", now=7.0)
+        assert sighting is not None
+        assert sighting.facts["planned_s"] == seconds

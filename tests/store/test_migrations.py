@@ -72,10 +72,13 @@ def test_who_was_erased_stays_so_on_the_way_down(older: Database) -> None:
     assert people[1].startswith("p-")
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006"])
 def test_down_and_up_again_loses_no_record(database: Database, revision: str) -> None:
-    database.migrate("0003", down=True)
+    """Up to the revision, a record is put, and then down one by one and up again."""
+    database.migrate("0001", down=True)
+    database.migrate(revision)
     database.run(put)
-    database.migrate(revision, down=True)
+    for number in range(int(revision), 1, -1):
+        database.migrate(f"{number - 1:04}", down=True)
     database.migrate()
     assert [row["pod_uid"] for row in database.run(all_of, "record")] == ["u1"]

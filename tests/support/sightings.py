@@ -27,6 +27,7 @@ FACTS: dict[str, Any] = {
     "server": "",
     "run_id": "",
     "planned_s": 0.0,
+    "remote_id": "",
     "created_at": T0,
 }
 

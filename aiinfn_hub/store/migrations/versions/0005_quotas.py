@@ -1,4 +1,4 @@
-"""What is reserved, what was refused, and for how long a session asked."""
+"""What is reserved, what was refused, for how long a session asked, and what a site calls a job."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("record", sa.Column("planned_s", sa.Double(), nullable=False, server_default="0"))
+    op.add_column("record", sa.Column("remote_id", sa.Text(), nullable=False, server_default=""))
     op.create_table(
         "reservation",
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("person", "server", "activity", "flavour")),
@@ -37,4 +38,5 @@ def downgrade() -> None:
     op.drop_table("refusal")
     op.drop_table("reservation")
     with op.batch_alter_table("record") as table:
-        table.drop_column("planned_s")
+        for name in ("remote_id", "planned_s"):
+            table.drop_column(name)
