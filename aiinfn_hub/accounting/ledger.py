@@ -107,6 +107,8 @@ def _keep_heartbeat(row: dict[str, Any], before: Mapping[str, Any] | None) -> No
         # A heartbeat after the last observation is the better evidence: the pod still held its devices then.
         row["uncertainty_s"] = max(0.0, row["uncertainty_s"] - (row["last_seen"] - row["held_to"]))
         row["held_to"] = row["last_seen"]
+    ended = row["held_from"] is not None and row["held_to"] is not None
+    row["length_s"] = row["held_to"] - row["held_from"] if ended else None
 
 
 def open_uids(connection: sa.Connection) -> set[str]:

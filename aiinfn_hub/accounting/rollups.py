@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from aiinfn_hub.accounting.amounts import GOOD, amounts, counts, overlap, put_aside
+from aiinfn_hub.accounting.amounts import GOOD, amounts, counts, overlap, put_aside, within
 from aiinfn_hub.store.engine import insert, lock
 from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, month, record, rolled, rollup
 
@@ -136,7 +136,7 @@ def _sum_hours(connection: sa.Connection, start: float, until: float) -> None:
     this = sa.and_(rolled.c.grain == "hour", rolled.c.start + 0 >= start, rolled.c.start + 0 < until)
     since, end = rolled.c.start, rolled.c.until
     for meant, first, last in (
-        (sa.and_(GOOD, overlap(start, until), overlap(since, end)), record.c.held_from, record.c.held_to),
+        (sa.and_(GOOD, overlap(start, until), within(since, end)), record.c.held_from, record.c.held_to),
         (sa.and_(put_aside(start, until), put_aside(since, end)), record.c.created_at, record.c.created_at),
     ):
         # Bounds on the hour for which there is an index: each record finds its own few.

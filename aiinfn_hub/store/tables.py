@@ -86,6 +86,7 @@ record = Table(
     Column("ran_from", Double),
     Column("ran_to", Double),
     Column("held_to", Double),
+    Column("length_s", Double),
     Column("last_seen", Double, nullable=False),
     Column("end_source", Text, nullable=False, default=""),
     Column("uncertainty_s", Double, nullable=False, default=0.0),
@@ -95,6 +96,7 @@ record = Table(
     Index(None, "activity", "held_from"),
     Index(None, "held_from"),
     Index(None, "held_to"),
+    Index(None, "length_s"),
     Index(None, "run_id"),
     Index(None, "quarantine"),
 )

@@ -18,7 +18,7 @@ _COUNTS = ("started", "carried", "quarantined")
 _SHARES = ("weighted_s", "compute_s", "memory_s")
 _AMOUNTS = ("waited_s", "held_s", "ran_s", "device_s", *_SHARES, "core_s", "byte_s", "observed_s", "inferred_s")
 _WEIGHTS = ("compute_weight", "memory_weight")
-_INDEXED = ("held_from", "quarantine")
+_INDEXED = ("held_from", "length_s", "quarantine")
 
 
 def upgrade() -> None:
@@ -32,6 +32,7 @@ def upgrade() -> None:
     )
     for name in _WEIGHTS:
         op.add_column("record", sa.Column(name, sa.Double(), nullable=False, server_default="0"))
+    op.add_column("record", sa.Column("length_s", sa.Double(), nullable=True))
     op.add_column("record", sa.Column("site", sa.Text(), nullable=False, server_default=""))
     for name in _INDEXED:
         op.create_index(op.f(f"ix_record_{name}"), "record", [name])
@@ -53,7 +54,9 @@ def upgrade() -> None:
     )
     connection = op.get_bind()
     # Which of the two weights was the larger is not known of records that are there: both are what was charged.
-    connection.execute(sa.text("UPDATE record SET compute_weight = weight, memory_weight = weight"))
+    connection.execute(
+        sa.text("UPDATE record SET compute_weight = weight, memory_weight = weight, length_s = held_to - held_from")
+    )
     names = connection.execute(sa.text("SELECT DISTINCT person FROM record")).scalars().all()
     people = [{"alias": f"p-{secrets.token_hex(8)}", "name": name, "since": time.time()} for name in names]
     if people:
@@ -70,6 +73,6 @@ def downgrade() -> None:
     for name in _INDEXED:
         op.drop_index(op.f(f"ix_record_{name}"), "record")
     with op.batch_alter_table("record") as table:
-        for name in ("site", *_WEIGHTS):
+        for name in ("site", "length_s", *_WEIGHTS):
             table.drop_column(name)
     op.drop_table("subject")
