@@ -15,9 +15,10 @@ from aiinfn_hub.accounting.months import Author
 from aiinfn_hub.accounting.reconcile import reconcile
 from aiinfn_hub.accounting.rollups import moment
 from aiinfn_hub.accounting.subjects import aliases, erase
-from aiinfn_hub.accounting.windows import add_database, add_window, month_of, opened, window
+from aiinfn_hub.accounting.windows import add_database, add_window, month_of, window
 from aiinfn_hub.contract.columns import columns
 from aiinfn_hub.errors import InvalidInput
+from aiinfn_hub.store.command import opened
 from aiinfn_hub.store.tables import GROUPS
 
 #: Of a correction that is typed: option, column, and by what its hours are multiplied.
@@ -57,7 +58,7 @@ def _action(
 
 def _close(args: argparse.Namespace) -> int:
     start, _ = month_of(args.month)
-    with opened(args) as database:
+    with opened(args.database) as database:
         row = database.run(months.close, start, by=getpass.getuser(), now=time.time())
     sentence = f"{args.month} is closed: {row['sums']} sums, sha256 {row['sha256']}."
     return _say(args, {"month": args.month, "sums": row["sums"], "sha256": row["sha256"]}, sentence)
@@ -65,7 +66,7 @@ def _close(args: argparse.Namespace) -> int:
 
 def _correct(args: argparse.Namespace) -> int:
     start, _ = month_of(args.month)
-    with opened(args) as database:
+    with opened(args.database) as database:
         if args.from_records:
             deltas = database.run(months.news, start)
         else:
@@ -98,7 +99,7 @@ def _typed(args: argparse.Namespace) -> dict[str, float]:
 def _reconcile(args: argparse.Namespace) -> int:
     now = time.time()
     since, until = window(args.month, args.since, args.until, now=now)
-    with opened(args) as database:
+    with opened(args.database) as database:
         found = database.run(reconcile, since=since, until=until, now=now)
     head = f"From {moment(since)} to {moment(until)}"
     lines = [[one.kind, one.about, one.sentence] for one in found]
@@ -110,7 +111,7 @@ def _reconcile(args: argparse.Namespace) -> int:
 
 
 def _erase(args: argparse.Namespace) -> int:
-    with opened(args) as database:
+    with opened(args.database) as database:
         alias = database.run(erase, args.person)
     return _say(args, {"alias": alias}, f"The ledger knows {args.person} as {alias} from now on, and not who that is.")
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from aiinfn_hub.accounting import books_command, usage
 from aiinfn_hub.accounting.rollups import moment
-from aiinfn_hub.accounting.windows import add_database, add_window, opened, window
+from aiinfn_hub.accounting.windows import add_database, add_window, window
 from aiinfn_hub.contract.columns import columns
+from aiinfn_hub.store.command import opened
 from aiinfn_hub.store.tables import GROUPS
 
 #: The columns of numbers: key of a row of `by_group`, what stands above it, how it is written.
@@ -51,7 +52,7 @@ def _report(args: argparse.Namespace) -> int:
     since, until = window(args.month, args.since, args.until, now=now)
     by = tuple(part.strip() for part in args.by.split(","))
     scope = {"person": args.person, "activity": args.activity}
-    with opened(args) as database:
+    with opened(args.database) as database:
         rows = database.run(usage.by_group, since=since, until=until, by=by, **scope)
         refused = database.run(usage.refused, since=since, until=until, **scope)
     found = summary(rows, since=since, until=until, by=by) | {"refused": refused}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aiinfn_hub.accounting.rollups import end_of, moment
-from aiinfn_hub.errors import InvalidInput, NotFound
-from aiinfn_hub.store.engine import Database
+from aiinfn_hub.errors import InvalidInput
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 
@@ -28,26 +25,6 @@ def add_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--month", metavar="YYYY-MM", help="a month, UTC; without a window it is the present one")
     parser.add_argument("--since", metavar="TIME", help="as in 2026-11-01 or 2026-11-01T12:00")
     parser.add_argument("--until", metavar="TIME", help="not included; without it, now")
-
-
-@contextmanager
-def opened(args: argparse.Namespace) -> Iterator[Database]:
-    """The database of `add_database`.
-
-    Raises:
-        NotFound: there is no such file.
-    """
-    try:
-        url = args.database.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise NotFound(
-            f"There is no file {args.database} to read.", hint="database_url_file of the service says where."
-        ) from error
-    database = Database(url)
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def window(month: str | None, since: str | None, until: str | None, *, now: float) -> tuple[float, float]:

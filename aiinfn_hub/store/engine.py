@@ -11,12 +11,13 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from importlib import resources
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import alembic.command
 import alembic.config
 import msgspec
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -69,6 +70,11 @@ class Database:
         """`write` in this thread, for commands and tests."""
         return self._run(self._writing, fn, *args, **kwargs)
 
+    def run_snapshot(self, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`run` for functions that change nothing, and read everything as of one moment."""
+        level = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
+        return self._run(self.engine.execution_options(**level), fn, *args, **kwargs)
+
     def _run(
         self, engine: sa.Engine, fn: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -86,9 +92,20 @@ class Database:
         """Bring the schema up to `revision`, or down to it; a fresh database gets all of it."""
         self.run(_migrate, revision, down=down)
 
+    def revisions(self) -> set[str]:
+        """Every revision of the schema that this version knows."""
+        with resources.as_file(resources.files("aiinfn_hub.store") / "migrations") as folder:
+            return {one.revision for one in ScriptDirectory(str(folder)).walk_revisions()}
+
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:

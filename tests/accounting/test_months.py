@@ -83,7 +83,7 @@ def test_what_is_known_later_is_a_correction(autumn: Database) -> None:
     assert (row["revision"], row["made_by"], row["reason"]) == (1, "root", "The node's log says so.")
     assert told(autumn, NOV, DEC) == pytest.approx(9)
     assert told(autumn, NOV, DEC, person="bob") == pytest.approx(3)
-    assert told(autumn, at("2023-11-10"), DEC, person="bob") == pytest.approx(1), "a part of the month is its records"
+    assert told(autumn, at("2023-11-10"), DEC, person="bob") == pytest.approx(1), "a part of it is as it was closed"
     assert autumn.run(months.news, NOV) == {}
     with pytest.raises(InvalidInput, match="nothing to correct in 2023-11"):
         correct(autumn)
