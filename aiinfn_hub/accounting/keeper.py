@@ -39,7 +39,7 @@ class Keeper:
             await asyncio.sleep(self._every_s)
 
     async def keep(self) -> None:
-        """Once; a month is a transaction of its own, so that observations are not held up for a whole history.
+        """Once; each day is a transaction of its own, so that observations are not held up for a whole history.
 
         Raises:
             Unavailable: the database does not answer.

@@ -19,7 +19,7 @@ from aiinfn_hub.accounting import rollups, usage
 from aiinfn_hub.accounting.rollups import Span, begin_of, end_of
 from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
 from aiinfn_hub.store.engine import lock
-from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, correction, month, record, rolled, rollup
+from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, correction, month, rolled, rollup
 
 #: Seconds below which a difference is the rounding of sums, not news.
 TRIFLE_S = 0.5
@@ -61,7 +61,7 @@ def _may_close(connection: sa.Connection, start: float, end: float, *, now: floa
     if end + rollups.SETTLE_S > now:
         raise Conflict(f"{name_of(start)} is not over.", hint="Months are of UTC.")
     closed = connection.execute(sa.select(sa.func.max(month.c.until))).scalar()
-    first = connection.execute(sa.select(sa.func.min(record.c.held_from))).scalar()
+    first = rollups.first_moment(connection)
     expected = closed if closed is not None else begin_of("month", first) if first is not None else start
     if expected < start:
         raise Conflict(f"{name_of(expected)} is open.", hint="Months are closed in their order.")

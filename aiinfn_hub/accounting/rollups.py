@@ -23,6 +23,8 @@ HOUR, DAY = 3600.0, 86400.0
 GRAINS = ("month", "day", "hour")
 #: Seconds after the end of an hour before it is summed: what ended in it has been heard of by then.
 SETTLE_S = 300.0
+#: Among so many records the first good one is looked for: those of clocks that stood at 1970 come before it.
+_FIRST = 1000
 #: After every time there is: an open record's end.
 FAR = 1e12
 #: What every sum of a record depends on, from its begin to its end.
@@ -87,27 +89,34 @@ def _split(connection: sa.Connection, gap: Span, grain: str) -> list[Span]:
 
 
 def roll(connection: sa.Connection, *, now: float) -> bool:
-    """Sum the oldest month of which hours are missing, and the days and the month that are complete then.
+    """Sum the oldest day of which hours are missing, and the month when it is complete.
+
+    A day at a time, because whoever writes meanwhile waits.
 
     Returns:
         Whether there may be more to do.
     """
     lock(connection, rolled)
-    first = connection.execute(sa.select(sa.func.min(record.c.held_from))).scalar()
+    first = first_moment(connection)
     if first is None:
         return False
     gaps = [span for span in cover(connection, begin_of("month", first), _settled(connection, now)) if not span.grain]
     if not gaps:
         return False
-    first_day = begin_of("month", gaps[0].start)
-    end = end_of("month", first_day)
+    day, first_day = begin_of("day", gaps[0].start), begin_of("month", gaps[0].start)
     for gap in gaps:
-        if gap.start < end:
-            _sum_hours(connection, gap.start, min(gap.until, end))
-    for begin in sorted({begin_of("day", hour) for gap in gaps for hour in _hours(gap.start, min(gap.until, end))}):
-        _sum_up(connection, "hour", Span(begin, begin + DAY, "day"))
-    _sum_up(connection, "day", Span(first_day, end, "month"))
-    return gaps[-1].until > end
+        if gap.start < day + DAY:
+            _sum_hours(connection, gap.start, min(gap.until, day + DAY))
+    _sum_up(connection, "hour", Span(day, day + DAY, "day"))
+    _sum_up(connection, "day", Span(first_day, end_of("month", first_day), "month"))
+    return gaps[-1].until > day + DAY
+
+
+def first_moment(connection: sa.Connection) -> float | None:
+    """When the first record begins whose times can be true; None if there is none."""
+    query = sa.select(record.c.held_from, record.c.quarantine).where(record.c.held_from.is_not(None))
+    rows = connection.execute(query.order_by(record.c.held_from).limit(_FIRST)).all()
+    return next((float(row.held_from) for row in rows if not row.quarantine), None)
 
 
 def _settled(connection: sa.Connection, now: float) -> float:

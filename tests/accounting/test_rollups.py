@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from datetime import UTC, datetime
 from typing import Any
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger, rollups, usage
+from aiinfn_hub.accounting.keeper import Keeper
 from aiinfn_hub.accounting.rollups import DAY, HOUR, Span, begin_of, cover, end_of
 from aiinfn_hub.accounting.sighting import Sighting, absent
+from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.store.engine import Database
 from aiinfn_hub.store.tables import GROUPS, metadata, rolled, rollup
 
@@ -93,7 +96,7 @@ def test_a_window_is_covered_by_the_longest_periods_that_fit(database: Database)
 
 def test_an_hour_is_summed_when_it_is_settled(database: Database) -> None:
     hour = T0 + BASE
-    database.run(ledger.observe, [seen("open", held_from=BASE)])
+    database.run(ledger.observe, [seen("open", at=BASE, held_from=BASE)])
     database.run(ledger.heartbeat, ["open"], now=hour + 2 * HOUR - 1)
     roll(database, hour + 5 * HOUR)
     assert grains(database, hour, hour + 2 * HOUR) == ["hour", ""], "of the second hour, the last second is not known"
@@ -221,3 +224,36 @@ def test_kept_sums_are_those_of_the_records(
         same(database, T0 - MONTH, now)
     finally:
         database.close()
+
+
+def test_a_clock_that_stood_at_1970_does_not_make_a_history_of_fifty_years(database: Database) -> None:
+    database.run(ledger.observe, [*life("u1", start=0, end=HOUR), *life("u2", start=-T0, end=-T0 - 100 * HOUR)])
+    roll(database, T0 + DAY)
+    with database.engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.min(rolled.c.start))).scalar_one() == begin_of("month", T0)
+
+
+def test_a_keeper_sums_what_is_there_and_goes_on_when_the_database_is_back(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Away:
+        """Does not answer at first."""
+
+        calls = 0
+
+        async def write(self, *args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            if self.calls == 1:
+                raise Unavailable("The database does not answer.")
+            return await database.write(*args, **kwargs)
+
+    async def until_summed() -> None:
+        task = asyncio.create_task(Keeper(Away(), clock=lambda: T0 + 2 * MONTH, every_s=0.01).run())  # type: ignore[arg-type]
+        async with asyncio.timeout(60):
+            while grains(database, begin_of("month", T0), T0 + MONTH - DAY)[:1] != ["month"]:
+                await asyncio.sleep(0.05)
+        task.cancel()
+
+    database.run(ledger.observe, life("u1", start=0, end=HOUR))
+    asyncio.run(until_summed())
+    assert "Sums are kept later" in caplog.text

@@ -65,6 +65,25 @@ async def test_the_hub_reserves_until_nothing_is_left(service: RunningService) -
     assert "1 of 1 units of NVIDIA A100" in another.json()["error"]["message"]
 
 
+@pytest.mark.asyncio
+async def test_a_person_sees_the_own_limits_in_the_offer_and_in_the_panel(service: RunningService) -> None:
+    await service.service.database.write(
+        ledger.observe,
+        life("u1", person="alice", activity="teaching", flavour="a100-40", weight=1.0, start=time.time() - T0 - 3 * H,
+             end=time.time() - T0 - H),
+    )  # fmt: skip
+    await post(service, f"Bearer {HUB_KEY}", flavour="t4", planned_s=3600)
+    async with service.person("token-of-alice") as http:
+        offered = {quota["name"]: quota for quota in (await http.get("/api/offer")).json()["quotas"]}
+        page = await http.get("/")
+    own = offered["school-hours"]
+    assert (own["used"], own["committed"], own["gpu_hours"]) == pytest.approx((2.0, 0.4, 10.0), abs=0.01)
+    assert own["out_at"] is None, "two hours in a week are less than ten"
+    assert offered["activity-teaching"]["activities"] == ["teaching"]
+    assert "GPU-hours of one participant in a week" in page.text
+    assert "2.0 of 10 GPU-h in 7 days" in page.text
+
+
 @pytest.mark.parametrize(
     ("key", "status"),
     [
