@@ -99,7 +99,8 @@ def _queries(span: Span, by: Sequence[str], person: str | None, activity: str | 
         keys = [rollup.c[name] for name in by]
         kept = sa.select(*keys, *summed(span.start)).where(*period, *scope(rollup)).group_by(*keys)
         return [kept, _corrections(span, by).where(*scope(correction))] if span.grain == "month" else [kept]
-    keys = [record.c[name] for name in by]
+    # Not the columns themselves: SQLite would read all records in the order of an index, to save sorting the few.
+    keys = [sa.func.coalesce(record.c[name], sa.literal_column("''")).label(name) for name in by]
     columns = counts(span.start, span.until) | amounts(span.start, span.until)
     query = sa.select(*keys, *(sa.func.sum(column).label(name) for name, column in columns.items())).group_by(*keys)
     # Two questions, because each has an index of its own.
