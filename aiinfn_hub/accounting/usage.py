@@ -100,9 +100,10 @@ def _queries(span: Span, by: Sequence[str], person: str | None, activity: str | 
         kept = sa.select(*keys, *summed(span.start)).where(*period, *scope(rollup)).group_by(*keys)
         return [kept, _corrections(span, by).where(*scope(correction))] if span.grain == "month" else [kept]
     # Not the columns themselves: SQLite would read all records in the order of an index, to save sorting the few.
-    keys = [sa.func.coalesce(record.c[name], sa.literal_column("''")).label(name) for name in by]
+    groups = [sa.func.coalesce(record.c[name], sa.literal_column("''")).label(name) for name in by]
     columns = counts(span.start, span.until) | amounts(span.start, span.until)
-    query = sa.select(*keys, *(sa.func.sum(column).label(name) for name, column in columns.items())).group_by(*keys)
+    sums_of = (sa.func.sum(column).label(name) for name, column in columns.items())
+    query = sa.select(*groups, *sums_of).group_by(*groups)
     # Two questions, because each has an index of its own.
     return [
         query.where(*scope(record), GOOD, overlap(span.start, span.until)),

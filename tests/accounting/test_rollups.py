@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.sightings import T0, life, seen
 
@@ -198,6 +198,7 @@ def stream(lives: list[tuple[float, float, str, str]]) -> list[list[Sighting]]:
     return found
 
 
+@settings(max_examples=40)  # each makes a ledger, and sums several days of it twice
 @given(before=LIVES, after=LIVES, edges=st.tuples(MOMENTS, MOMENTS))
 def test_kept_sums_are_those_of_the_records(
     before: list[tuple[float, float, str, str]],
