@@ -11,7 +11,7 @@ from typing import TypeAlias
 import sqlalchemy as sa
 
 from aiinfn_hub.accounting.fold import HEARTBEAT_S
-from aiinfn_hub.store.tables import record
+from aiinfn_hub.store.ledger_tables import record
 
 Bound: TypeAlias = float | sa.ColumnElement[float]
 
@@ -50,7 +50,7 @@ def put_aside(since: Bound, until: Bound) -> sa.ColumnElement[bool]:
 
 
 def counts(since: Bound, until: Bound) -> dict[str, sa.ColumnElement[int]]:
-    """1 for each record that is meant: names of `tables.COUNTS`."""
+    """1 for each record that is meant: names of `ledger_tables.COUNTS`."""
     begins = sa.and_(GOOD, record.c.held_from >= since, record.c.held_from < until)
     carried = sa.and_(GOOD, record.c.held_from < since, within(since, until))
     return {
@@ -61,7 +61,7 @@ def counts(since: Bound, until: Bound) -> dict[str, sa.ColumnElement[int]]:
 
 
 def amounts(since: Bound, until: Bound) -> dict[str, sa.ColumnElement[float]]:
-    """Seconds, and seconds times what was held: names of `tables.AMOUNTS`; 0 in quarantine."""
+    """Seconds, and seconds times what was held: names of `ledger_tables.AMOUNTS`; 0 in quarantine."""
     held = _within(record.c.held_from, record.c.held_to, since, until)
     ran = _within(record.c.ran_from, record.c.held_to, since, until)
     unseen = _unseen_s(since, until)

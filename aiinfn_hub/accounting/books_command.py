@@ -19,7 +19,7 @@ from aiinfn_hub.accounting.windows import add_database, add_window, month_of, wi
 from aiinfn_hub.contract.columns import columns
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.store.command import opened
-from aiinfn_hub.store.tables import GROUPS
+from aiinfn_hub.store.ledger_tables import GROUPS
 
 #: Of a correction that is typed: option, column, and by what its hours are multiplied.
 TYPED = (("held_hours", "held_s"), ("device_hours", "device_s"), ("gpu_hours", "weighted_s"))

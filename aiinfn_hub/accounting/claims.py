@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from aiinfn_hub.accounting.quotas import HOUR, Ask
 from aiinfn_hub.catalogue import Platform, Quota
 from aiinfn_hub.contract.jobs import FINAL
-from aiinfn_hub.store.tables import record, reservation, run, subject
+from aiinfn_hub.store.ledger_tables import record, reservation, subject
+from aiinfn_hub.store.tables import run
 
 #: Seconds from a reservation to the pod on its node: pulling an image may take that long, and what waits longer in the
 #: queue asks again when its turn comes.

@@ -13,7 +13,7 @@ from aiinfn_hub.accounting.rollups import moment
 from aiinfn_hub.accounting.windows import add_database, add_window, window
 from aiinfn_hub.contract.columns import columns
 from aiinfn_hub.store.command import opened
-from aiinfn_hub.store.tables import GROUPS
+from aiinfn_hub.store.ledger_tables import GROUPS
 
 #: The columns of numbers: key of a row of `by_group`, what stands above it, how it is written.
 NUMBERS = (

@@ -16,7 +16,8 @@ from aiinfn_hub.accounting.rollups import spoil, touched
 from aiinfn_hub.accounting.sighting import Sighting, absent
 from aiinfn_hub.accounting.subjects import aliases
 from aiinfn_hub.store.engine import among, insert, lock
-from aiinfn_hub.store.tables import observation, record, rolled, run
+from aiinfn_hub.store.ledger_tables import observation, record, rolled
+from aiinfn_hub.store.tables import run
 
 
 def observe(connection: sa.Connection, sightings: Collection[Sighting]) -> int:

@@ -19,7 +19,7 @@ from aiinfn_hub.accounting import rollups, usage
 from aiinfn_hub.accounting.rollups import Span, begin_of, end_of
 from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
 from aiinfn_hub.store.engine import lock
-from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, correction, month, rolled, rollup
+from aiinfn_hub.store.ledger_tables import AMOUNTS, COUNTS, GROUPS, correction, month, rolled, rollup
 
 #: Seconds below which a difference is the rounding of sums, not news.
 TRIFLE_S = 0.5
@@ -86,7 +86,7 @@ def correct(
     *,
     now: float,
 ) -> list[dict[str, Any]]:
-    """Add corrections to a closed month: by group of `tables.GROUPS` (people as aliases), what is to be added.
+    """Add corrections to a closed month: by group of `ledger_tables.GROUPS` (people as aliases), what is to be added.
 
     Raises:
         InvalidInput: there is nothing to correct, or no reason is given.

@@ -16,7 +16,8 @@ from aiinfn_hub.accounting.fold import HEARTBEAT_S, SKEW_S
 from aiinfn_hub.accounting.rollups import moment
 from aiinfn_hub.contract.jobs import FINAL
 from aiinfn_hub.contract.quantities import format_duration
-from aiinfn_hub.store.tables import attempt, month, record, run
+from aiinfn_hub.store.ledger_tables import month, record
+from aiinfn_hub.store.tables import attempt, run
 
 
 @dataclass(frozen=True)

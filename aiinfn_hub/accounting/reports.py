@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from aiinfn_hub.accounting.amounts import overlap
 from aiinfn_hub.accounting.subjects import NAME, alias_of
 from aiinfn_hub.errors import InvalidInput
-from aiinfn_hub.store.tables import record, subject
+from aiinfn_hub.store.ledger_tables import record, subject
 
 MAX_STEPS = 2000
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from aiinfn_hub.accounting.amounts import GOOD, amounts, counts, overlap, put_aside, within
 from aiinfn_hub.store.engine import insert, lock
-from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, month, record, rolled, rollup
+from aiinfn_hub.store.ledger_tables import AMOUNTS, COUNTS, GROUPS, month, record, rolled, rollup
 
 HOUR, DAY = 3600.0, 86400.0
 #: From the longest on: a report uses the longest that fits.

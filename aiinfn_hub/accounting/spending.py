@@ -16,7 +16,7 @@ from aiinfn_hub.accounting.usage import by_group
 from aiinfn_hub.catalogue import Platform, Quota
 from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.store.engine import insert, lock
-from aiinfn_hub.store.tables import record, refusal, reservation, subject
+from aiinfn_hub.store.ledger_tables import record, refusal, reservation, subject
 
 #: Rows of usage by activity and flavour: of a person or an activity, in so many days up to now.
 Sums: TypeAlias = dict[tuple[str, str, int], list[dict[str, Any]]]

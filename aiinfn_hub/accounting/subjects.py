@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.store.engine import among, insert
-from aiinfn_hub.store.tables import observation, record, reservation, subject
+from aiinfn_hub.store.ledger_tables import observation, record, reservation, subject
 
 #: Who a row is about, to be read by people: the name, or the alias of somebody who was erased.
 NAME = sa.func.coalesce(subject.c.name, subject.c.alias)

@@ -16,7 +16,7 @@ from aiinfn_hub.accounting.rollups import Span, cover, summed
 from aiinfn_hub.accounting.subjects import NAME, alias_of
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.store.engine import among
-from aiinfn_hub.store.tables import AMOUNTS, COUNTS, GROUPS, correction, record, refusal, rollup, subject
+from aiinfn_hub.store.ledger_tables import AMOUNTS, COUNTS, GROUPS, correction, record, refusal, rollup, subject
 
 #: What an hour of a column is called in an answer.
 HOURS = {
@@ -56,7 +56,7 @@ def by_group(
     no hours.
 
     Raises:
-        InvalidInput: `by` names no column of `tables.GROUPS`, or one twice.
+        InvalidInput: `by` names no column of `ledger_tables.GROUPS`, or one twice.
     """
     unknown = [name for name in by if name not in GROUPS]
     if unknown:
@@ -76,7 +76,7 @@ def sums(
     person: str | None = None,
     activity: str | None = None,
 ) -> dict[tuple[str, ...], dict[str, float]]:
-    """The sums of `tables.COUNTS` and `AMOUNTS` over these spans, by group; people are aliases."""
+    """The sums of `ledger_tables.COUNTS` and `AMOUNTS` over these spans, by group; people are aliases."""
     found: dict[tuple[str, ...], dict[str, float]] = {}
     for number, span in enumerate(spans):
         for query in _queries(span, by, person, activity):

@@ -13,7 +13,7 @@ from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.errors import QuotaExceeded
 from aiinfn_hub.offload.runs import NewRun, Run
 from aiinfn_hub.store.engine import lock
-from aiinfn_hub.store.tables import reservation
+from aiinfn_hub.store.ledger_tables import reservation
 
 
 class QuotaBudget:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from aiinfn_hub.accounting.usage import by_group
 from aiinfn_hub.offload import runs
-from aiinfn_hub.store.tables import record
+from aiinfn_hub.store.ledger_tables import record
 
 Hours = dict[tuple[str, str, str], float]
 

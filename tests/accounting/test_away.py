@@ -20,7 +20,8 @@ from aiinfn_hub.accounting.observer import Observer
 from aiinfn_hub.accounting.sighting import Sighting, absent
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.tables import metadata, record
+from aiinfn_hub.store.ledger_tables import record
+from aiinfn_hub.store.tables import metadata
 
 
 class Clock:

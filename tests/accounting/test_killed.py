@@ -20,7 +20,7 @@ from aiinfn_hub.accounting import ledger
 from aiinfn_hub.accounting.fold import HEARTBEAT_S
 from aiinfn_hub.accounting.sighting import Sighting
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.tables import observation, record
+from aiinfn_hub.store.ledger_tables import observation, record
 
 #: A life that ends while it is watched, one that ends and is deleted between two looks, and one that goes on.
 ENDS, GONE, GOES_ON = "ends", "gone", "goes-on"

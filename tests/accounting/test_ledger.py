@@ -10,7 +10,7 @@ from support.sightings import T0, life, seen
 from aiinfn_hub.accounting import ledger
 from aiinfn_hub.accounting.sighting import absent
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.tables import observation, record
+from aiinfn_hub.store.ledger_tables import observation, record
 
 
 def rows(connection: sa.Connection) -> list[dict[str, object]]:

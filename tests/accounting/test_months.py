@@ -19,7 +19,8 @@ from aiinfn_hub.accounting.subjects import aliases, erase
 from aiinfn_hub.cli import main
 from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.tables import attempt, correction, run
+from aiinfn_hub.store.ledger_tables import correction
+from aiinfn_hub.store.tables import attempt, run
 
 H, DAY = 3600.0, 86400.0
 

@@ -18,7 +18,7 @@ from aiinfn_hub.accounting.subjects import aliases
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.pods import names
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.tables import record
+from aiinfn_hub.store.ledger_tables import record
 
 PLATFORM = small_platform()
 

@@ -19,7 +19,8 @@ from aiinfn_hub.accounting.rollups import DAY, HOUR, Span, begin_of, cover, end_
 from aiinfn_hub.accounting.sighting import Sighting, absent
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.tables import GROUPS, metadata, rolled, rollup
+from aiinfn_hub.store.ledger_tables import GROUPS, rolled, rollup
+from aiinfn_hub.store.tables import metadata
 
 #: The first hour that begins after T0.
 BASE = begin_of("hour", T0) + HOUR - T0

@@ -17,7 +17,8 @@ from aiinfn_hub.accounting.quotas import HOUR, Ask
 from aiinfn_hub.accounting.spending import Decision
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.tables import record, refusal, reservation, run
+from aiinfn_hub.store.ledger_tables import record, refusal, reservation
+from aiinfn_hub.store.tables import run
 
 DAY = 86400.0
 T4 = {"flavour": "t4", "weight": 0.5, "activity": "lhcb"}

@@ -39,7 +39,8 @@ from aiinfn_hub.kube.slim import Pod
 from aiinfn_hub.pods import names
 from aiinfn_hub.service.metrics import Snapshot, exposition
 from aiinfn_hub.store.engine import Database, insert
-from aiinfn_hub.store.tables import metadata, observation, record, reservation, rolled, rollup, subject
+from aiinfn_hub.store.ledger_tables import observation, record, reservation, rolled, rollup, subject
+from aiinfn_hub.store.tables import metadata
 
 BATCH = 1000
 ROUNDS = 5

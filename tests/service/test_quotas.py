@@ -24,7 +24,7 @@ from aiinfn_hub.offload.entry import enter
 from aiinfn_hub.offload.runs import NewRun
 from aiinfn_hub.service.budget import QuotaBudget
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.tables import refusal
+from aiinfn_hub.store.ledger_tables import refusal
 
 H = 3600.0
 WANTED = {"server": "", "activity": "teaching", "flavour": "a100-40", "planned_s": 8 * 3600}
