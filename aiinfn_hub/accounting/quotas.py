@@ -168,6 +168,12 @@ def _one(standing: Standing, ask: Ask) -> Verdict:
     return Verdict(0.0, quota, f"{said}; it asks for {ask.gpu_hours:.1f}.")
 
 
+def used_by(quota: Quota, spells: Iterable[Spell], *, now: float) -> float:
+    """Weighted GPU-hours that were used in the window of a quota up to now, to the second."""
+    since = now - quota.window_days * DAY
+    return sum(spell.rate * max(0.0, min(spell.end, now) - max(spell.begin, since)) for spell in spells) / HOUR
+
+
 def again_at(quota: Quota, spells: Iterable[Spell], *, needed: float, now: float) -> float | None:
     """When so many GPU-hours are left at the latest, if nothing else starts; None: never, it is more than the quota.
 

@@ -9,7 +9,20 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from aiinfn_hub.accounting.claims import HOLD_S, claims_of, counts
-from aiinfn_hub.accounting.quotas import DAY, HOUR, Ask, Spell, Standing, Verdict, again_at, judge, meant, out_at, rules
+from aiinfn_hub.accounting.quotas import (
+    DAY,
+    HOUR,
+    Ask,
+    Spell,
+    Standing,
+    Verdict,
+    again_at,
+    judge,
+    meant,
+    out_at,
+    rules,
+    used_by,
+)
 from aiinfn_hub.accounting.rollups import begin_of
 from aiinfn_hub.accounting.subjects import alias_of, aliases
 from aiinfn_hub.accounting.usage import by_group
@@ -22,6 +35,8 @@ from aiinfn_hub.store.ledger_tables import record, refusal, reservation, subject
 Sums: TypeAlias = dict[tuple[str, str, int], list[dict[str, Any]]]
 #: Days of which the rate is taken that a forecast goes on with.
 RECENT_DAYS = 7
+#: Seconds that a quota lasts below which it is looked at closely; longer than any notice and the hour of a sum.
+CLOSE_S = 6 * HOUR
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ def decide(
     # Sums are of whole hours, which is up to an hour too much; before anybody is sent away it is looked at closely.
     quota = verdict.quota
     known = spells(connection, platform, quota, ask, now=now)
-    exact = sum(s.rate * max(0.0, min(s.end, now) - max(s.begin, now - quota.window_days * DAY)) for s in known) / HOUR
+    exact = used_by(quota, known, now=now)
     verdict = judge([replace(one, used=exact) if one.quota == quota else one for one in found], ask)
     needed = ask.gpu_hours if ask.kind == "job" else min(ask.gpu_hours, ask.rate * 0.25)
     again = None if verdict.granted else again_at(quota, known, needed=needed, now=now)
@@ -172,11 +187,23 @@ def least_left(connection: sa.Connection, platform: Platform, *, now: float) -> 
         if key not in known and row["flavour"] in flavours:
             ask = Ask("session", *key, row["units"], row["weight"], 0.0)
             quotas = [q for q in meant(platform, ask.activity, flavours[ask.flavour]) if q.gpu_hours is not None]
-            ends = [one for one in standings(connection, platform, quotas, ask, now=now) if one.lasts_s() is not None]
+            ends = [
+                _closely(connection, platform, one, ask, now=now)
+                for one in standings(connection, platform, quotas, ask, now=now)
+                if one.lasts_s() is not None
+            ]
             known[key] = min(ends, key=lambda one: one.lasts_s() or 0.0, default=None)
         if (standing := known.get(key)) is not None:
             found[row["pod_uid"]] = standing
     return found
+
+
+def _closely(connection: sa.Connection, platform: Platform, one: Standing, ask: Ask, *, now: float) -> Standing:
+    """The same to the second, if it is about to be used up: nobody ends for the rounding of a window."""
+    if (one.lasts_s() or 0.0) > CLOSE_S:
+        return one
+    known = spells(connection, platform, one.quota, ask, now=now)
+    return replace(one, used=used_by(one.quota, known, now=now))
 
 
 def spells(

@@ -175,3 +175,24 @@ def test_a_refusal_is_written_down_and_says_when_again(database: Database) -> No
     assert (row["person"], row["activity"], row["flavour"], row["quota"]) == (alias, "lhcb", "t4", "week")
     assert row["gpu_hours"] == 4
     assert database.run(reserved) == []
+
+
+def test_of_a_session_the_quota_that_is_used_up_first_is_told_to_the_second(database: Database) -> None:
+    """A week ago 24 cards were held until half an hour before the window; whole hours would count some of it."""
+    now = T0 + 1799 - T0 % 3600
+    database.run(
+        ledger.observe,
+        [
+            *life("old", start=-7 * DAY - 1800, end=-7 * DAY - 60, **T4 | {"weight": 24.0}),
+            seen("u1", at=-2 * HOUR, held_from=-2 * HOUR, **T4),
+            seen("u2", at=-2 * HOUR, held_from=-2 * HOUR, person="bob", **T4),
+            seen("cpu", at=-2 * HOUR, held_from=-2 * HOUR, **T4 | {"units": 0}),
+            seen("job", at=-2 * HOUR, held_from=-2 * HOUR, person="carol", kind="job", **T4),
+        ],
+    )
+    found = database.run(spending.least_left, platform(gpu_hours=2), now=now)
+    assert found.keys() == {"u1", "u2"}
+    used = (now - T0 + 2 * HOUR) / HOUR * 0.5
+    assert found["u1"].used == pytest.approx(used)
+    assert found["u1"].lasts_s() == pytest.approx((2 - used) / 0.5 * HOUR)
+    assert database.run(spending.least_left, platform(gpu_hours=None, units=3), now=now) == {}
