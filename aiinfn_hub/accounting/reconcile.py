@@ -19,6 +19,9 @@ from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.store.ledger_tables import month, record
 from aiinfn_hub.store.tables import attempt, run
 
+#: Seconds between two clocks that are worth a word; below, it is the time that a message takes.
+FLAG_S = 5.0
+
 
 @dataclass(frozen=True)
 class Disagreement:
@@ -42,6 +45,7 @@ def reconcile(connection: sa.Connection, *, since: float, until: float, now: flo
     touches = sa.and_(record.c.created_at < until, sa.or_(record.c.held_to.is_(None), record.c.held_to > since))
     return [
         *_quarantined(connection, touches),
+        *_skewed(connection, touches),
         *_unseen(connection, touches, now=now),
         *_inferred(connection, touches),
         *_overdue(connection, touches),
@@ -59,6 +63,22 @@ def _quarantined(connection: sa.Connection, touches: sa.ColumnElement[bool]) -> 
             row.pod_uid,
             row.quarantine,
             f"Set the clock of {row.node or 'its node'}; if it ran, correct its month when that is closed.",
+        )
+
+
+def _skewed(connection: sa.Connection, touches: sa.ColumnElement[bool]) -> Iterator[Disagreement]:
+    """A container that starts before its pod has a node, or ends after it was seen to be over: two clocks."""
+    behind, ahead = record.c.held_from - record.c.ran_from, record.c.ran_to - record.c.last_seen
+    query = sa.select(record.c.pod_uid, record.c.node, behind.label("behind"), ahead.label("ahead")).where(
+        touches, record.c.quarantine == "", sa.or_(behind > FLAG_S, ahead > FLAG_S)
+    )
+    for row in connection.execute(query):
+        way, seconds = ("behind", row.behind) if (row.behind or 0.0) > FLAG_S else ("ahead", row.ahead)
+        yield Disagreement(
+            "clock-skew",
+            row.pod_uid,
+            f"The clock of {row.node or 'its node'} is {seconds:.0f} s {way}, and so is what it says of the end.",
+            "Set the clock; a record may be wrong by as much, and above a minute it counts nothing.",
         )
 
 

@@ -13,7 +13,7 @@ from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger, months, usage
 from aiinfn_hub.accounting.months import Author
-from aiinfn_hub.accounting.reconcile import reconcile
+from aiinfn_hub.accounting.reconcile import Disagreement, reconcile
 from aiinfn_hub.accounting.sighting import absent
 from aiinfn_hub.accounting.subjects import aliases, erase
 from aiinfn_hub.cli import main
@@ -166,8 +166,12 @@ def test_erasing_somebody_breaks_no_seal(autumn: Database) -> None:
     assert autumn.run(months.news, NOV) == {}
 
 
-def kinds(database: Database, now: float = NOW) -> dict[str, str]:
-    return {one.kind: one.about for one in database.run(reconcile, since=NOV, until=NOW, now=now)}
+def found_by(database: Database) -> list[Disagreement]:
+    return database.run(reconcile, since=NOV, until=NOW, now=NOW)
+
+
+def kinds(database: Database) -> dict[str, str]:
+    return {one.kind: one.about for one in found_by(database)}
 
 
 def test_a_ledger_that_agrees_has_nothing_to_say(autumn: Database) -> None:
@@ -200,13 +204,21 @@ def test_what_disagrees_is_named(autumn: Database) -> None:
         ledger.observe,
         [
             *life("q1", start=H, end=0),
+            seen("behind", at=H, held_from=0, ran_from=-6, ran_to=H - 6, terminal=True),
+            seen("ahead", at=H, held_from=0, ran_from=6, ran_to=H + 6, terminal=True),
+            seen("prompt", at=H, held_from=0, ran_from=-4, ran_to=H + 4, terminal=True),
             seen("lost", held_from=0),
             absent("lost", now=T0 + 600),
             seen("open", held_from=0, kind="job", run_id="r1"),
         ],
     )
     autumn.run(ledger.heartbeat, ["open"], now=T0 + 2 * H)
-    assert kinds(autumn) == {
+    skewed = [one for one in found_by(autumn) if one.kind == "clock-skew"]
+    assert {one.about: one.sentence.split(" is ")[1].split(",")[0] for one in skewed} == {
+        "behind": "6 s behind",
+        "ahead": "6 s ahead",
+    }
+    assert {kind: about for kind, about in kinds(autumn).items() if kind != "clock-skew"} == {
         "quarantine": "q1",
         "out-of-sight": "open",
         "end-inferred": "lost",
