@@ -1,4 +1,4 @@
-"""Keeps the ledger's sums: those of an hour soon after it, and again those that late news has taken out."""
+"""Keeps the ledger: the sums of each hour, again those that late news has taken out, and nothing for too long."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from aiinfn_hub.accounting import rollups
+from aiinfn_hub.accounting import retention, rollups
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.store.engine import Database
 
@@ -44,6 +44,7 @@ class Keeper:
         Raises:
             Unavailable: the database does not answer.
         """
-        more = True
-        while more:
-            more = await self._database.write(rollups.roll, now=self._clock())
+        for work in (rollups.roll, retention.let_go):
+            more = True
+            while more:
+                more = await self._database.write(work, now=self._clock())

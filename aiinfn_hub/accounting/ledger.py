@@ -42,7 +42,7 @@ def observe(connection: sa.Connection, sightings: Collection[Sighting]) -> int:
     known = _seen(connection, {s.pod_uid for s in sightings})
     connection.execute(insert(connection, observation).on_conflict_do_nothing(), rows)
     # What is stored of a sighting that comes twice is what it was at first: the later of a key counts.
-    _derive(connection, [*sightings, *known])
+    _derive(connection, [*sightings, *known], known={s.pod_uid for s in known})
     return len({_key(s) for s in sightings} - {_key(s) for s in known})
 
 
@@ -53,7 +53,7 @@ def _key(sighting: Sighting) -> tuple[str, ...]:
 def rebuild(connection: sa.Connection, pod_uids: Collection[str]) -> None:
     """Derive the records of these pods again from their observations, keeping the newest heartbeat."""
     lock(connection, rolled)
-    _derive(connection, _seen(connection, pod_uids))
+    _derive(connection, _seen(connection, pod_uids), known=pod_uids)
 
 
 def _seen(connection: sa.Connection, pod_uids: Collection[str]) -> list[Sighting]:
@@ -61,14 +61,17 @@ def _seen(connection: sa.Connection, pod_uids: Collection[str]) -> list[Sighting
     return [Sighting.from_payload(row._asdict()) for row in connection.execute(query)]
 
 
-def _derive(connection: sa.Connection, sightings: Iterable[Sighting]) -> None:
+def _derive(connection: sa.Connection, sightings: Iterable[Sighting], *, known: Collection[str]) -> None:
+    """The records of these sightings; `known` are the pods of which there were some before."""
     by_pod: dict[str, list[Sighting]] = {}
     for sighting in sightings:
         by_pod.setdefault(sighting.pod_uid, []).append(sighting)
-    rows = [row for seen in by_pod.values() if (row := fold(seen)) is not None]
+    before = _records(connection, by_pod)
+    # What comes after the observations were let go is not all that there ever was.
+    gone = {uid for uid, row in before.items() if uid not in known and row["held_to"] is not None}
+    rows = [row for uid, seen in by_pod.items() if uid not in gone and (row := fold(seen)) is not None]
     if not rows:
         return
-    before = _records(connection, by_pod)
     _name(connection, rows)
     _place(connection, rows, before)
     for row in rows:
