@@ -78,9 +78,15 @@ def amounts(since: Bound, until: Bound) -> dict[str, sa.ColumnElement[float]]:
         "byte_s": held * record.c.memory_bytes,
         "observed_s": held - unseen,
         "inferred_s": unseen + _missed_s(until),
+        **{name: _part(record.c[name], held) for name in ("active_s", "measured_s", "energy_j")},
     }
     meant = sa.and_(GOOD, within(since, until))
     return {name: sa.case((meant, value), else_=0.0) for name, value in found.items()}
+
+
+def _part(measured: sa.Column[float], held: sa.ColumnElement[float]) -> sa.ColumnElement[float]:
+    """What was measured over a whole life, by the part of it that lies in the window."""
+    return sa.case((record.c.length_s > 0, sa.func.coalesce(measured, 0.0) * held / record.c.length_s), else_=0.0)
 
 
 def _within(begin: sa.Column[float], end: sa.Column[float], since: Bound, until: Bound) -> sa.ColumnElement[float]:

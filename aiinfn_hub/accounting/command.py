@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiinfn_hub.accounting import books_command, usage
@@ -65,7 +65,7 @@ def _report(args: argparse.Namespace) -> int:
 
 def summary(rows: Sequence[Mapping[str, Any]], *, since: float, until: float, by: Sequence[str]) -> dict[str, Any]:
     """The report as programs read it: window (ISO 8601, UTC), rows, their sums, and how much of it was seen."""
-    total = {key: sum(row[key] for row in rows) for key in (rows[0] if rows else {}) if key not in GROUPS}
+    total = {key: _sum(row[key] for row in rows) for key in (rows[0] if rows else {}) if key not in GROUPS}
     return {
         "since": moment(since),
         "until": moment(until),
@@ -76,6 +76,12 @@ def summary(rows: Sequence[Mapping[str, Any]], *, since: float, until: float, by
     }
 
 
+def _sum(values: Iterable[float | None]) -> float | None:
+    """Of what is known; None if nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
 def as_text(found: Mapping[str, Any]) -> str:
     """The report as people read it."""
     head = f"From {found['since']} to {found['until']}"
@@ -83,7 +89,7 @@ def as_text(found: Mapping[str, Any]) -> str:
     if not found["rows"]:
         return "\n".join([f"{head}: nobody held anything.", *refused])
     lines = [[*(str(row[name]) for name in found["by"]), *_numbers(row)] for row in found["rows"]]
-    titles = [*(name.upper() for name in found["by"]), *(title for _, title, _ in NUMBERS)]
+    titles = [*(name.upper() for name in found["by"]), *(title for _, title, _ in NUMBERS), "ACTIVE"]
     total = ["total", *[""] * (len(found["by"]) - 1), *_numbers(found["total"])]
     table = columns([titles, *lines, total], right=len(found["by"]))
     return "\n".join([head, "", table, "", *usage.certainty(found["rows"]), *refused])
@@ -102,4 +108,6 @@ def _refused(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _numbers(row: Mapping[str, Any]) -> list[str]:
-    return [form.format(row[key]) for key, _, form in NUMBERS]
+    active, measured = row["active_device_hours"], row["measured_device_hours"]
+    share = f"{100 * active / measured:.0f} %" if active is not None and measured else "-"
+    return [*(form.format(row[key]) for key, _, form in NUMBERS), share]

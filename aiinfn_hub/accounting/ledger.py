@@ -76,6 +76,7 @@ def _derive(connection: sa.Connection, sightings: Iterable[Sighting], *, known: 
     _place(connection, rows, before)
     for row in rows:
         _keep_heartbeat(row, before.get(row["pod_uid"]))
+        _keep_measured(row, before.get(row["pod_uid"]))
     spans = [span for row in rows if (span := touched(before.get(row["pod_uid"]), row)) is not None]
     statement = insert(connection, record)
     changes = {column.name: statement.excluded[column.name] for column in record.c if not column.primary_key}
@@ -113,6 +114,13 @@ def _keep_heartbeat(row: dict[str, Any], before: Mapping[str, Any] | None) -> No
         row["held_to"] = row["last_seen"]
     ended = row["held_from"] is not None and row["held_to"] is not None
     row["length_s"] = row["held_to"] - row["held_from"] if ended else None
+
+
+def _keep_measured(row: dict[str, Any], before: Mapping[str, Any] | None) -> None:
+    """What was measured of it is measured again if its times have changed."""
+    same = before is not None and all(before[name] == row[name] for name in ("held_from", "held_to"))
+    for name in ("active_s", "measured_s", "energy_j"):
+        row[name] = before[name] if before is not None and same else None
 
 
 def open_uids(connection: sa.Connection) -> set[str]:

@@ -28,8 +28,9 @@ _FIRST = 1000
 #: After every time there is: an open record's end.
 FAR = 1e12
 #: What every sum of a record depends on, from its begin to its end.
+_MEASURED = ("active_s", "measured_s", "energy_j")
 _HELD = ("units", "weight", "compute_weight", "memory_weight", "cpu_millis", "memory_bytes")
-_WHOLE = (*GROUPS, *_HELD, "quarantine", "created_at", "held_from", "ran_from")
+_WHOLE = (*GROUPS, *_HELD, *_MEASURED, "quarantine", "created_at", "held_from", "ran_from")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ HOURS = {
     "memory_gib_hours": "byte_s",
     "observed_hours": "observed_s",
     "inferred_hours": "inferred_s",
+    "measured_device_hours": "measured_s",
 }
 _GIB = 2.0**30
 
@@ -50,6 +51,8 @@ def by_group(
     Held time reaches from a node to the last container's end, and is what is charged; running time from the first
     container's start. Device hours count units as they are, weighted ones in whole cards of reference: by the larger
     share of a slice, and by its share of the cores or of the memory alone.
+    Of the device hours, `measured_device_hours` were measured, and of these `active_device_hours` did something;
+    `energy_kwh` is of whole cards. They are None where nobody measured.
     `observed_hours` are the part of the held ones that was seen. `inferred_hours` are those of which nobody knows
     whether they were held: what an open record held since it was last seen, and the time between the last look at a pod
     and the list that lacked it. `quarantined` records have times that cannot be true: they are no `records`, and have
@@ -130,7 +133,13 @@ def _row(
     hours = {name: sums[column] / 3600.0 / (_GIB if column == "byte_s" else 1.0) for name, column in HOURS.items()}
     said = {name: names.get(value, value) if name == "person" else value for name, value in zip(by, key, strict=True)}
     records = int(sums["started"] + sums["carried"])
-    return said | {"records": records} | hours | {"quarantined": int(sums["quarantined"])}
+    # Missing is never zero: without a measurement nobody knows.
+    known = sums["measured_s"] > 0
+    active = {
+        "active_device_hours": sums["active_s"] / 3600.0 if known else None,
+        "energy_kwh": sums["energy_j"] / 3.6e6 if sums["energy_j"] > 0 else None,
+    }
+    return said | {"records": records} | hours | active | {"quarantined": int(sums["quarantined"])}
 
 
 def refused(

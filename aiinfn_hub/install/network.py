@@ -13,7 +13,7 @@ from aiinfn_hub.install.service import METRICS_PORT, NAME, PORT, RUNS_PORT
 from aiinfn_hub.pods import names
 
 #: Of the hub's API, and of a session's server.
-HUB_PORT, SESSION_PORT = 8081, 8888
+HUB_PORT, SESSION_PORT, PROMETHEUS_PORT = 8081, 8888, 9090
 #: The chart of the hub labels its pods so; the proxy is where people come in.
 HUB, PROXY = {"component": "hub"}, {"component": "proxy"}
 MONITORING = "monitoring"
@@ -65,6 +65,8 @@ def _service(platform: Platform) -> dict[str, Any]:
     egress = [
         _dns(),
         {"to": [_pods(own, HUB)], "ports": _tcp(HUB_PORT)},
+        # What DCGM measured of a record that has ended.
+        {"to": [_namespace(MONITORING)], "ports": _tcp(PROMETHEUS_PORT)},
         # The API server and the database are no pods that a policy could name.
         {"ports": _tcp(443, 6443, 5432)},
     ]

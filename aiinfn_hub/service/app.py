@@ -16,7 +16,9 @@ from tornado.web import Application
 from aiinfn_hub.accounting import quota_routes
 from aiinfn_hub.accounting import routes as ledger_routes
 from aiinfn_hub.accounting.keeper import Keeper
+from aiinfn_hub.accounting.measuring import Measurer
 from aiinfn_hub.accounting.observer import Observer
+from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import load_platform
 from aiinfn_hub.identity.hubapi import HubApi
@@ -90,6 +92,10 @@ class Service:
         await self._watch(client)
         self._background("ledger", self.observer.run)
         self._background("sums", Keeper(self.database).run)
+        if self.config.prometheus_url:
+            prometheus = Prometheus(self.config.prometheus_url)
+            self._stack.push_async_callback(prometheus.close)
+            self._background("measuring", Measurer(self.database, prometheus).run)
         self._background("tickets", self.tickets.run)
         self._background("runs", self.offloading.follower.run)
         self._background("audit", self.audit.run)

@@ -15,6 +15,8 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     `database_url_file` holds a URL as SQLAlchemy reads it (it may contain a password, so it is a file).
     `hub_key_file` holds the key by which the hub process speaks to us; `api_token_file` our own token at the hub.
+    `prometheus_url` is where DCGM's exporter is collected, for the active time of what was held; without it nobody
+    measures that.
     `runs_url` is how the runner inside a job reaches `runs_port`; behind an ingress it is a public https address.
     """
 
@@ -33,6 +35,7 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     runs_port: int = 8002
     metrics_port: int = 8003
     kubeconfig: Path | None = None
+    prometheus_url: str = ""
 
 
 def load_config(path: Path) -> ServiceConfig:

@@ -54,7 +54,8 @@ subject = Table(
 )
 
 #: One session or one attempt of a job: what it held, from when to when, and how that is known; from observations.
-#: `person` is an alias of table `subject`.
+#: `person` is an alias of table `subject`. Of the seconds of its devices, `measured_s` were measured and `active_s` of
+#: these did something; NULL for what nobody has asked or measured.
 record = Table(
     "record",
     metadata,
@@ -89,6 +90,9 @@ record = Table(
     Column("last_seen", Double, nullable=False),
     Column("end_source", Text, nullable=False, default=""),
     Column("uncertainty_s", Double, nullable=False, default=0.0),
+    Column("active_s", Double),
+    Column("measured_s", Double),
+    Column("energy_j", Double),
     Column("exit_code", Integer),
     Column("quarantine", Text, nullable=False, default="", server_default=""),
     Index(None, "person", "held_from"),
@@ -116,6 +120,9 @@ AMOUNTS = (
     "byte_s",
     "observed_s",
     "inferred_s",
+    "active_s",
+    "measured_s",
+    "energy_j",
 )
 
 #: Sums over an hour, a day or a month of UTC; derived from records, and only to be believed if `rolled` has the period.

@@ -49,10 +49,25 @@ def test_a_report_for_people_says_how_sure_it_is(url: str, capsys: pytest.Captur
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "From 2023-11-01T00:00Z to 2023-12-01T00:00Z"
     assert [line.split() for line in lines[2:6]] == [
-        ["ACTIVITY", "FLAVOUR", "KIND", "NUMBER", "HELD", "H", "RUN", "H", "DEVICE", "H", "GPU-H", "CORE-H", "GIB-H"],
-        ["cms-ml", "a100-40", "job", "1", "1.00", "1.00", "2.00", "2.00", "2.00", "8.00"],
-        ["lhcb-flashsim", "a100-40-1g.5gb", "session", "2", "2.00", "2.00", "2.00", "0.50", "4.00", "16.00"],
-        ["total", "3", "3.00", "3.00", "4.00", "2.50", "6.00", "24.00"],
+        [
+            "ACTIVITY",
+            "FLAVOUR",
+            "KIND",
+            "NUMBER",
+            "HELD",
+            "H",
+            "RUN",
+            "H",
+            "DEVICE",
+            "H",
+            "GPU-H",
+            "CORE-H",
+            "GIB-H",
+            "ACTIVE",
+        ],
+        ["cms-ml", "a100-40", "job", "1", "1.00", "1.00", "2.00", "2.00", "2.00", "8.00", "-"],
+        ["lhcb-flashsim", "a100-40-1g.5gb", "session", "2", "2.00", "2.00", "2.00", "0.50", "4.00", "16.00", "-"],
+        ["total", "3", "3.00", "3.00", "4.00", "2.50", "6.00", "24.00", "-"],
     ]
     assert lines[7] == "94.7 % observed, 10 min inferred."
     assert lines[8].startswith("1 in quarantine")

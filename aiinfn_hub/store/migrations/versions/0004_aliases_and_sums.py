@@ -16,7 +16,9 @@ depends_on = None
 _GROUPS = ("activity", "person", "flavour", "kind", "model", "site")
 _COUNTS = ("started", "carried", "quarantined")
 _SHARES = ("weighted_s", "compute_s", "memory_s")
-_AMOUNTS = ("waited_s", "held_s", "ran_s", "device_s", *_SHARES, "core_s", "byte_s", "observed_s", "inferred_s")
+_MEASURED = ("active_s", "measured_s", "energy_j")
+_HELD = ("waited_s", "held_s", "ran_s", "device_s", *_SHARES, "core_s", "byte_s")
+_AMOUNTS = (*_HELD, "observed_s", "inferred_s", *_MEASURED)
 _WEIGHTS = ("compute_weight", "memory_weight")
 _INDEXED = ("held_from", "length_s", "quarantine")
 
@@ -32,7 +34,8 @@ def upgrade() -> None:
     )
     for name in _WEIGHTS:
         op.add_column("record", sa.Column(name, sa.Double(), nullable=False, server_default="0"))
-    op.add_column("record", sa.Column("length_s", sa.Double(), nullable=True))
+    for name in ("length_s", *_MEASURED):
+        op.add_column("record", sa.Column(name, sa.Double(), nullable=True))
     op.add_column("record", sa.Column("site", sa.Text(), nullable=False, server_default=""))
     for name in _INDEXED:
         op.create_index(op.f(f"ix_record_{name}"), "record", [name])
@@ -73,6 +76,6 @@ def downgrade() -> None:
     for name in _INDEXED:
         op.drop_index(op.f(f"ix_record_{name}"), "record")
     with op.batch_alter_table("record") as table:
-        for name in ("site", "length_s", *_WEIGHTS):
+        for name in ("site", "length_s", *_MEASURED, *_WEIGHTS):
             table.drop_column(name)
     op.drop_table("subject")

@@ -13,7 +13,9 @@ depends_on = None
 _GROUPS = ("activity", "person", "flavour", "kind", "model", "site")
 _COUNTS = ("started", "carried", "quarantined")
 _SHARES = ("weighted_s", "compute_s", "memory_s")
-_AMOUNTS = ("waited_s", "held_s", "ran_s", "device_s", *_SHARES, "core_s", "byte_s", "observed_s", "inferred_s")
+_MEASURED = ("active_s", "measured_s", "energy_j")
+_HELD = ("waited_s", "held_s", "ran_s", "device_s", *_SHARES, "core_s", "byte_s")
+_AMOUNTS = (*_HELD, "observed_s", "inferred_s", *_MEASURED)
 
 
 def upgrade() -> None:
