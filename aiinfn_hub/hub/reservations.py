@@ -19,17 +19,18 @@ Log: TypeAlias = logging.Logger | logging.LoggerAdapter[logging.Logger]
 DEADLINE_S = 5.0
 
 
-async def may_start(spawner: Any, platform: Platform, spec: SessionSpec) -> None:
-    """Let a session start, or say why not.
+async def may_start(spawner: Any, platform: Platform, spec: SessionSpec) -> int:
+    """Let a session start, or say why not; for how many seconds, at most what was asked for.
 
     Raises:
         QuotaExceeded: the person has too many sessions, or no quota has room; the sentence says when again.
         Unavailable: nobody can be asked, and the platform file says that nothing starts then.
     """
     check_held(spec, _other_flavours(spawner))
-    shorter = await _reserve(spawner.service, platform, spec, spawner.name, spawner.log)
-    if shorter:
-        spawner.log.info("The session of %s will be shorter than it asked for: %s", spawner.user.name, shorter)
+    granted = await _reserve(spawner.service, platform, spec, spawner.name, spawner.log)
+    if granted.sentence:
+        spawner.log.info("The session of %s will be shorter than it asked for: %s", spawner.user.name, granted.sentence)
+    return min(spec.lifetime_s, int(granted.seconds))
 
 
 def _other_flavours(spawner: Any) -> list[str]:
@@ -40,17 +41,18 @@ def _other_flavours(spawner: Any) -> list[str]:
     return [flavour for name, flavour in held.items() if name != spawner.pod_name]
 
 
-async def _reserve(service: AtService, platform: Platform, spec: SessionSpec, server: str, log: Log) -> str:
-    """Why the session will be shorter than it asked for; "" if it will not.
+async def _reserve(service: AtService, platform: Platform, spec: SessionSpec, server: str, log: Log) -> Reservation:
+    """For how long it may run, and why for less than it asked.
 
     Without a service there is nobody who counts. With one that does not answer, the platform file says what holds.
     """
+    everything = Reservation(float(spec.lifetime_s))
     if not service.service_url:
-        return ""
+        return everything
     wanted = ReservationRequest(server, spec.activity.name, spec.flavour.name, spec.lifetime_s)
     try:
         answer = await service.ask("reservations", deadline_s=DEADLINE_S, body=msgspec.json.encode(wanted))
-        return msgspec.json.decode(answer, type=Reservation).sentence
+        return msgspec.json.decode(answer, type=Reservation)
     except (Unavailable, msgspec.MsgspecError) as error:
         if platform.quotas.unreachable == "closed":
             raise Unavailable(
@@ -58,4 +60,4 @@ async def _reserve(service: AtService, platform: Platform, spec: SessionSpec, se
                 hint="Try again in a minute; the operators see that the service does not answer.",
             ) from error
         log.warning("The quotas were not asked: %s", error)
-        return ""
+        return everything

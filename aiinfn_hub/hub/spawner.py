@@ -195,7 +195,7 @@ class AiinfnSpawner(KubeSpawner):
         try:
             person = await numbered(self)
             spec = decide(platform, person, self.user_options)
-            await may_start(self, platform, spec)
+            granted_s = await may_start(self, platform, spec)
         except AiinfnError as error:
             # JupyterHub has stored the options already: what cannot be used must not come back by itself.
             self.orm_spawner.user_options = salvage(platform, person, self.user_options)[0]
@@ -204,7 +204,8 @@ class AiinfnSpawner(KubeSpawner):
         traits = session_traits(
             platform, person, self.name, spec, self._configured, pod=self.pod_name, queued=self.queued
         )
-        traits["extra_annotations"][START] = uuid.uuid4().hex
+        # The choice stays what it was, so that a session in the queue is found again; the pod knows what it may use.
+        traits["extra_annotations"] |= {START: uuid.uuid4().hex, names.LIFETIME: str(granted_s)}
         for name, value in traits.items():
             setattr(self, name, value)
 

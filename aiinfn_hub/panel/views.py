@@ -65,6 +65,7 @@ class Budget:
     used: float
     quota: float | None
     window_days: int
+    committed: float = 0.0
 
     @property
     def percent(self) -> float | None:
@@ -120,7 +121,7 @@ def budgets(platform: Platform, activities: Iterable[str], used: Mapping[str, fl
 def own_budgets(platform: Platform, quotas: Iterable[QuotaOffer]) -> list[Budget]:
     """One bar a limit of the person's own."""
     own = {rule.name for rule in platform.quotas.rules if rule.per == "person"}
-    return [Budget(q.name, q.title, q.used, q.gpu_hours, q.window_days) for q in quotas if q.name in own]
+    return [Budget(q.name, q.title, q.used, q.gpu_hours, q.window_days, q.committed) for q in quotas if q.name in own]
 
 
 def node_map(platform: Platform, nodes: Iterable[Node], pods: Iterable[Pod]) -> list[NodeRow]:

@@ -18,6 +18,7 @@ from tornado.web import Application, RequestHandler
 from aiinfn_hub.contract.reservation import Reservation, ReservationRequest
 from aiinfn_hub.errors import AiinfnError, Forbidden, QuotaExceeded
 from aiinfn_hub.hub.refusal import Refusal
+from aiinfn_hub.pods import names
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("fresh_kubeconfig")]
 KEY = "the-hubs-key"
@@ -86,8 +87,20 @@ async def test_a_session_that_will_be_shorter_starts(tmp_path: Path, caplog: pyt
     async with service() as desk:
         desk.answer = msgspec.json.encode(Reservation(1800.0, "0.2 of 12 are left: enough for 30 min."))
         with caplog.at_level(logging.INFO):
-            await spawner(tmp_path, desk.url).load_user_options()
+            session = spawner(tmp_path, desk.url)
+            await session.load_user_options()
     assert "enough for 30 min" in caplog.text
+    assert session.extra_annotations[names.LIFETIME] == "1800", "and the ledger counts on no more"
+
+
+async def test_a_session_that_is_shorter_is_still_the_one_that_waits_in_the_queue(tmp_path: Path) -> None:
+    async with service() as desk:
+        session = spawner(tmp_path, desk.url)
+        await session.load_user_options()
+        choice = session.extra_annotations[names.CHOICE]
+        desk.answer = msgspec.json.encode(Reservation(1800.0, "0.2 of 12 are left: enough for 30 min."))
+        await session.load_user_options()
+    assert session.extra_annotations[names.CHOICE] == choice
 
 
 @pytest.mark.parametrize(

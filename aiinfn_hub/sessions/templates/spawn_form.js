@@ -61,7 +61,8 @@
     }
     const short = hours > 0 && least !== undefined && hours > left(least);
     if (short) {
-      text += ` That is enough for ${Math.round((left(least) / weight) * 60)} min.`;
+      const minutes = Math.round((left(least) / weight) * 60);
+      text += minutes > 0 ? ` That is enough for ${minutes} min.` : " Nothing is left for it.";
     }
     if (cost.textContent !== text) {
       cost.textContent = text;
