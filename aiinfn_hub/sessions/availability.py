@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import FlavourOffer, Offer, TicketOffer
 from aiinfn_hub.sessions import tickets
 
@@ -75,6 +76,16 @@ def quotas(seen: Seen) -> list[dict[str, Any]]:
     """How the person's limits stand, for the page's script; none while that is not known."""
     known = seen.offer.quotas if seen.offer and not seen.failing else []
     return [msgspec.to_builtins(quota) for quota in known]
+
+
+def unasked(platform: Platform, seen: Seen) -> str:
+    """What holds while nobody can look up a quota; "" while somebody can, or where there are none."""
+    limited = any(a.gpu_hours is not None for a in platform.activities) or platform.quotas.rules
+    if not seen.failing or not limited:
+        return ""
+    if platform.quotas.unreachable == "closed":
+        return "Your quota cannot be looked up now, and no session starts until it can."
+    return "Your quota cannot be looked up now: sessions start all the same, and are counted later."
 
 
 def ticket_of(seen: Seen, server: str) -> TicketOffer | None:

@@ -14,7 +14,7 @@ from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.identity.person import Person
-from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, quotas
+from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, quotas, unasked
 from aiinfn_hub.sessions.environment import KINDS, followed
 from aiinfn_hub.sessions.options import OPTIONS, SessionSpec, default_lifetime, lifetimes, validate
 from aiinfn_hub.sessions.profiles import Choices, FlavourChoice
@@ -174,6 +174,7 @@ def render(
         ticket=words(ticket, titles.get(ticket.flavour, ticket.flavour)) if ticket else None,
         script_data=script_data(choices),
         quotas=quotas(seen),
+        unasked=unasked(platform, seen),
     )
 
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
+from support.small_platform import ACTIVITIES, FLAVOURS, small_platform
 
 from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, QuotaOffer, TicketOffer
-from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live, ticket_of
+from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live, ticket_of, unasked
 
 NOON = 1_764_000_000.0
 
@@ -88,6 +90,20 @@ def test_what_an_activity_has_left_lasts_until_a_day() -> None:
     found = replace(found, offer=msgspec.structs.replace(found.offer, quotas=ends))
     assert budget(found, "lhcb") == "12.0 of 40 GPU-h left, out on Thu 03 Dec at this rate"
     assert live(found, {}, [])["quotas"][0]["out_at"] == noon
+
+
+@pytest.mark.parametrize(
+    ("changes", "failing", "words"),
+    [
+        pytest.param({}, "", "", id="somebody answers"),
+        pytest.param({}, "the service does not answer", "start all the same", id="open"),
+        pytest.param({"quotas": {"unreachable": "closed"}}, "it is away", "no session starts", id="closed"),
+        pytest.param({"activities": [ACTIVITIES[1]], "flavours": FLAVOURS[:1]}, "it is away", "", id="no limits"),
+    ],
+)
+def test_what_holds_while_nobody_can_look_up_a_quota(changes: dict[str, Any], failing: str, words: str) -> None:
+    said = unasked(small_platform(**changes), seen(failing=failing))
+    assert (words in said) if words else said == ""
 
 
 def test_an_old_budget_is_not_shown() -> None:

@@ -131,6 +131,9 @@
       }
     }
     quotas = message.quotas;
+    if (quotas.length > 0) {
+      document.getElementById("aiinfn-unasked")?.remove();
+    }
     followCost();
     followTicket(message);
     const name = chosen()?.value ?? "";
