@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from aiinfn_hub.accounting.amounts import GOOD
 from aiinfn_hub.accounting.quotas import HOUR, Ask
 from aiinfn_hub.catalogue import Platform, Quota
 from aiinfn_hub.contract.jobs import FINAL
@@ -47,20 +48,38 @@ def counts(platform: Platform, quota: Quota, ask: Ask, one: Mapping[str, Any]) -
     return known is None or known.accelerator
 
 
-def claims_of(connection: sa.Connection, platform: Platform, ask: Ask, *, now: float) -> Iterable[Claim]:
-    """Of the person or the activity, but for who asks."""
-    held = list(_held(connection, ask))
+@dataclass(frozen=True)
+class Books:
+    """What is open: records that hold something, reservations, and runs that are not over; as rows by name."""
+
+    held: Sequence[Mapping[str, Any]] = ()
+    reserved: Sequence[Mapping[str, Any]] = ()
+    jobs: Sequence[Mapping[str, Any]] = ()
+
+
+def books(connection: sa.Connection, ask: Ask | None = None, *, now: float) -> Books:
+    """Everything that is open, or what concerns the person and the activity of `ask`."""
+    return Books(_held(connection, ask), _reserved(connection, ask, now=now), _jobs(connection, ask))
+
+
+def claims_of(open_books: Books, platform: Platform, ask: Ask, *, now: float) -> Iterable[Claim]:
+    """Of the person or the activity, but for who asks. Pure."""
+
+    def mine(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        return [row for row in rows if row["person"] == ask.person or row["activity"] == ask.activity]
+
+    held, own = mine(open_books.held), (ask.person, ask.server)
     running = {row["run_id"]: row for row in held if row["run_id"]}
-    for row in held:
-        if row["kind"] != "session" or (row["person"], row["server"]) == (ask.person, ask.server):
-            continue
-        yield _claim(row, until=row["held_from"] + row["planned_s"], holds=True)
-    seen = {(row["person"], row["server"]) for row in held if row["kind"] == "session"}
-    for row in _reserved(connection, ask, now=now):
-        if (row["person"], row["server"]) not in seen and (row["person"], row["server"]) != (ask.person, ask.server):
+    sessions = [((row["person"], row["server"]), row) for row in held if row["kind"] == "session"]
+    for who, row in sessions:
+        if who != own:
+            yield _claim(row, until=row["held_from"] + row["planned_s"], holds=True)
+    seen = {own, *(who for who, _ in sessions)}
+    for row in mine(open_books.reserved):
+        if (row["person"], row["server"]) not in seen:
             yield _claim(row, until=now + row["planned_s"], holds=True)
     weights = {flavour.name: flavour.weight for flavour in platform.flavours}
-    for row in _jobs(connection, ask):
+    for row in mine(open_books.jobs):
         if row["run_id"] == ask.run_id:
             continue
         one = running.get(row["run_id"])
@@ -74,31 +93,34 @@ def _claim(row: Mapping[str, Any], *, until: float, holds: bool) -> Claim:
     return Claim(row["person"], row["activity"], row["flavour"], row["units"], rate, until, holds)
 
 
-def _held(connection: sa.Connection, ask: Ask) -> list[Mapping[str, Any]]:
+def _held(connection: sa.Connection, ask: Ask | None) -> list[Mapping[str, Any]]:
     names = ("kind", "server", "run_id", "activity", "flavour", "units", "weight", "held_from", "planned_s")
     query = (
         sa.select(subject.c.name.label("person"), *(record.c[name] for name in names))
         .join(subject, subject.c.alias == record.c.person)
-        .where(record.c.held_to.is_(None), record.c.held_from.is_not(None), record.c.quarantine == "")
-        .where(sa.or_(subject.c.name == ask.person, record.c.activity == ask.activity))
+        .where(record.c.held_to.is_(None), record.c.held_from.is_not(None), GOOD)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return _rows(connection, query, ask, subject.c.name, record.c.activity)
 
 
-def _reserved(connection: sa.Connection, ask: Ask, *, now: float) -> list[Mapping[str, Any]]:
-    mine = sa.or_(reservation.c.person == ask.person, reservation.c.activity == ask.activity)
-    query = sa.select(reservation).where(mine, reservation.c.made_at >= now - HOLD_S)
-    return [dict(row) for row in connection.execute(query).mappings()]
+def _reserved(connection: sa.Connection, ask: Ask | None, *, now: float) -> list[Mapping[str, Any]]:
+    query = sa.select(reservation).where(reservation.c.made_at >= now - HOLD_S)
+    return _rows(connection, query, ask, reservation.c.person, reservation.c.activity)
 
 
-def _jobs(connection: sa.Connection, ask: Ask) -> list[Mapping[str, Any]]:
+def _jobs(connection: sa.Connection, ask: Ask | None) -> list[Mapping[str, Any]]:
     """Runs that are not over, with the seconds that they asked for."""
     seconds = run.c.request["resources"]["time_s"].as_integer()
     query = sa.select(
         run.c.id.label("run_id"), run.c.owner.label("person"), run.c.activity, run.c.flavour, run.c.units,
         sa.func.coalesce(seconds, 0).label("planned_s"),
-    ).where(
-        run.c.state.not_in([state.value for state in FINAL]),
-        sa.or_(run.c.owner == ask.person, run.c.activity == ask.activity),
-    )  # fmt: skip
+    ).where(run.c.state.not_in([state.value for state in FINAL]))  # fmt: skip
+    return _rows(connection, query, ask, run.c.owner, run.c.activity)
+
+
+def _rows(
+    connection: sa.Connection, query: sa.Select[Any], ask: Ask | None, person: sa.Column[Any], activity: sa.Column[Any]
+) -> list[Mapping[str, Any]]:
+    if ask is not None:
+        query = query.where(sa.or_(person == ask.person, activity == ask.activity))
     return [dict(row) for row in connection.execute(query).mappings()]

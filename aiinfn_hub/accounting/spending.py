@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from aiinfn_hub.accounting.claims import HOLD_S, claims_of, counts
+from aiinfn_hub.accounting.claims import HOLD_S, Books, books, claims_of, counts
 from aiinfn_hub.accounting.quotas import (
     DAY,
     HOUR,
@@ -31,8 +31,10 @@ from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.store.engine import insert, lock
 from aiinfn_hub.store.ledger_tables import record, refusal, reservation, subject
 
-#: Rows of usage by activity and flavour: of a person or an activity, in so many days up to now.
-Sums: TypeAlias = dict[tuple[str, str, int], list[dict[str, Any]]]
+#: "person" or "activity", which one, and days up to now.
+Key: TypeAlias = tuple[str, str, int]
+#: Rows of usage by activity and flavour.
+Sums: TypeAlias = dict[Key, list[dict[str, Any]]]
 #: Days of which the rate is taken that a forecast goes on with.
 RECENT_DAYS = 7
 #: Seconds that a quota lasts below which it is looked at closely; longer than any notice and the hour of a sum.
@@ -82,46 +84,55 @@ def decide(
 ) -> Decision:
     """Whether it may start, by every quota that counts it."""
     quotas = meant(platform, ask.activity, platform.flavour(ask.flavour))
-    found = standings(connection, platform, quotas, ask, now=now)
+    known = books(connection, ask, now=now)
+    found = standings(platform, quotas, ask, known, summed(connection, needed(quotas, ask), now=now), now=now)
     verdict = judge(found, ask)
     if verdict.granted or verdict.quota is None or verdict.quota.gpu_hours is None:
         return Decision(verdict)
     # Sums are of whole hours, which is up to an hour too much; before anybody is sent away it is looked at closely.
     quota = verdict.quota
-    known = spells(connection, platform, quota, ask, now=now)
-    exact = used_by(quota, known, now=now)
+    all_of_it = spells(connection, platform, quota, ask, known, now=now)
+    exact = used_by(quota, all_of_it, now=now)
     verdict = judge([replace(one, used=exact) if one.quota == quota else one for one in found], ask)
-    needed = ask.gpu_hours if ask.kind == "job" else min(ask.gpu_hours, ask.rate * 0.25)
-    again = None if verdict.granted else again_at(quota, known, needed=needed, now=now)
+    enough = ask.gpu_hours if ask.kind == "job" else min(ask.gpu_hours, ask.rate * 0.25)
+    again = None if verdict.granted else again_at(quota, all_of_it, needed=enough, now=now)
     return Decision(verdict, again)
 
 
+def needed(quotas: Iterable[Quota], ask: Ask) -> set[Key]:
+    """Which sums say how these quotas stand. Pure."""
+    return {_key(quota, ask) for quota in quotas if quota.gpu_hours is not None}
+
+
+def _key(quota: Quota, ask: Ask) -> Key:
+    return (quota.per, ask.person if quota.per == "person" else ask.activity, quota.window_days)
+
+
+def summed(connection: sa.Connection, keys: Iterable[Key], *, now: float) -> Sums:
+    """Usage by activity and flavour, from the begin of an hour on, so that kept sums are enough."""
+    return {
+        (per, who, days): by_group(
+            connection,
+            since=begin_of("hour", now - days * DAY),
+            until=now,
+            by=("activity", "flavour"),
+            person=who if per == "person" else None,
+            activity=who if per == "activity" else None,
+        )
+        for per, who, days in keys
+    }
+
+
 def standings(
-    connection: sa.Connection,
-    platform: Platform,
-    quotas: Iterable[Quota],
-    ask: Ask,
-    *,
-    now: float,
-    sums: Sums | None = None,
+    platform: Platform, quotas: Iterable[Quota], ask: Ask, open_books: Books, sums: Sums, *, now: float
 ) -> list[Standing]:
-    """How each quota stands for the person and the activity of `ask`; `sums` are used and added to."""
-    claims = list(claims_of(connection, platform, ask, now=now))
-    sums = {} if sums is None else sums
+    """How each quota stands for the person and the activity of `ask`. Pure."""
+    claims = list(claims_of(open_books, platform, ask, now=now))
     found = []
     for quota in quotas:
-        key = (quota.per, ask.person if quota.per == "person" else ask.activity, quota.window_days)
-        if quota.gpu_hours is not None and key not in sums:
-            sums[key] = by_group(
-                connection,
-                since=begin_of("hour", now - quota.window_days * DAY),
-                until=now,
-                by=("activity", "flavour"),
-                person=ask.person if quota.per == "person" else None,
-                activity=ask.activity if quota.per == "activity" else None,
-            )
         mine = [claim for claim in claims if counts(platform, quota, ask, vars(claim))]
-        rows = [row for row in sums.get(key, ()) if counts(platform, quota, ask, row | {"person": ask.person})]
+        used = sums[_key(quota, ask)] if quota.gpu_hours is not None else []
+        rows = [row for row in used if counts(platform, quota, ask, row | {"person": ask.person})]
         found.append(
             Standing(
                 quota,
@@ -134,24 +145,37 @@ def standings(
     return found
 
 
-def of_person(
-    connection: sa.Connection, platform: Platform, person: str, activities: Iterable[str], *, now: float, sums: Sums
-) -> list[QuotaOffer]:
-    """How every limit of GPU-hours stands that somebody of these activities meets, and when it is used up."""
-    found: dict[str, QuotaOffer] = {}
+def met_by(platform: Platform, person: str, activities: Iterable[str]) -> list[tuple[Ask, list[Quota], list[Quota]]]:
+    """For each activity of somebody: the limits of GPU-hours that are met there, and the same of a week. Pure."""
+    found = []
     for activity in activities:
         mine = [
             rule
             for rule in rules(platform)
             if rule.gpu_hours is not None and (not rule.activities or activity in rule.activities)
         ]
-        ask = Ask("session", person, activity, "", 0, 0.0, 0.0)
         lately = [rule.model_copy(update={"window_days": RECENT_DAYS}) for rule in mine]
-        now_and_lately = standings(connection, platform, [*mine, *lately], ask, now=now, sums=sums)
-        for one, recent in zip(now_and_lately[: len(mine)], now_and_lately[len(mine) :], strict=True):
+        found.append((Ask("session", person, activity, "", 0, 0.0, 0.0), mine, lately))
+    return found
+
+
+def offers(
+    platform: Platform,
+    met: Iterable[tuple[Ask, list[Quota], list[Quota]]],
+    open_books: Books,
+    sums: Sums,
+    *,
+    now: float,
+) -> list[QuotaOffer]:
+    """How every limit of `met_by` stands, and when it is used up. Pure."""
+    found: dict[str, QuotaOffer] = {}
+    for ask, mine, lately in met:
+        stand = [standings(platform, quotas, ask, open_books, sums, now=now) for quotas in (mine, lately)]
+        for one, recent in zip(*stand, strict=True):
             # One quota of each activity is one limit a piece; those of the person are the same for all.
-            name = one.quota.name if one.quota.per == "person" else f"{one.quota.name}/{activity}"
-            found[name] = _offer(one, activity, out_at(one, recent=recent.used, recent_s=RECENT_DAYS * DAY, now=now))
+            name = one.quota.name if one.quota.per == "person" else f"{one.quota.name}/{ask.activity}"
+            out = out_at(one, recent=recent.used, recent_s=RECENT_DAYS * DAY, now=now)
+            found[name] = _offer(one, ask.activity, out)
     return list(found.values())
 
 
@@ -180,6 +204,8 @@ def least_left(connection: sa.Connection, platform: Platform, *, now: float) -> 
         .where(record.c.kind == "session", record.c.units > 0)
     )
     flavours = {flavour.name: flavour for flavour in platform.flavours}
+    open_books = books(connection, now=now)
+    sums: Sums = {}
     known: dict[tuple[str, str, str], Standing | None] = {}
     found = {}
     for row in connection.execute(query).mappings():
@@ -187,9 +213,10 @@ def least_left(connection: sa.Connection, platform: Platform, *, now: float) -> 
         if key not in known and row["flavour"] in flavours:
             ask = Ask("session", *key, row["units"], row["weight"], 0.0)
             quotas = [q for q in meant(platform, ask.activity, flavours[ask.flavour]) if q.gpu_hours is not None]
+            sums |= summed(connection, needed(quotas, ask) - sums.keys(), now=now)
             ends = [
-                _closely(connection, platform, one, ask, now=now)
-                for one in standings(connection, platform, quotas, ask, now=now)
+                _closely(connection, platform, one, ask, open_books, now=now)
+                for one in standings(platform, quotas, ask, open_books, sums, now=now)
                 if one.lasts_s() is not None
             ]
             known[key] = min(ends, key=lambda one: one.lasts_s() or 0.0, default=None)
@@ -198,11 +225,13 @@ def least_left(connection: sa.Connection, platform: Platform, *, now: float) -> 
     return found
 
 
-def _closely(connection: sa.Connection, platform: Platform, one: Standing, ask: Ask, *, now: float) -> Standing:
+def _closely(
+    connection: sa.Connection, platform: Platform, one: Standing, ask: Ask, open_books: Books, *, now: float
+) -> Standing:
     """The same to the second, if it is about to be used up: nobody ends for the rounding of a window."""
     if (one.lasts_s() or 0.0) > CLOSE_S:
         return one
-    known = spells(connection, platform, one.quota, ask, now=now)
+    known = spells(connection, platform, one.quota, ask, open_books, now=now)
     return replace(one, used=used_by(one.quota, known, now=now))
 
 
@@ -211,6 +240,7 @@ def spells(
     platform: Platform,
     quota: Quota,
     ask: Ask,
+    open_books: Books,
     *,
     now: float,
 ) -> list[Spell]:
@@ -236,7 +266,7 @@ def spells(
         for row in connection.execute(query).mappings()
         if counts(platform, quota, ask, {**row, "person": ask.person})
     ]
-    claims = claims_of(connection, platform, ask, now=now)
+    claims = claims_of(open_books, platform, ask, now=now)
     to_come = [Spell(now, c.until, c.rate) for c in claims if counts(platform, quota, ask, vars(c)) and c.until > now]
     return used + to_come
 

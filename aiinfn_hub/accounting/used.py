@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiinfn_hub.accounting import spending, usage
-from aiinfn_hub.accounting.spending import Sums
+from aiinfn_hub.accounting.claims import Books, books
+from aiinfn_hub.accounting.spending import Key
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.store.engine import Database
 
 #: Seconds that a sum is used again. It is that much behind; the ledger itself is behind by up to a heartbeat of 60 s.
 KEEP_S = 30.0
+#: Seconds that what holds and waits now is used again, by all who look at a form.
+BOOKS_S = 2.0
 
 
 class Used:
@@ -21,8 +25,8 @@ class Used:
         self._database = database
         self._keep_s = keep_s
         self._known: dict[str, tuple[float, float]] = {}
-        self._sums: Sums = {}
-        self._summed_at: dict[tuple[str, str, int], float] = {}
+        self._sums: dict[Key, tuple[float, list[dict[str, Any]]]] = {}
+        self._books, self._books_at = Books(), float("-inf")
 
     async def hours(self, windows_s: Mapping[str, float], now: float) -> dict[str, float]:
         """Hours that each activity used in the last so many seconds.
@@ -41,20 +45,18 @@ class Used:
         return {name: self._known[name][1] for name in windows_s}
 
     async def quotas(self, platform: Platform, person: str, activities: Sequence[str], now: float) -> list[QuotaOffer]:
-        """How the limits stand that a person meets; what holds and waits now is never an old answer.
+        """How the limits stand that a person meets.
 
         Raises:
-            Unavailable: the database does not answer.
+            Unavailable: the database does not answer, and something has to be looked up.
         """
-        fresh = {key: rows for key, rows in self._sums.items() if now - self._summed_at[key] < self._keep_s}
-        sums = dict(fresh)
-        found = await self._database.read(spending.of_person, platform, person, activities, now=now, sums=sums)
-        self._sums = fresh | self._sums | sums
-        self._summed_at |= dict.fromkeys(sums.keys() - fresh.keys(), now)
-        self._forget(now)
-        return found
-
-    def _forget(self, now: float) -> None:
-        old = [key for key, at in self._summed_at.items() if now - at >= self._keep_s]
-        for key in old:
-            del self._sums[key], self._summed_at[key]
+        met = spending.met_by(platform, person, activities)
+        keys = {key for ask, mine, lately in met for key in spending.needed([*mine, *lately], ask)}
+        self._sums = {key: known for key, known in self._sums.items() if now - known[0] < self._keep_s}
+        if missing := keys - self._sums.keys():
+            found = await self._database.read(spending.summed, missing, now=now)
+            self._sums |= {key: (now, rows) for key, rows in found.items()}
+        if now - self._books_at >= BOOKS_S:
+            self._books, self._books_at = await self._database.read(books, now=now), now
+        sums = {key: self._sums[key][1] for key in keys}
+        return spending.offers(platform, met, self._books, sums, now=now)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from support.sightings import T0, life
+from support.small_platform import small_platform
 
-from aiinfn_hub.accounting import ledger
-from aiinfn_hub.accounting.used import KEEP_S, Used
+from aiinfn_hub.accounting import ledger, spending
+from aiinfn_hub.accounting.quotas import Ask
+from aiinfn_hub.accounting.used import BOOKS_S, KEEP_S, Used
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.store.engine import Database
 
@@ -46,3 +48,21 @@ async def test_what_is_known_is_told_while_the_database_is_away() -> None:
     assert await used.hours({"cms-ml": H}, T0 + 1) == {"cms-ml": 7.0}
     with pytest.raises(Unavailable):
         await used.hours({"cms-ml": H}, T0 + KEEP_S)
+
+
+async def test_limits_are_told_from_sums_that_are_kept_and_from_what_is_open_now(database: Database) -> None:
+    used, now, platform = Used(database), T0 + 100 * H, small_platform()
+    use(database, "u1", 2, activity="lhcb")
+
+    async def lhcb(at: float) -> tuple[float, float]:
+        [quota] = await used.quotas(platform, "alice", ["lhcb"], at)
+        return quota.used, quota.committed
+
+    assert await lhcb(now) == pytest.approx((2, 0))
+    use(database, "u2", 3, activity="lhcb")
+    ask = Ask("session", "bob", "lhcb", "t4", 1, 0.4, 5 * H, server="")
+    await database.write(spending.reserve, platform, ask, now=now)
+    assert await lhcb(now + BOOKS_S - 0.1) == pytest.approx((2, 0))
+    assert await lhcb(now + BOOKS_S) == pytest.approx((2, 2)), "a reservation is seen soon"
+    assert await lhcb(now + KEEP_S) == pytest.approx((5, 2))
+    assert await used.quotas(platform, "alice", ["cms"], now + KEEP_S) == [], "where there are no limits"
