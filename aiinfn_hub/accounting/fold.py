@@ -26,9 +26,9 @@ def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:
     row["node"] = next((s.facts["node"] for s in described if s.facts["node"]), "")
     # What a site calls it is another name, never another record: the uid is ours wherever it runs.
     row["remote_id"] = next((s.facts["remote_id"] for s in reversed(described) if s.facts["remote_id"]), "")
-    row["held_from"] = min((s.held_from for s in described if s.held_from is not None), default=None)
-    row["ran_from"] = min((s.ran_from for s in described if s.ran_from is not None), default=None)
-    row["last_seen"] = max(s.observed_at for s in described)
+    row["held_from"] = min([s.held_from for s in described if s.held_from is not None], default=None)
+    row["ran_from"] = min([s.ran_from for s in described if s.ran_from is not None], default=None)
+    row["last_seen"] = described[-1].observed_at
     row["exit_code"] = next((s.exit_code for s in reversed(described) if s.exit_code is not None), None)
     row |= _end(ordered, row["last_seen"])
     row["quarantine"] = absurd(row)
