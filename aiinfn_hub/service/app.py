@@ -26,7 +26,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import NODES, PODS, KubeClient
 from aiinfn_hub.kube.slim import Node, Pod, decode_node, decode_pod
 from aiinfn_hub.panel import pages
-from aiinfn_hub.service import audit
+from aiinfn_hub.service import audit, budget
 from aiinfn_hub.service.config import ServiceConfig, read_secret
 from aiinfn_hub.service.handlers import (
     HealthHandler,
@@ -44,6 +44,7 @@ from aiinfn_hub.service.rights import Rights
 from aiinfn_hub.service.spent import Spent
 from aiinfn_hub.service.sums import sums
 from aiinfn_hub.service.tickets import Tickets
+from aiinfn_hub.sessions.tickets import Ticket
 from aiinfn_hub.store.engine import Database
 
 #: Bytes of a request's body that is kept in memory; blobs are streamed to disk and have their own limit.
@@ -114,7 +115,7 @@ class Service:
         self.reporter = Reporter(self.platform, self.nodes, self.pods)
         self.observer = Observer(self.database, self.platform, self.pods)
         self.offloading = Offloading(self.config, self.platform, self.database, self.hub, client, self.pods)
-        self.tickets = Tickets(client, self.hub, self.pods, self.offloading.workloads)
+        self.tickets = Tickets(client, self.hub, self.pods, self.offloading.workloads, full=self._full)
         self.spent = Spent(self.database, self.platform)
         self.rights = Rights(
             self.platform,
@@ -203,6 +204,9 @@ class Service:
             await server.close_all_connections()
 
         self._stack.push_async_callback(end)
+
+    async def _full(self, ticket: Ticket) -> str:
+        return await budget.full(self.database, self.platform, ticket, now=time.time())
 
     def _ready(self) -> dict[str, bool]:
         return {cache.kind.plural: cache.synced.is_set() for cache in self.caches}

@@ -12,8 +12,34 @@ from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.errors import QuotaExceeded
 from aiinfn_hub.offload.runs import NewRun, Run
-from aiinfn_hub.store.engine import lock
+from aiinfn_hub.pods import names
+from aiinfn_hub.sessions.tickets import Ticket
+from aiinfn_hub.store.engine import Database, lock
 from aiinfn_hub.store.ledger_tables import reservation
+
+
+async def full(database: Database, platform: Platform, ticket: Ticket, *, now: float) -> str:
+    """Why no quota has room any more for a session whose turn in the queue has come; "" if they have.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    offer, lifetime = ticket.offer, ticket.pod.annotations.get(names.LIFETIME, "")
+    flavour = next((f for f in platform.flavours if f.name == offer.flavour), None)
+    if flavour is None:
+        return ""
+    ask = Ask(
+        kind="session",
+        person=ticket.person,
+        activity=offer.activity,
+        flavour=flavour.name,
+        units=1 if flavour.accelerator else 0,
+        weight=flavour.weight,
+        planned_s=float(lifetime) if lifetime.isdecimal() else 0.0,
+        server=offer.server,
+    )
+    decision = await database.read(spending.decide, platform, ask, now=now)
+    return "" if decision.verdict.granted or not ask.planned_s else decision.verdict.sentence
 
 
 class QuotaBudget:

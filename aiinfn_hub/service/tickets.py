@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from aiinfn_hub.capacity.queue import Lines
@@ -29,6 +29,7 @@ class Tickets:
     `notice` must be told every change of `pods`, from the first on.
 
     Args:
+        full: why a quota has no room for a ticket by now; "" if it has.
         clock: Unix seconds.
         step_s: seconds between two looks at all tickets when nothing happens.
     """
@@ -40,9 +41,9 @@ class Tickets:
         pods: WatchCache[Pod],
         workloads: WatchCache[Workload],
         *,
+        full: Callable[[Ticket], Awaitable[str]],
         clock: Callable[[], float] = time.time,
         step_s: float = 2.0,
-        log: logging.Logger | None = None,
     ) -> None:
         self.client = client
         self.hub = hub
@@ -51,7 +52,8 @@ class Tickets:
         self._waiting = {pod.uid: pod for pod in pods.items.values() if is_ticket(pod)}
         self.clock = clock
         self.step_s = step_s
-        self.log = log or logging.getLogger("aiinfn.tickets")
+        self.log = logging.getLogger("aiinfn.tickets")
+        self._full = full
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._known: list[Ticket] | None = None
@@ -138,6 +140,10 @@ class Tickets:
     async def _act(self, ticket: Ticket) -> None:
         if due(ticket, self.clock()) == "expired":
             await self.drop(ticket, f"nobody took it within {TAKE_WITHIN_S:.0f} s of its turn.")
+            return
+        if why := await self._full(ticket):
+            # The hub would refuse it, and what it was let in with would lie idle until it expires.
+            await self.drop(ticket, why)
             return
         try:
             await self.hub.start(ticket.person, ticket.offer.server)

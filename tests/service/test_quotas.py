@@ -18,11 +18,15 @@ from support.sightings import T0, life
 
 from aiinfn_hub.accounting import ledger
 from aiinfn_hub.catalogue import example_path, load_platform
+from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.errors import QuotaExceeded
+from aiinfn_hub.kube.slim import Pod
 from aiinfn_hub.offload import runs
 from aiinfn_hub.offload.entry import enter
 from aiinfn_hub.offload.runs import NewRun
-from aiinfn_hub.service.budget import QuotaBudget
+from aiinfn_hub.pods import names
+from aiinfn_hub.service.budget import QuotaBudget, full
+from aiinfn_hub.sessions.tickets import Ticket
 from aiinfn_hub.store.engine import Database
 from aiinfn_hub.store.ledger_tables import refusal
 
@@ -148,3 +152,24 @@ def test_a_job_that_is_refused_leaves_no_run_and_a_note(database: Database) -> N
     with database.engine.connect() as connection:
         noted = connection.execute(sa.select(refusal.c.kind, refusal.c.gpu_hours, refusal.c.quota)).all()
     assert [tuple(row) for row in noted] == [("job", 4.0, "school-hours")]
+
+
+@pytest.mark.parametrize(
+    ("flavour", "lifetime", "words"),
+    [
+        pytest.param("a100-40", "28800", "are left; it asks for 8.0", id="no room"),
+        pytest.param("cpu", "28800", "", id="what is not counted"),
+        pytest.param("a100-41", "28800", "", id="what the catalogue has no more is for the hub to refuse"),
+        pytest.param("a100-40", "", "", id="a pod of an older version"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_turn_in_the_queue_comes_with_a_look_at_the_quotas(
+    database: Database, flavour: str, lifetime: str, words: str
+) -> None:
+    database.run(ledger.observe, life("u1", start=0, end=10 * H, activity="teaching", flavour="a100-40", weight=1.0))
+    offer = TicketOffer("t", "", flavour, "teaching", T0)
+    notes = {names.PERSON_NAME: "alice", names.LIFETIME: lifetime}
+    ticket = Ticket(Pod(uid="t", name="jupyter-alice", namespace="aiinfn", annotations=notes), offer)
+    found = await full(database, load_platform(example_path()), ticket, now=T0 + 11 * H)
+    assert (words in found) if words else found == ""

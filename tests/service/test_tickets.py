@@ -65,6 +65,7 @@ class Cluster:
 class World:
     def __init__(self) -> None:
         self.now = NOW
+        self.why: dict[str, str] = {}
         self.pods, self.workloads, self.hub = FakeCache(), FakeCache(), Hub()
         self.cluster = Cluster(self.pods)
         self.tickets = self.another()
@@ -72,9 +73,13 @@ class World:
     def another(self) -> Tickets:
         """As after a restart of the service."""
         parts: Any = (self.cluster, self.hub, self.pods, self.workloads)
-        found = Tickets(*parts, clock=lambda: self.now, step_s=STEP_S)
+        found = Tickets(*parts, full=self.full, clock=lambda: self.now, step_s=STEP_S)
         self.pods.on_event = lambda event, pod, _before: found.notice(event, pod)
         return found
+
+    async def full(self, ticket: Any) -> str:
+        """As a test says."""
+        return self.why.get(ticket.pod.uid, "")
 
     def put(self, found: Pod, admitted: float | None = None) -> None:
         self.pods.put(found)
@@ -267,3 +272,13 @@ async def test_places_follow_the_queue() -> None:
     assert [one.offer.place for one in world.tickets.all()] == [1, 2]
     world.workloads.drop(world.workloads.items["w-first"])
     assert [(one.pod.uid, one.offer.place) for one in world.tickets.all()] == [("first", 0), ("second", 1)]
+
+
+async def test_a_turn_that_comes_when_the_quota_is_gone_is_given_to_the_next(world: World) -> None:
+    world.why["mine"] = "0.0 of 12 GPU-hours of a week are left; it asks for 0.8."
+    async with running(world.tickets):
+        world.put(ticket(), admitted=NOW)
+        world.put(ticket("other", person="bob", server="lab"), admitted=NOW)
+        await until(lambda: bool(world.cluster.deleted) and bool(world.hub.asked))
+    assert [uid for _, uid in world.cluster.deleted] == ["mine"]
+    assert world.hub.asked == [("bob", "lab")]
