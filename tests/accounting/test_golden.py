@@ -83,7 +83,7 @@ def ledger_of_two_months(database: Database) -> Database:
 def total(database: Database, month: str, **scope: Any) -> dict[str, float]:
     since, until = window(month, None, None, now=AFTER)
     rows = database.run(usage.by_group, since=since, until=until, by=("kind",), **scope)
-    return {key: sum(row[key] for row in rows) for key in rows[0] if key != "kind"} if rows else {}
+    return {key: sum(row[key] or 0 for row in rows) for key in rows[0] if key != "kind"} if rows else {}
 
 
 def test_the_sums_of_two_months(ledger_of_two_months: Database) -> None:
