@@ -25,6 +25,8 @@ from aiinfn_hub.pods import names
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("fresh_kubeconfig")]
 
 SLICE = {"flavour": "a100-1g.5gb"}
+#: Of starts that need not wait: the queue lets them in when it comes to it, on a loaded machine too.
+PATIENT: dict[str, Any] = {"queue_patience": 60.0}
 POD = "jupyter-mrossi"
 
 
@@ -42,7 +44,7 @@ async def cluster(folder: Path, slices: int = 1) -> AsyncIterator[KubeClient]:
 
 
 def somebody(folder: Path, name: str = "mrossi", **more: Any) -> AiinfnSpawner:
-    """The spawner of a person who wants a slice, and has little patience."""
+    """The spawner of a person who wants a slice, and has little patience: for starts that have to wait."""
     user = more.pop("user", None) or FakeUser(name, groups=in_groups("/aiinfn", "/aiinfn/lhcb"))
     known: dict[str, Any] = {"options": SLICE, "queue_patience": 0.2}
     return make_spawner(folder, user=user, **known | more)
@@ -86,7 +88,7 @@ async def runs(client: KubeClient, name: str = POD, *, uid: str = "") -> Object:
 
 async def taken(client: KubeClient, folder: Path) -> AiinfnSpawner:
     """Somebody else has the only slice."""
-    other = somebody(folder, "other")
+    other = somebody(folder, "other", **PATIENT)
     start = other.start()
     await runs(client, "jupyter-other")
     await asyncio.wait_for(start, 15)
@@ -112,7 +114,7 @@ def uid_of(pod: Object | None) -> str:
 
 async def test_with_a_free_place_a_session_starts_as_before(tmp_path: Path) -> None:
     async with cluster(tmp_path) as client:
-        start = somebody(tmp_path).start()
+        start = somebody(tmp_path, **PATIENT).start()
         pod = await runs(client)
         assert await asyncio.wait_for(start, 15) == "http://127.0.0.9:8888"
         secret = await client.get(SECRETS, f"{POD}-token", "aiinfn")
@@ -138,7 +140,7 @@ async def test_a_start_asks_the_api_for_no_more_than_it_needs(tmp_path: Path, ga
             def objects(self) -> SessionObjects:
                 return SessionObjects(Counting(client._api), self.namespace, self.pod_name)
 
-        start = somebody(tmp_path, kind=Spawner, queued=queued).start()
+        start = somebody(tmp_path, kind=Spawner, queued=queued, **PATIENT).start()
         await runs(client)
         await asyncio.wait_for(start, 15)
     assert asked == ["POST pods", "POST secrets", *gate]
@@ -171,7 +173,7 @@ async def test_the_same_choice_again_keeps_its_place(tmp_path: Path) -> None:
         ticket = await pod_of(client)
         await parked(somebody(tmp_path, options={**SLICE, "cpu": "2"}))
         assert uid_of(await pod_of(client)) == uid_of(ticket)
-        again = somebody(tmp_path, queue_patience=60.0).start()
+        again = somebody(tmp_path, **PATIENT).start()
         await other.stop(now=True)
         pod = await runs(client)
         await asyncio.wait_for(again, 15)
@@ -185,7 +187,7 @@ async def test_another_choice_gives_the_place_back(tmp_path: Path) -> None:
         await taken(client, tmp_path)
         await parked(somebody(tmp_path))
         ticket = await pod_of(client)
-        start = somebody(tmp_path, options={"flavour": "cpu"}).start()
+        start = somebody(tmp_path, options={"flavour": "cpu"}, **PATIENT).start()
         pod = await runs(client)
         await asyncio.wait_for(start, 15)
         assert uid_of(pod) != uid_of(ticket)
@@ -196,7 +198,7 @@ async def test_a_new_hub_takes_up_what_an_old_one_left(tmp_path: Path) -> None:
     """The old one was killed in the middle of the start: no park, no cleanup."""
     async with cluster(tmp_path) as client:
         other = await taken(client, tmp_path)
-        killed = somebody(tmp_path, queue_patience=60.0)
+        killed = somebody(tmp_path, **PATIENT)
         start = killed.start()
         ticket = await until(lambda: pod_of(client))
         start.cancel()
@@ -232,7 +234,7 @@ async def test_a_named_server_has_a_ticket_of_its_own(tmp_path: Path) -> None:
 async def test_somebody_who_stops_the_start_wants_no_ticket(tmp_path: Path) -> None:
     async with cluster(tmp_path) as client:
         await taken(client, tmp_path)
-        spawner = somebody(tmp_path, queue_patience=60.0)
+        spawner = somebody(tmp_path, **PATIENT)
         start = spawner.start()
         await until(lambda: pod_of(client))
         await asyncio.sleep(0.3)
@@ -246,7 +248,7 @@ async def test_somebody_who_stops_the_start_wants_no_ticket(tmp_path: Path) -> N
 async def test_a_ticket_that_is_taken_out_ends_the_start_that_waits_for_it(tmp_path: Path) -> None:
     async with cluster(tmp_path) as client:
         await taken(client, tmp_path)
-        spawner = somebody(tmp_path, queue_patience=60.0)
+        spawner = somebody(tmp_path, **PATIENT)
         start = spawner.start()
         ticket = await until(lambda: pod_of(client))
         await asyncio.sleep(0.3)
@@ -289,7 +291,7 @@ async def test_with_its_server_a_ticket_is_deleted(tmp_path: Path) -> None:
 async def test_more_than_the_queue_has_is_refused_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     async with cluster(tmp_path, slices=0) as client:
         with pytest.raises(Refusal) as refused:
-            await asyncio.wait_for(somebody(tmp_path, queue_patience=60.0).start(), 15)
+            await asyncio.wait_for(somebody(tmp_path, **PATIENT).start(), 15)
         assert (refused.value.reason, refused.value.status_code) == ("quota-too-small", 409)
         assert await is_gone(client)
 
@@ -362,7 +364,7 @@ async def test_the_start_goes_on_when_the_api_does_not_answer(
             def objects(self) -> SessionObjects:
                 return Lossy(client, self.namespace, self.pod_name, before, after)
 
-        start = somebody(tmp_path, kind=Spawner).start()
+        start = somebody(tmp_path, kind=Spawner, **PATIENT).start()
         made.append(uid_of(await runs(client)))
         await asyncio.wait_for(start, 30)
         assert [uid_of(await pod_of(client))] == made
