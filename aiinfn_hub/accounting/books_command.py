@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from aiinfn_hub.accounting import months
+from aiinfn_hub.accounting import months, rollups
 from aiinfn_hub.accounting.months import Author
 from aiinfn_hub.accounting.reconcile import reconcile
 from aiinfn_hub.accounting.rollups import moment
@@ -58,8 +58,11 @@ def _action(
 
 def _close(args: argparse.Namespace) -> int:
     start, _ = month_of(args.month)
+    now = time.time()
     with opened(args.database) as database:
-        row = database.run(months.close, start, by=getpass.getuser(), now=time.time())
+        while database.run(rollups.roll, now=now):
+            pass  # a day at a time: in the transaction of the close, the service would wait for all of it
+        row = database.run(months.close, start, by=getpass.getuser(), now=now)
     sentence = f"{args.month} is closed: {row['sums']} sums, sha256 {row['sha256']}."
     return _say(args, {"month": args.month, "sums": row["sums"], "sha256": row["sha256"]}, sentence)
 

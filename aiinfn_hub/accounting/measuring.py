@@ -14,9 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from aiinfn_hub.accounting.amounts import GOOD
 from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.accounting.rollups import DAY, spoil, touched
-from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.errors import AiinfnError, RemoteFailed
 from aiinfn_hub.store.engine import Database, lock
 from aiinfn_hub.store.ledger_tables import record, rolled
 
@@ -86,7 +87,7 @@ def due(connection: sa.Connection, *, now: float) -> list[Held]:
         sa.select(*columns)
         .where(record.c.held_to <= now - AFTER_S, record.c.held_to > now - GIVE_UP_S, record.c.measured_s.is_(None))
         .where(record.c.units > 0, record.c.resource.like("nvidia.com/%"), record.c.pod_name != "")
-        .where(record.c.quarantine == "", record.c.length_s > 0)
+        .where(GOOD, record.c.length_s > 0)
         .order_by(record.c.held_to.desc())
         .limit(BATCH)
     )
@@ -127,12 +128,19 @@ class Measurer:
 
         Raises:
             Unavailable: Prometheus or the database does not answer.
-            RemoteFailed: Prometheus answers something else.
+            RemoteFailed: Prometheus answers something else about some; the others are measured.
         """
         held = await self._database.read(due, now=self._clock())
+        refused: RemoteFailed | None = None
         for one in held:
-            answers = {
-                name: await self._prometheus.value(query, at=one.held_to) for name, query in queries(one).items()
-            }
+            try:
+                answers = {
+                    name: await self._prometheus.value(query, at=one.held_to) for name, query in queries(one).items()
+                }
+            except RemoteFailed as error:  # of one that is too long for it, say; the others are not to wait for that
+                refused = error
+                continue
             await self._database.write(note, one.pod_uid, measured(one, answers))
+        if refused is not None:
+            raise refused
         return len(held)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiinfn_hub.accounting import spending
-from aiinfn_hub.accounting.quotas import Ask
+from aiinfn_hub.accounting.quotas import of_session
 from aiinfn_hub.accounting.spending import Decision
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.reservation import Reservation, ReservationRequest
@@ -40,16 +40,8 @@ class ReservationsHandler(ApiHandler):
         if not 0 < wanted.planned_s <= LONGEST_S:
             raise InvalidInput(f"A session does not run for {wanted.planned_s} s.")
         flavour = self.platform.flavour(wanted.flavour)
-        ask = Ask(
-            kind="session",
-            person=self.caller.person.name,
-            activity=self.platform.activity(wanted.activity).name,
-            flavour=flavour.name,
-            units=1 if flavour.accelerator else 0,
-            weight=flavour.weight,
-            planned_s=wanted.planned_s,
-            server=wanted.server,
-        )
+        activity = self.platform.activity(wanted.activity)
+        ask = of_session(flavour, activity.name, self.caller.person.name, wanted.server, wanted.planned_s)
         decision = await self.database.write(spending.reserve, self.platform, ask, now=time.time())
         if not decision.verdict.granted:
             raise exceeded(decision)

@@ -44,6 +44,16 @@ class Ask:
         """Weighted GPU-hours in all."""
         return self.rate * self.planned_s / HOUR
 
+    @property
+    def least_s(self) -> float:
+        """Seconds for which it is worth starting: a session tells its person and ends in time, a job loses its work."""
+        return min(LEAST_S, self.planned_s) if self.kind == "session" else self.planned_s
+
+    @property
+    def least(self) -> float:
+        """Weighted GPU-hours of that."""
+        return self.rate * self.least_s / HOUR
+
 
 @dataclass(frozen=True)
 class Spell:
@@ -103,6 +113,12 @@ class Verdict:
         return self.seconds > 0
 
 
+def of_session(flavour: Flavour, activity: str, person: str, server: str, planned_s: float) -> Ask:
+    """A session asks for one unit of its flavour; what has no accelerator is not counted."""
+    units = 1 if flavour.accelerator else 0
+    return Ask("session", person, activity, flavour.name, units, flavour.weight, planned_s, server)
+
+
 def rules(platform: Platform) -> tuple[Quota, ...]:
     """Every quota: those of the list, and those that an activity and a flavour bring along."""
     of_activities = [
@@ -144,10 +160,7 @@ def meant(platform: Platform, activity: str, flavour: Flavour) -> list[Quota]:
 
 
 def judge(standings: Sequence[Standing], ask: Ask) -> Verdict:
-    """Whether it may start, and for how long: the quota that gives least decides.
-
-    A session may be shorter than it asked for, because it tells its person and ends in time; a job would lose its work.
-    """
+    """Whether it may start, and for how long: the quota that gives least decides."""
     verdicts = [_one(standing, ask) for standing in standings]
     return min(verdicts, key=lambda verdict: verdict.seconds, default=Verdict(ask.planned_s))
 
@@ -161,9 +174,8 @@ def _one(standing: Standing, ask: Ask) -> Verdict:
     seconds = min(ask.planned_s, standing.left / ask.rate * HOUR)
     if seconds >= ask.planned_s:
         return Verdict(ask.planned_s)
-    least = min(LEAST_S, ask.planned_s) if ask.kind == "session" else ask.planned_s
     said = f"{standing.left:.1f} of {quota.gpu_hours:g} {quota.title} are left"
-    if seconds >= least:
+    if seconds >= ask.least_s:
         return Verdict(seconds, quota, f"{said}: enough for {format_duration(seconds)}.")
     return Verdict(0.0, quota, f"{said}; it asks for {ask.gpu_hours:.1f}.")
 

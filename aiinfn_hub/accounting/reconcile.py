@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from aiinfn_hub.accounting import months
+from aiinfn_hub.accounting.amounts import GOOD
 from aiinfn_hub.accounting.fold import HEARTBEAT_S, SKEW_S
 from aiinfn_hub.accounting.rollups import moment
 from aiinfn_hub.contract.jobs import FINAL
@@ -70,7 +71,7 @@ def _skewed(connection: sa.Connection, touches: sa.ColumnElement[bool]) -> Itera
     """A container that starts before its pod has a node, or ends after it was seen to be over: two clocks."""
     behind, ahead = record.c.held_from - record.c.ran_from, record.c.ran_to - record.c.last_seen
     query = sa.select(record.c.pod_uid, record.c.node, behind.label("behind"), ahead.label("ahead")).where(
-        touches, record.c.quarantine == "", sa.or_(behind > FLAG_S, ahead > FLAG_S)
+        touches, GOOD, sa.or_(behind > FLAG_S, ahead > FLAG_S)
     )
     for row in connection.execute(query):
         way, seconds = ("behind", row.behind) if (row.behind or 0.0) > FLAG_S else ("ahead", row.ahead)

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from aiinfn_hub.accounting.amounts import overlap
+from aiinfn_hub.accounting.amounts import GOOD, overlap
 from aiinfn_hub.accounting.subjects import NAME, alias_of
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.store.ledger_tables import record, subject
@@ -81,7 +81,7 @@ def occupation(
         *_scope(person=None, activity=activity),
         overlap(since, until),
         record.c.units > 0,
-        record.c.quarantine == "",
+        GOOD,
     )
     series: dict[str, list[float]] = {}
     for flavour, units, held_from, held_to in connection.execute(query):

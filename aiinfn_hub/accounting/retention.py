@@ -13,15 +13,16 @@ from aiinfn_hub.store.ledger_tables import observation, record, refusal, rolled,
 
 #: Days after the end of a record.
 KEEP_DAYS = 400
-#: Records at a time, because whoever writes meanwhile waits.
+#: Observations or hours at a time, because whoever writes meanwhile waits.
 BATCH = 2000
 
 
 def let_go(connection: sa.Connection, *, now: float, keep_days: float = KEEP_DAYS) -> bool:
     """Forget some of what is older; whether there may be more."""
     before = now - keep_days * DAY
-    has_some = sa.exists().where(observation.c.pod_uid == record.c.pod_uid)
-    ended = sa.select(record.c.pod_uid).where(record.c.held_to < before, has_some).limit(BATCH)
+    # From the oldest observations on: among records one would look through all that have none any more, each time.
+    oldest = sa.select(observation.c.pod_uid).order_by(observation.c.id).limit(BATCH).subquery()
+    ended = sa.select(record.c.pod_uid).where(record.c.held_to < before, record.c.pod_uid.in_(sa.select(oldest)))
     gone = connection.execute(ended).scalars().all()
     connection.execute(sa.delete(observation).where(observation.c.pod_uid.in_(gone)))
     connection.execute(sa.delete(refusal).where(refusal.c.at < before))
@@ -33,4 +34,4 @@ def let_go(connection: sa.Connection, *, now: float, keep_days: float = KEEP_DAY
     hours = connection.execute(sa.select(rolled.c.start).where(*old).limit(BATCH)).scalars().all()
     for table in (rollup, rolled):
         connection.execute(sa.delete(table).where(table.c.grain == "hour", table.c.start.in_(hours)))
-    return max(len(gone), len(hours)) == BATCH
+    return bool(gone) or len(hours) == BATCH

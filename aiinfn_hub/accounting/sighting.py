@@ -90,7 +90,7 @@ def of_pod(platform: Platform, pod: Pod, *, kind: str, now: float, source: str =
     )
 
 
-def _planned_s(pod: Pod) -> float:
+def planned_s(pod: Pod) -> float:
     """For how long a session asked, in seconds; 0 where nothing says it. What a job asked for is in its run."""
     text = pod.annotations.get(names.LIFETIME, "")
     return float(text) if text.isascii() and text.isdigit() else 0.0
@@ -120,6 +120,6 @@ def _facts(platform: Platform, pod: Pod) -> dict[str, Any]:
         "server": pod.annotations.get(names.SERVER, ""),
         "run_id": pod.labels.get(names.RUN, ""),
         "remote_id": pod.annotations.get(names.REMOTE_ID, ""),
-        "planned_s": _planned_s(pod),
+        "planned_s": planned_s(pod),
         "created_at": pod.created,
     }

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from aiinfn_hub.accounting.amounts import GOOD
 from aiinfn_hub.accounting.claims import HOLD_S, Books, books, claims_of, counts
 from aiinfn_hub.accounting.quotas import (
     DAY,
@@ -58,7 +59,7 @@ def reserve(connection: sa.Connection, platform: Platform, ask: Ask, *, now: flo
     connection.execute(sa.delete(reservation).where(reservation.c.made_at < now - HOLD_S))
     decision = decide(connection, platform, ask, now=now)
     if not decision.verdict.granted:
-        note_refusal(connection, ask, decision, now=now)
+        note_refusal(connection, ask, decision.verdict.quota.name if decision.verdict.quota else "", now=now)
         return decision
     row = {
         "person": ask.person,
@@ -75,28 +76,24 @@ def reserve(connection: sa.Connection, platform: Platform, ask: Ask, *, now: flo
     return decision
 
 
-def decide(
-    connection: sa.Connection,
-    platform: Platform,
-    ask: Ask,
-    *,
-    now: float,
-) -> Decision:
-    """Whether it may start, by every quota that counts it."""
+def decide(connection: sa.Connection, platform: Platform, ask: Ask, *, now: float) -> Decision:
+    """Whether it may start, and for how long, by every quota that counts it."""
     quotas = meant(platform, ask.activity, platform.flavour(ask.flavour))
     known = books(connection, ask, now=now)
     found = standings(platform, quotas, ask, known, summed(connection, needed(quotas, ask), now=now), now=now)
     verdict = judge(found, ask)
+    if verdict.seconds >= ask.planned_s:
+        return Decision(verdict)
+    # Sums are of whole hours, which is up to an hour too much; before anybody gets less it is looked at to the second.
+    limits = [one for one in found if one.quota.gpu_hours is not None]
+    closely = [(one, spells(connection, platform, one.quota, ask, known, now=now)) for one in limits]
+    exact = [replace(one, used=used_by(one.quota, used, now=now)) for one, used in closely]
+    verdict = judge([*(one for one in found if one.quota.gpu_hours is None), *exact], ask)
     if verdict.granted or verdict.quota is None or verdict.quota.gpu_hours is None:
         return Decision(verdict)
-    # Sums are of whole hours, which is up to an hour too much; before anybody is sent away it is looked at closely.
-    quota = verdict.quota
-    all_of_it = spells(connection, platform, quota, ask, known, now=now)
-    exact = used_by(quota, all_of_it, now=now)
-    verdict = judge([replace(one, used=exact) if one.quota == quota else one for one in found], ask)
-    enough = ask.gpu_hours if ask.kind == "job" else min(ask.gpu_hours, ask.rate * 0.25)
-    again = None if verdict.granted else again_at(quota, all_of_it, needed=enough, now=now)
-    return Decision(verdict, again)
+    # Each of them has to have room.
+    times = [again_at(one.quota, used, needed=ask.least, now=now) for one, used in closely]
+    return Decision(verdict, None if None in times else max(time for time in times if time is not None))
 
 
 def needed(quotas: Iterable[Quota], ask: Ask) -> set[Key]:
@@ -200,7 +197,7 @@ def least_left(connection: sa.Connection, platform: Platform, *, now: float) -> 
     query = (
         sa.select(subject.c.name.label("person"), *(record.c[name] for name in names))
         .join(subject, subject.c.alias == record.c.person)
-        .where(record.c.held_to.is_(None), record.c.held_from.is_not(None), record.c.quarantine == "")
+        .where(record.c.held_to.is_(None), record.c.held_from.is_not(None), GOOD)
         .where(record.c.kind == "session", record.c.units > 0)
     )
     flavours = {flavour.name: flavour for flavour in platform.flavours}
@@ -258,7 +255,7 @@ def spells(
         record.c.held_from < now,
         sa.or_(record.c.held_to.is_(None), record.c.held_to > since),
         record.c.units > 0,
-        record.c.quarantine == "",
+        GOOD,
         record.c.person == alias_of(ask.person) if quota.per == "person" else record.c.activity == ask.activity,
     )
     used = [
@@ -271,9 +268,8 @@ def spells(
     return used + to_come
 
 
-def note_refusal(connection: sa.Connection, ask: Ask, decision: Decision, *, now: float) -> None:
-    """Write down what was asked for and not given."""
-    quota = decision.verdict.quota
+def note_refusal(connection: sa.Connection, ask: Ask, quota: str, *, now: float) -> None:
+    """Write down what was asked for and not given, and the name of the quota; "" for another limit."""
     alias = aliases(connection, [ask.person], now=now)[ask.person]
     connection.execute(
         sa.insert(refusal).values(
@@ -284,6 +280,6 @@ def note_refusal(connection: sa.Connection, ask: Ask, decision: Decision, *, now
             kind=ask.kind,
             units=ask.units,
             gpu_hours=ask.gpu_hours,
-            quota=quota.name if quota else "",
+            quota=quota,
         )
     )

@@ -91,13 +91,16 @@ def _known_references(data: Any) -> Iterator[Finding]:
     for section, key, target in REFERENCES:
         names = _names(data, target)
         for index, item in _items(data, section):
-            value = item.get(key)
-            given = value if isinstance(value, list) else [value]
-            for position, name in enumerate(given):
-                if isinstance(name, str) and name and name not in names:
-                    place = (section, index, key, position) if isinstance(value, list) else (section, index, key)
-                    near = get_close_matches(name, names, n=1)
-                    yield Finding(place, f"there is no {name!r} among the {target}", "".join(near))
+            yield from _unknown((section, index, key), item.get(key), names, target)
+
+
+def _unknown(place: Location, value: Any, names: list[str], target: str) -> Iterator[Finding]:
+    """The names of a value, one or a list of them, that are not among those of a section."""
+    for position, name in enumerate(value if isinstance(value, list) else [value]):
+        if isinstance(name, str) and name and name not in names:
+            near = get_close_matches(name, names, n=1)
+            where = (*place, position) if isinstance(value, list) else place
+            yield Finding(where, f"there is no {name!r} among the {target}", "".join(near))
 
 
 def _quotas(data: Any) -> Iterator[Finding]:
@@ -105,12 +108,7 @@ def _quotas(data: Any) -> Iterator[Finding]:
     quotas = data.get("quotas") if isinstance(data, dict) else None
     for index, rule in _items(quotas, "rules"):
         for key in ("activities", "flavours"):
-            given = rule.get(key)
-            for position, name in enumerate(given if isinstance(given, list) else []):
-                if isinstance(name, str) and name not in (names := _names(data, key)):
-                    near = get_close_matches(name, names, n=1)
-                    place = ("quotas", "rules", index, key, position)
-                    yield Finding(place, f"there is no {name!r} among the {key}", "".join(near))
+            yield from _unknown(("quotas", "rules", index, key), rule.get(key), _names(data, key), key)
     for index, name, _ in _repeats(quotas, "rules", "name"):
         yield Finding(("quotas", "rules", index, "name"), f"{name!r} is the name of another one of the quotas")
 

@@ -16,7 +16,7 @@ class Quota(Model):
 
     name: Name
     title: Title
-    """As in "your GPU-hours of a week"."""
+    """As in "GPU-hours of one participant in a week"; it is read after "2.0 of 10"."""
     per: Literal["person", "activity"] = "person"
     """Whose use is counted together."""
     activities: tuple[ObjectName, ...] = ()

@@ -31,7 +31,7 @@ class AtService:
 
         Raises:
             Unavailable: there is no service, or it does not answer as ours does.
-            AiinfnError: what it refuses, as it says it.
+            QuotaExceeded: it refuses, as it says it.
         """
         if not self.service_url:
             raise Unavailable("no service is configured")

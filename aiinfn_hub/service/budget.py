@@ -6,13 +6,12 @@ import sqlalchemy as sa
 
 from aiinfn_hub.accounting import spending
 from aiinfn_hub.accounting.quota_routes import exceeded
-from aiinfn_hub.accounting.quotas import Ask, Verdict, rules
-from aiinfn_hub.accounting.spending import Decision
+from aiinfn_hub.accounting.quotas import Ask, of_session
+from aiinfn_hub.accounting.sighting import planned_s
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.errors import QuotaExceeded
 from aiinfn_hub.offload.runs import NewRun, Run
-from aiinfn_hub.pods import names
 from aiinfn_hub.sessions.tickets import Ticket
 from aiinfn_hub.store.engine import Database, lock
 from aiinfn_hub.store.ledger_tables import reservation
@@ -24,22 +23,13 @@ async def full(database: Database, platform: Platform, ticket: Ticket, *, now: f
     Raises:
         Unavailable: the database does not answer.
     """
-    offer, lifetime = ticket.offer, ticket.pod.annotations.get(names.LIFETIME, "")
+    offer, seconds = ticket.offer, planned_s(ticket.pod)
     flavour = next((f for f in platform.flavours if f.name == offer.flavour), None)
-    if flavour is None:
+    if flavour is None or not seconds:
         return ""
-    ask = Ask(
-        kind="session",
-        person=ticket.person,
-        activity=offer.activity,
-        flavour=flavour.name,
-        units=1 if flavour.accelerator else 0,
-        weight=flavour.weight,
-        planned_s=float(lifetime) if lifetime.isdecimal() else 0.0,
-        server=offer.server,
-    )
+    ask = of_session(flavour, offer.activity, ticket.person, offer.server, seconds)
     decision = await database.read(spending.decide, platform, ask, now=now)
-    return "" if decision.verdict.granted or not ask.planned_s else decision.verdict.sentence
+    return "" if decision.verdict.granted else decision.verdict.sentence
 
 
 class QuotaBudget:
@@ -58,9 +48,9 @@ class QuotaBudget:
 
     def refused(self, connection: sa.Connection, new: NewRun, error: QuotaExceeded, *, now: float) -> None:
         """Note what was refused, for a quota or for another limit."""
-        quota = next((q for q in rules(self._platform) if q.name == error.details.get("quota")), None)
-        decision = Decision(Verdict(0.0, quota, error.message))
-        spending.note_refusal(connection, self._ask(new, new.request, None), decision, now=now)
+        spending.note_refusal(
+            connection, self._ask(new, new.request, None), str(error.details.get("quota", "")), now=now
+        )
 
     def _ask(self, job: Run | NewRun, request: JobRequest, run_id: str | None) -> Ask:
         flavour = self._platform.flavour(job.flavour)

@@ -194,3 +194,18 @@ async def test_it_is_asked_again_when_prometheus_is_back(database: Database) -> 
         await measurer.look()
     async with speaking(dcgm(60, 3600)) as prometheus:
         assert await Measurer(database, prometheus, clock=lambda: T0 + DAY).look() == 1
+
+
+@pytest.mark.asyncio
+async def test_one_that_prometheus_refuses_does_not_keep_the_others(database: Database) -> None:
+    database.run(ledger.observe, [*life("long", end=3 * H, **CARD), *life("short", end=H, **CARD)])
+
+    def answer(query: str, at: float) -> Any:
+        too_much = {"status": "error", "error": "too many samples"}
+        return too_much if at > T0 + 2 * H else dcgm(60, 3600)(query, at)
+
+    async with speaking(answer) as prometheus:
+        with pytest.raises(RemoteFailed, match="too many samples"):
+            await Measurer(database, prometheus, clock=lambda: T0 + DAY).look()
+    found = database.run(rows)
+    assert (found["long"]["measured_s"], found["short"]["measured_s"]) == (None, 3600)

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger, reports, retention, rollups, usage
-from aiinfn_hub.accounting.quotas import Ask, Verdict
-from aiinfn_hub.accounting.spending import Decision, note_refusal
+from aiinfn_hub.accounting.quotas import Ask
+from aiinfn_hub.accounting.spending import note_refusal
 from aiinfn_hub.store.engine import Database
 from aiinfn_hub.store.ledger_tables import observation, record, refusal, rolled, rollup
 
@@ -28,7 +28,7 @@ def old_and_new(database: Database) -> None:
     )
     database.run(ledger.heartbeat, ["open"], now=T0 + 70 * DAY)
     for at in (T0, T0 + 60 * DAY):
-        database.run(note_refusal, Ask("job", "alice", "a", "t4", 1, 1.0, H), Decision(Verdict(0.0)), now=at)
+        database.run(note_refusal, Ask("job", "alice", "a", "t4", 1, 1.0, H), "", now=at)
     while database.run(rollups.roll, now=T0 + 70 * DAY):
         pass
 

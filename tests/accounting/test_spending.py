@@ -196,3 +196,27 @@ def test_of_a_session_the_quota_that_is_used_up_first_is_told_to_the_second(data
     assert found["u1"].used == pytest.approx(used)
     assert found["u1"].lasts_s() == pytest.approx((2 - used) / 0.5 * HOUR)
     assert database.run(spending.least_left, platform(gpu_hours=None, units=3), now=now) == {}
+
+
+def test_a_session_gets_what_is_left_to_the_second(database: Database) -> None:
+    """What left the window half an hour ago still counts in the sums, and would make it shorter."""
+    now = T0 + 1799 - T0 % 3600
+    database.run(
+        ledger.observe,
+        [
+            *life("old", start=-7 * DAY - 1800, end=-7 * DAY - 60, **T4 | {"weight": 4.0}),
+            *life("new", start=-30 * HOUR, end=-10 * HOUR, **T4),
+        ],
+    )
+    assert hours(database.run(spending.decide, platform(), ask(weight=1), now=now)) == pytest.approx(2)
+
+
+def test_it_may_start_again_when_every_quota_has_room(database: Database) -> None:
+    """The day has room tomorrow, the week in six days."""
+    database.run(ledger.observe, life("u1", start=-24 * HOUR, end=0, **T4))
+    day = {"name": "day", "title": "GPU-hours of a day", "gpu_hours": 6, "window_days": 1}
+    week = {"name": "week", "title": "GPU-hours of a week", "gpu_hours": 12, "window_days": 7}
+    for rules in ([day, week], [week, day]):
+        both = platform().model_copy(update={"quotas": small_platform(quotas={"rules": rules}).quotas})
+        decision = database.run(spending.decide, both, ask(), now=T0 + 10)
+        assert decision.again_at == pytest.approx(T0 - 24 * HOUR + 7 * DAY + 0.25 * HOUR)

@@ -26,10 +26,11 @@ from support.controlplane.cluster import Cluster, running_cluster
 from support.fakehub import FakeHub, running_hub
 
 from aiinfn_hub.kube.client import PODS, KubeClient
+from aiinfn_hub.service.metrics import KEEP_S
 from aiinfn_hub.store.engine import Database
 
 OPERATORS = 50
-SCRAPES = 10
+SCRAPES = 4
 #: Starts, and stops, of sessions each second while there is churn; each of both is two changes. The rest are small.
 STARTS, TOUCHES = 2, 12
 _MS = 1000
@@ -127,8 +128,9 @@ class Bench(Sheet):
         """`/metrics`, some times."""
         text, before, began = await service.scrape(), service.cpu_s, time.monotonic()
         for _ in range(SCRAPES):
+            await asyncio.sleep(KEEP_S)  # a text is kept so long; what is measured is the making of one
             text = await service.scrape()
-        took = (time.monotonic() - began) / SCRAPES * _MS
+        took = ((time.monotonic() - began) / SCRAPES - KEEP_S) * _MS
         cpu = (service.cpu_s - before) / SCRAPES * _MS
         series = sum(not line.startswith(b"#") for line in text.splitlines())
         self.say("scrape", cpu, "CPU ms", f"target <= 100; {took:.0f} ms by the clock")

@@ -30,6 +30,7 @@ def image(**changes: Any) -> dict[str, Any]:
     return {"images": [{**IMAGE, **changes}]}
 
 
+QUOTA = {"name": "week", "title": "GPU-hours of a week", "gpu_hours": 12}
 REFUSED = {
     "two flavours of one name": ({"flavours": [CPU, CPU]}, "flavours[1].name", "is the name of another"),
     "two images of one name": ({"images": [IMAGE, IMAGE]}, "images[1].name", "is the name of another"),
@@ -53,6 +54,26 @@ REFUSED = {
         {"volumes": [HOME, {**SHARE, "mount": "/home/x"}]},
         "volumes[1].mount",
         "/home/x is taken by 'home'",
+    ),
+    "a quota of an activity that is not there": (
+        {"quotas": {"rules": [{**QUOTA, "activities": ["cms", "atlas"]}]}},
+        "quotas.rules[0].activities[1]",
+        "there is no 'atlas' among the activities",
+    ),
+    "a quota for a flavour that is not there": (
+        {"quotas": {"rules": [{**QUOTA, "flavours": ["t5"]}]}},
+        "quotas.rules[0].flavours[0]",
+        "there is no 't5' among the flavours",
+    ),
+    "two quotas of one name": (
+        {"quotas": {"rules": [QUOTA, QUOTA]}},
+        "quotas.rules[1].name",
+        "is the name of another",
+    ),
+    "a quota that limits nothing": (
+        {"quotas": {"rules": [{"name": "week", "title": "Week"}]}},
+        "quotas.rules[0]",
+        "it limits nothing",
     ),
     "a flavour for an activity that is not there": (
         flavour(activities=["cms", "atlas"]),
