@@ -164,7 +164,7 @@ class ActivityPage(PageHandler):
         rows = await pages.database.read(
             usage.by_group, since=now - window, until=now, by=("person", "flavour", "kind"), activity=activity
         )
-        used = await pages.database.read(usage.weighted_hours, {activity: now - window}, now=now)
+        used = {activity: sum(row["weighted_gpu_hours"] for row in rows)}
         self.show(
             "activity.html",
             tab=f"activity/{activity}",
