@@ -23,11 +23,13 @@ def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:
     if not described:
         return None
     row: dict[str, Any] = {"pod_uid": described[0].pod_uid, **described[0].facts}
-    row["node"] = next((s.facts["node"] for s in described if s.facts["node"]), "")
-    # What a site calls it is another name, never another record: the uid is ours wherever it runs.
-    row["remote_id"] = next((s.facts["remote_id"] for s in reversed(described) if s.facts["remote_id"]), "")
-    row["held_from"] = min([s.held_from for s in described if s.held_from is not None], default=None)
-    row["ran_from"] = min([s.ran_from for s in described if s.ran_from is not None], default=None)
+    row["held_from"], row["ran_from"] = described[0].held_from, described[0].ran_from
+    for sighting in described[1:]:
+        row["node"] = row["node"] or sighting.facts["node"]
+        # What a site calls it is another name, never another record: the uid is ours wherever it runs.
+        row["remote_id"] = sighting.facts["remote_id"] or row["remote_id"]
+        row["held_from"] = _first(row["held_from"], sighting.held_from)
+        row["ran_from"] = _first(row["ran_from"], sighting.ran_from)
     row["last_seen"] = described[-1].observed_at
     row["exit_code"] = next((s.exit_code for s in reversed(described) if s.exit_code is not None), None)
     row |= _end(ordered, row["last_seen"])
@@ -36,6 +38,10 @@ def fold(sightings: Iterable[Sighting]) -> dict[str, Any] | None:
         # Two clocks can disagree by some seconds: what ended as it began held its GPU for no time, not for less.
         row["held_to"] = max(row["held_to"], row["held_from"])
     return row
+
+
+def _first(one: float | None, other: float | None) -> float | None:
+    return other if one is None or (other is not None and other < one) else one
 
 
 def absurd(row: Mapping[str, Any]) -> str:

@@ -173,13 +173,3 @@ def certainty(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if quarantined := sum(row["quarantined"] for row in rows):
         lines.append(f"{quarantined} in quarantine: their times cannot be true, and they count nothing.")
     return lines
-
-
-def weighted_hours(connection: sa.Connection, windows: Mapping[str, float], *, now: float) -> dict[str, float]:
-    """Weighted GPU-hours that each activity used since its own time, up to now."""
-    return {
-        activity: sum(
-            row["weighted_gpu_hours"] for row in by_group(connection, since=since, until=now, activity=activity)
-        )
-        for activity, since in windows.items()
-    }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiinfn_hub.accounting import spending, usage
+from aiinfn_hub.accounting import spending
 from aiinfn_hub.accounting.claims import Books, books
-from aiinfn_hub.accounting.spending import Key
+from aiinfn_hub.accounting.spending import Key, Sums
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.store.engine import Database
@@ -24,25 +24,18 @@ class Used:
     def __init__(self, database: Database, *, keep_s: float = KEEP_S) -> None:
         self._database = database
         self._keep_s = keep_s
-        self._known: dict[str, tuple[float, float]] = {}
         self._sums: dict[Key, tuple[float, list[dict[str, Any]]]] = {}
         self._books, self._books_at = Books(), float("-inf")
 
-    async def hours(self, windows_s: Mapping[str, float], now: float) -> dict[str, float]:
-        """Hours that each activity used in the last so many seconds.
+    async def hours(self, days: Mapping[str, int], now: float) -> dict[str, float]:
+        """Hours that each activity used in its last so many days.
 
         Raises:
             Unavailable: the database does not answer, and something has to be summed.
         """
-        old = {
-            name: now - window_s
-            for name, window_s in windows_s.items()
-            if name not in self._known or now - self._known[name][0] >= self._keep_s
-        }
-        if old:
-            found = await self._database.read(usage.weighted_hours, old, now=now)
-            self._known |= {name: (now, hours) for name, hours in found.items()}
-        return {name: self._known[name][1] for name in windows_s}
+        keys = {name: ("activity", name, window) for name, window in days.items()}
+        sums = await self._of(set(keys.values()), now)
+        return {name: sum(row["weighted_gpu_hours"] for row in sums[key]) for name, key in keys.items()}
 
     async def quotas(self, platform: Platform, person: str, activities: Sequence[str], now: float) -> list[QuotaOffer]:
         """How the limits stand that a person meets.
@@ -52,11 +45,13 @@ class Used:
         """
         met = spending.met_by(platform, person, activities)
         keys = {key for ask, mine, lately in met for key in spending.needed([*mine, *lately], ask)}
+        if now - self._books_at >= BOOKS_S:
+            self._books, self._books_at = await self._database.read(books, now=now), now
+        return spending.offers(platform, met, self._books, await self._of(keys, now), now=now)
+
+    async def _of(self, keys: set[Key], now: float) -> Sums:
         self._sums = {key: known for key, known in self._sums.items() if now - known[0] < self._keep_s}
         if missing := keys - self._sums.keys():
             found = await self._database.read(spending.summed, missing, now=now)
             self._sums |= {key: (now, rows) for key, rows in found.items()}
-        if now - self._books_at >= BOOKS_S:
-            self._books, self._books_at = await self._database.read(books, now=now), now
-        sums = {key: self._sums[key][1] for key in keys}
-        return spending.offers(platform, met, self._books, sums, now=now)
+        return {key: self._sums[key][1] for key in keys}

@@ -61,8 +61,8 @@ class Pages:
 
     async def used(self, person: Person, now: float) -> dict[str, float]:
         """Weighted GPU-hours of each of the person's activities, in its own window."""
-        windows = {name: self.platform.activity(name).window_days * DAY for name in person.activities}
-        return await self._used.hours(windows, now)
+        days = {name: self.platform.activity(name).window_days for name in person.activities}
+        return await self._used.hours(days, now)
 
     async def quotas(self, person: Person, now: float) -> list[QuotaOffer]:
         """How the limits stand that the person meets."""

@@ -114,9 +114,10 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
 
 
 def among(connection: sa.Connection, column: sa.ColumnElement[str], values: Iterable[str]) -> sa.ColumnElement[bool]:
-    """Whether a column is one of many texts; an array for PostgreSQL, which takes long to read 1000 parameters."""
+    """Whether a column is one of many texts: in one parameter, because both take long to read 1000 of them."""
     if connection.dialect.name == "sqlite":
-        return column.in_(list(values))
+        text = msgspec.json.encode(list(values)).decode()
+        return column.in_(sa.select(sa.func.json_each(text).table_valued("value").c.value))
     return column == sa.any_(sa.literal(list(values), postgresql.ARRAY(sa.Text)))
 
 

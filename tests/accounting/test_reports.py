@@ -64,11 +64,6 @@ def test_windows_that_touch_add_up_to_the_whole(month: Database) -> None:
     assert total(0, 12) == pytest.approx(sum(total(hour, hour + 1) for hour in range(12)))
 
 
-def test_weighted_hours_of_each_activity_in_its_own_window(month: Database) -> None:
-    used = month.run(usage.weighted_hours, {"lhcb-flashsim": T0 + H, "cms-ml": T0, "teaching": T0}, now=T0 + 3 * H)
-    assert used == pytest.approx({"lhcb-flashsim": 0.25, "cms-ml": 2.0, "teaching": 0.0})
-
-
 def test_occupation_is_the_mean_of_units_held(month: Database) -> None:
     series = month.run(reports.occupation, since=T0, until=T0 + 4 * H, steps=8)
     assert series["a100-40"] == pytest.approx([0, 0, 2, 2, 0, 0, 0, 0])

@@ -15,7 +15,7 @@ from aiinfn_hub.store.engine import Database
 pytestmark = pytest.mark.asyncio
 
 H = 3600.0
-MONTH = 30 * 24 * H
+MONTH = 30  # days
 
 
 def use(database: Database, uid: str, hours: float, activity: str = "lhcb-flashsim") -> None:
@@ -32,22 +32,23 @@ async def test_a_sum_is_used_again_for_a_while_and_then_it_is_new(database: Data
 
 
 async def test_each_activity_is_summed_when_it_is_due_and_in_its_own_window(database: Database) -> None:
-    used, now = Used(database), T0 + 2 * H
+    used, now = Used(database), T0 + 36 * H
     use(database, "u1", 2)
-    use(database, "u2", 2, activity="cms-ml")
+    use(database, "u2", 13, activity="cms-ml")
     assert await used.hours({"lhcb-flashsim": MONTH}, now) == {"lhcb-flashsim": pytest.approx(2)}
-    both = await used.hours({"lhcb-flashsim": MONTH, "cms-ml": H}, now)
-    assert both == {"lhcb-flashsim": pytest.approx(2), "cms-ml": pytest.approx(1)}
+    both = await used.hours({"lhcb-flashsim": MONTH, "cms-ml": 1}, now)
+    # A window begins with an hour of the clock, so that kept sums are enough.
+    assert both == {"lhcb-flashsim": pytest.approx(2), "cms-ml": pytest.approx(1 + T0 % H / H)}
     assert await used.hours({}, now) == {}
 
 
 async def test_what_is_known_is_told_while_the_database_is_away() -> None:
     away = Database("sqlite:////nowhere/at/all.sqlite")
     used = Used(away)
-    used._known["cms-ml"] = (T0, 7.0)
-    assert await used.hours({"cms-ml": H}, T0 + 1) == {"cms-ml": 7.0}
+    used._sums["activity", "cms-ml", 1] = (T0, [{"weighted_gpu_hours": 7.0}])
+    assert await used.hours({"cms-ml": 1}, T0 + 1) == {"cms-ml": 7.0}
     with pytest.raises(Unavailable):
-        await used.hours({"cms-ml": H}, T0 + KEEP_S)
+        await used.hours({"cms-ml": 1}, T0 + KEEP_S)
 
 
 async def test_limits_are_told_from_sums_that_are_kept_and_from_what_is_open_now(database: Database) -> None:
