@@ -22,7 +22,10 @@ HOLD_S = 900.0
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that holds or is about to hold units, and may go on until `until` (Unix seconds)."""
+    """Something that holds or is about to hold units, and may go on until `until` (Unix seconds).
+
+    A job that is `queued` may get them at any moment; one that waits for units of its quota has no claim to those.
+    """
 
     person: str
     activity: str
@@ -31,6 +34,7 @@ class Claim:
     rate: float
     until: float
     holds: bool
+    queued: bool = False
 
     def hours(self, now: float) -> float:
         """Weighted GPU-hours that it may still use."""
@@ -85,12 +89,13 @@ def claims_of(open_books: Books, platform: Platform, ask: Ask, *, now: float) ->
         one = running.get(row["run_id"])
         begin = one["held_from"] if one else now
         weighed = {**row, "weight": one["weight"] if one else weights.get(row["flavour"], 0.0)}
-        yield _claim(weighed, until=begin + row["planned_s"], holds=one is not None)
+        queued = one is None and row["placed_at"] is not None
+        yield _claim(weighed, until=begin + row["planned_s"], holds=one is not None, queued=queued)
 
 
-def _claim(row: Mapping[str, Any], *, until: float, holds: bool) -> Claim:
+def _claim(row: Mapping[str, Any], *, until: float, holds: bool, queued: bool = False) -> Claim:
     rate = row["units"] * row["weight"]
-    return Claim(row["person"], row["activity"], row["flavour"], row["units"], rate, until, holds)
+    return Claim(row["person"], row["activity"], row["flavour"], row["units"], rate, until, holds, queued)
 
 
 def _held(connection: sa.Connection, ask: Ask | None) -> list[Mapping[str, Any]]:
@@ -113,6 +118,7 @@ def _jobs(connection: sa.Connection, ask: Ask | None) -> list[Mapping[str, Any]]
     seconds = run.c.request["resources"]["time_s"].as_integer()
     query = sa.select(
         run.c.id.label("run_id"), run.c.owner.label("person"), run.c.activity, run.c.flavour, run.c.units,
+        run.c.placed_at,
         sa.func.coalesce(seconds, 0).label("planned_s"),
     ).where(run.c.state.not_in([state.value for state in FINAL]))  # fmt: skip
     return _rows(connection, query, ask, run.c.owner, run.c.activity)

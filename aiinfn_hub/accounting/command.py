@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiinfn_hub.accounting import books_command, usage
+from aiinfn_hub.accounting import books_command, refusals, usage
 from aiinfn_hub.accounting.rollups import moment
 from aiinfn_hub.accounting.windows import add_database, add_window, window
 from aiinfn_hub.contract.columns import columns
@@ -54,7 +54,7 @@ def _report(args: argparse.Namespace) -> int:
     scope = {"person": args.person, "activity": args.activity}
     with opened(args.database) as database:
         rows = database.run(usage.by_group, since=since, until=until, by=by, **scope)
-        refused = database.run(usage.refused, since=since, until=until, **scope)
+        refused = database.run(refusals.refused, since=since, until=until, **scope)
     found = summary(rows, since=since, until=until, by=by) | {"refused": refused}
     if args.json:
         print(json.dumps(found, indent=1))

@@ -72,6 +72,7 @@ class Standing:
         used: weighted GPU-hours in the window up to now.
         committed: what runs and waits may use beyond that.
         held: units that are held or about to be.
+        queued: units of jobs that are in the queue for them.
         rate: cards that are in use now.
     """
 
@@ -79,6 +80,7 @@ class Standing:
     used: float = 0.0
     committed: float = 0.0
     held: int = 0
+    queued: int = 0
     rate: float = 0.0
 
     def lasts_s(self) -> float | None:
@@ -167,8 +169,12 @@ def judge(standings: Sequence[Standing], ask: Ask) -> Verdict:
 
 def _one(standing: Standing, ask: Ask) -> Verdict:
     quota = standing.quota
-    if quota.units is not None and ask.kind == "session" and standing.held + ask.units > quota.units:
-        return Verdict(0.0, quota, f"{standing.held} of {quota.units} {quota.title} are in use.")
+    if ask.kind == "session" and (sentence := crowded(standing, ask)):
+        return Verdict(0.0, quota, sentence)
+    if quota.units is not None and ask.units > quota.units:
+        return Verdict(
+            0.0, quota, f"It asks for {ask.units}, and there are never more than {quota.units} {quota.title}."
+        )
     if standing.left is None or ask.rate <= 0:
         return Verdict(ask.planned_s)
     seconds = min(ask.planned_s, standing.left / ask.rate * HOUR)
@@ -178,6 +184,15 @@ def _one(standing: Standing, ask: Ask) -> Verdict:
     if seconds >= ask.least_s:
         return Verdict(seconds, quota, f"{said}: enough for {format_duration(seconds)}.")
     return Verdict(0.0, quota, f"{said}; it asks for {ask.gpu_hours:.1f}.")
+
+
+def crowded(standing: Standing, ask: Ask) -> str:
+    """Why there are no units for it now; "" if there are. A session is refused then, and a job waits."""
+    quota, taken = standing.quota, standing.held + standing.queued
+    if quota.units is None or taken + ask.units <= quota.units:
+        return ""
+    queue = f", {standing.queued} of them by jobs in the queue" if standing.queued else ""
+    return f"{taken} of {quota.units} {quota.title} are in use{queue}."
 
 
 def used_by(quota: Quota, spells: Iterable[Spell], *, now: float) -> float:

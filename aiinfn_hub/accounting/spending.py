@@ -18,19 +18,21 @@ from aiinfn_hub.accounting.quotas import (
     Standing,
     Verdict,
     again_at,
+    crowded,
     judge,
     meant,
     out_at,
     rules,
     used_by,
 )
+from aiinfn_hub.accounting.refusals import note_refusal
 from aiinfn_hub.accounting.rollups import begin_of
-from aiinfn_hub.accounting.subjects import alias_of, aliases
+from aiinfn_hub.accounting.subjects import alias_of
 from aiinfn_hub.accounting.usage import by_group
 from aiinfn_hub.catalogue import Platform, Quota
 from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.store.engine import insert, lock
-from aiinfn_hub.store.ledger_tables import record, refusal, reservation, subject
+from aiinfn_hub.store.ledger_tables import record, reservation, subject
 
 #: "person" or "activity", which one, and days up to now.
 Key: TypeAlias = tuple[str, str, int]
@@ -96,6 +98,19 @@ def decide(connection: sa.Connection, platform: Platform, ask: Ask, *, now: floa
     return Decision(verdict, None if None in times else max(time for time in times if time is not None))
 
 
+def room(connection: sa.Connection, platform: Platform, ask: Ask, *, now: float) -> str:
+    """Why there are no units for a job that is to go into the queue; "" if there are."""
+    quotas = [
+        quota.model_copy(update={"gpu_hours": None})
+        for quota in meant(platform, ask.activity, platform.flavour(ask.flavour))
+        if quota.units is not None
+    ]
+    if not quotas:
+        return ""
+    found = standings(platform, quotas, ask, books(connection, ask, now=now), {}, now=now)
+    return next((sentence for one in found if (sentence := crowded(one, ask))), "")
+
+
 def needed(quotas: Iterable[Quota], ask: Ask) -> set[Key]:
     """Which sums say how these quotas stand. Pure."""
     return {_key(quota, ask) for quota in quotas if quota.gpu_hours is not None}
@@ -136,6 +151,7 @@ def standings(
                 used=sum(row["weighted_gpu_hours"] for row in rows),
                 committed=sum(claim.hours(now) for claim in mine),
                 held=sum(claim.units for claim in mine if claim.holds),
+                queued=sum(claim.units for claim in mine if claim.queued),
                 rate=sum(claim.rate for claim in mine if claim.holds),
             )
         )
@@ -266,20 +282,3 @@ def spells(
     claims = claims_of(open_books, platform, ask, now=now)
     to_come = [Spell(now, c.until, c.rate) for c in claims if counts(platform, quota, ask, vars(c)) and c.until > now]
     return used + to_come
-
-
-def note_refusal(connection: sa.Connection, ask: Ask, quota: str, *, now: float) -> None:
-    """Write down what was asked for and not given, and the name of the quota; "" for another limit."""
-    alias = aliases(connection, [ask.person], now=now)[ask.person]
-    connection.execute(
-        sa.insert(refusal).values(
-            at=now,
-            person=alias,
-            activity=ask.activity,
-            flavour=ask.flavour,
-            kind=ask.kind,
-            units=ask.units,
-            gpu_hours=ask.gpu_hours,
-            quota=quota,
-        )
-    )

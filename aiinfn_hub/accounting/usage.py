@@ -16,7 +16,7 @@ from aiinfn_hub.accounting.rollups import Span, cover, summed
 from aiinfn_hub.accounting.subjects import NAME, alias_of
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.store.engine import among
-from aiinfn_hub.store.ledger_tables import AMOUNTS, COUNTS, GROUPS, correction, record, refusal, rollup, subject
+from aiinfn_hub.store.ledger_tables import AMOUNTS, COUNTS, GROUPS, correction, record, rollup, subject
 
 #: What an hour of a column is called in an answer.
 HOURS = {
@@ -140,22 +140,6 @@ def _row(
         "energy_kwh": sums["energy_j"] / 3.6e6 if sums["energy_j"] > 0 else None,
     }
     return said | {"records": records} | hours | active | {"quarantined": int(sums["quarantined"])}
-
-
-def refused(
-    connection: sa.Connection, *, since: float, until: float, person: str | None = None, activity: str | None = None
-) -> list[dict[str, Any]]:
-    """Demand that no record shows: what was asked for and not given, by activity, flavour and quota."""
-    keys = (refusal.c.activity, refusal.c.flavour, refusal.c.kind, refusal.c.quota)
-    scope = [refusal.c.person == alias_of(person)] if person is not None else []
-    scope += [refusal.c.activity == activity] if activity is not None else []
-    query = (
-        sa.select(*keys, sa.func.count().label("asks"), sa.func.sum(refusal.c.gpu_hours).label("weighted_gpu_hours"))
-        .where(refusal.c.at >= since, refusal.c.at < until, *scope)
-        .group_by(*keys)
-        .order_by(*keys)
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def coverage(rows: Sequence[Mapping[str, Any]]) -> float | None:

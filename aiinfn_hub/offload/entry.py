@@ -24,6 +24,9 @@ class Budget(Protocol):
     def check(self, connection: sa.Connection, run: Run, *, now: float) -> None:
         """Raise `QuotaExceeded` if a run that is about to be submitted has no room."""
 
+    def place(self, connection: sa.Connection, run: Run, *, now: float) -> str:
+        """Let a run into the queue and note that, or say why it waits for units; "" once it is in."""
+
     def refused(self, connection: sa.Connection, new: NewRun, error: QuotaExceeded, *, now: float) -> None:
         """Note what was refused."""
 

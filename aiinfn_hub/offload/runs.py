@@ -40,6 +40,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     job_uid: str
     attempt: int
     submitted_at: float
+    placed_at: float | None = None
     started_at: float | None
     finished_at: float | None
     exit_code: int | None

@@ -114,13 +114,19 @@ class Submitter:
             await self.stage(run)
         return await self.database.read(runs.get, run.id), created
 
-    async def stage(self, run: Run) -> None:
-        """Put a run's objects in place, or continue to; on a refusal the run fails and nothing is left behind."""
+    async def stage(self, run: Run) -> bool:
+        """Put a run's objects in place, or continue to; on a refusal the run fails and nothing is left behind.
+
+        False if it waits for units of its quota.
+        """
         if (other := self._staging.get(run.id)) is not None:  # the sweep was faster than who submits
             await other.wait()
-            return
+            return True
         self._staging[run.id] = asyncio.Event()
         try:
+            if run.placed_at is None and (why := await self.database.write(self._budget.place, run, now=self.clock())):
+                await self._move(run, JobState.STAGING, f"{why} It goes into the queue when there is room.")
+                return False
             await self._place(run)
         except Unavailable as error:
             self.log.warning("%s waits for the cluster: %s", run.id, error)
@@ -131,6 +137,7 @@ class Submitter:
         finally:
             self._staging.pop(run.id).set()
             self.bell.ring(run.id)
+        return True
 
     async def cancel(self, run: Run) -> Run:
         """End a run: at once if it has not started, else as soon as its pod has ended.
@@ -156,17 +163,22 @@ class Submitter:
             self.log.warning("The Job of %s could not be deleted yet: %s", run.id, error)
 
     async def sweep(self) -> None:
-        """Continue, or give up, what an earlier process or a silent cluster left in staging."""
+        """Continue, or give up, what waits for units, or what a killed process or a silent cluster left in staging."""
+        wait: set[tuple[str, str, str]] = set()
         for run in await self.database.read(runs.active):
             if run.state is not JobState.STAGING or run.id in self._staging:
                 continue
+            # Where one waits for units, those behind it do too: a large job is not overtaken for ever.
+            line = (run.owner, run.activity, run.flavour)
             if run.cancel_requested:
                 await self.withdraw(run)
                 await self._move(run, JobState.CANCELLED, "Cancelled by you.")
-            elif self.clock() - run.submitted_at > STAGING_S:
+            elif run.placed_at is None and line in wait:
+                continue
+            elif run.placed_at is not None and self.clock() - run.placed_at > STAGING_S:
                 await self._fail(run, "The cluster did not answer for too long.")
-            else:
-                await self.stage(run)
+            elif not await self.stage(run):
+                wait.add(line)
 
     async def _place(self, run: Run) -> None:
         order = order_of(self.platform, run, self.shipment.url)

@@ -50,6 +50,8 @@ def _waiting(run: Run, sight: Sight, others: Iterable[Workload], evidence: list[
 
 
 def _staging(run: Run, _sight: Sight) -> Reason:
+    if run.placed_at is None and run.reason:
+        return Reason(run.reason, "End something of yours that holds them, and it goes sooner.")
     return Reason(run.reason or "Its inputs are being put in place.", "This takes seconds, unless the cluster is away.")
 
 

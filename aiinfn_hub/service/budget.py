@@ -7,10 +7,12 @@ import sqlalchemy as sa
 from aiinfn_hub.accounting import spending
 from aiinfn_hub.accounting.quota_routes import exceeded
 from aiinfn_hub.accounting.quotas import Ask, of_session
+from aiinfn_hub.accounting.refusals import note_refusal
 from aiinfn_hub.accounting.sighting import planned_s
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.errors import QuotaExceeded
+from aiinfn_hub.offload import runs
 from aiinfn_hub.offload.runs import NewRun, Run
 from aiinfn_hub.sessions.tickets import Ticket
 from aiinfn_hub.store.engine import Database, lock
@@ -46,11 +48,17 @@ class QuotaBudget:
         if not decision.verdict.granted:
             raise exceeded(decision)
 
+    def place(self, connection: sa.Connection, run: Run, *, now: float) -> str:
+        """Why no quota has units for it now; "" if they have, and it has taken them."""
+        lock(connection, reservation)
+        sentence = spending.room(connection, self._platform, self._ask(run, run.wanted, run.id), now=now)
+        if not sentence:
+            runs.note(connection, run.id, now=now, placed_at=now)
+        return sentence
+
     def refused(self, connection: sa.Connection, new: NewRun, error: QuotaExceeded, *, now: float) -> None:
         """Note what was refused, for a quota or for another limit."""
-        spending.note_refusal(
-            connection, self._ask(new, new.request, None), str(error.details.get("quota", "")), now=now
-        )
+        note_refusal(connection, self._ask(new, new.request, None), str(error.details.get("quota", "")), now=now)
 
     def _ask(self, job: Run | NewRun, request: JobRequest, run_id: str | None) -> Ask:
         flavour = self._platform.flavour(job.flavour)

@@ -45,6 +45,7 @@ run = Table(
     Column("job_uid", Text, nullable=False, default=""),
     Column("attempt", Integer, nullable=False, default=1),
     Column("submitted_at", Double, nullable=False),
+    Column("placed_at", Double),
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("exit_code", Integer),

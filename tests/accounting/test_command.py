@@ -11,8 +11,8 @@ from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger
 from aiinfn_hub.accounting.quotas import Ask
+from aiinfn_hub.accounting.refusals import note_refusal
 from aiinfn_hub.accounting.sighting import absent
-from aiinfn_hub.accounting.spending import note_refusal
 from aiinfn_hub.accounting.windows import window
 from aiinfn_hub.cli import main
 from aiinfn_hub.errors import InvalidInput

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.small_platform import small_platform
 
-from aiinfn_hub.accounting.quotas import DAY, HOUR, Ask, Spell, Standing, again_at, judge, meant, out_at
+from aiinfn_hub.accounting.quotas import DAY, HOUR, Ask, Spell, Standing, again_at, crowded, judge, meant, out_at
 from aiinfn_hub.catalogue import Quota
 
 NOW = 1_700_000_000.0
@@ -36,7 +36,9 @@ def ask(kind: str = "session", hours: float = 8, rate: float = 1.0, units: int =
         pytest.param(Standing(TWO, held=1), ask(), 8, id="the second unit"),
         pytest.param(Standing(TWO, held=2), ask(), 0, id="the third unit"),
         pytest.param(Standing(TWO, held=1), ask(units=2), 0, id="two more of which one is free"),
-        pytest.param(Standing(TWO, held=2), ask("job"), 8, id="jobs wait in the queue for units"),
+        pytest.param(Standing(TWO, held=1, queued=1), ask(), 0, id="a job may get it at any moment"),
+        pytest.param(Standing(TWO, held=2), ask("job"), 8, id="jobs wait for units"),
+        pytest.param(Standing(TWO), ask("job", units=3), 0, id="but not for ever"),
     ],
 )
 def test_one_quota(standing: Standing, asked: Ask, hours: float) -> None:
@@ -52,6 +54,21 @@ def test_the_tightest_of_several_decides_and_says_so() -> None:
     refused = judge([Standing(WEEK, used=9), Standing(TWO, held=2)], ask())
     assert refused.sentence == "2 of 2 units of T4 for one person are in use."
     assert judge([Standing(WEEK, used=12)], ask("job")).sentence.endswith("are left; it asks for 8.0.")
+    never = judge([Standing(TWO)], ask("job", units=3))
+    assert never.sentence == "It asks for 3, and there are never more than 2 units of T4 for one person."
+
+
+@pytest.mark.parametrize(
+    ("held", "queued", "sentence"),
+    [
+        (1, 0, ""),
+        (2, 0, "2 of 2 units of T4 for one person are in use."),
+        (1, 1, "2 of 2 units of T4 for one person are in use, 1 of them by jobs in the queue."),
+    ],
+)
+def test_who_has_the_units(held: int, queued: int, sentence: str) -> None:
+    assert crowded(Standing(TWO, held=held, queued=queued), ask("job")) == sentence
+    assert crowded(Standing(WEEK, used=12, held=held, queued=queued), ask("job")) == "", "hours are no units"
 
 
 def test_no_quota_is_no_limit() -> None:

@@ -7,7 +7,7 @@ from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger, reports, retention, rollups, usage
 from aiinfn_hub.accounting.quotas import Ask
-from aiinfn_hub.accounting.spending import note_refusal
+from aiinfn_hub.accounting.refusals import note_refusal
 from aiinfn_hub.store.engine import Database
 from aiinfn_hub.store.ledger_tables import observation, record, refusal, rolled, rollup
 

@@ -142,6 +142,38 @@ def test_jobs_spend_from_the_same(database: Database, runs: list[dict[str, Any]]
     assert hours(found) == pytest.approx(6 - (6 - left) * 0.8)
 
 
+@pytest.mark.parametrize(
+    ("others", "waits"),
+    [
+        pytest.param([], False, id="nobody else"),
+        pytest.param([{"placed_at": T0}], False, id="one in the queue"),
+        pytest.param([{"placed_at": T0}, {"id": "r2", "placed_at": T0}], True, id="two in the queue"),
+        pytest.param([{"placed_at": T0}, {"id": "r2"}], False, id="who waits too has nothing"),
+        pytest.param([{"placed_at": T0, "units": 2, "state": "failed"}], False, id="one that is over"),
+        pytest.param([{"placed_at": T0, "units": 2, "owner": "bob"}], False, id="somebody else's"),
+    ],
+)
+def test_a_job_waits_for_units_of_its_person(database: Database, others: list[dict[str, Any]], waits: bool) -> None:
+    mine = ask(kind="job", run_id="mine", server=None)
+    for changes in others:
+        database.run(put_run, **changes)
+    assert bool(database.run(spending.room, platform(gpu_hours=None, units=2), mine, now=T0)) is waits
+    assert database.run(spending.room, platform(gpu_hours=4), mine, now=T0) == "", "no limit of units"
+    session = database.run(spending.decide, platform(gpu_hours=None, units=2), ask(), now=T0)
+    assert session.verdict.granted is not waits
+
+
+def test_a_job_waits_for_units_that_a_session_holds(database: Database) -> None:
+    two = platform(gpu_hours=0.5, units=2)  # of its hours only the units are asked here
+    mine = ask(kind="job", run_id="r1", server=None)
+    database.run(put_run, placed_at=T0)
+    database.run(ledger.observe, [seen("u1", held_from=0, planned_s=8 * HOUR, **T4)])
+    assert database.run(spending.room, two, mine, now=T0) == "", "it does not stand in its own way"
+    database.run(ledger.observe, [seen("u2", held_from=0, kind="job", run_id="r1", **T4)])
+    later = database.run(spending.room, two, replace(mine, run_id="r2"), now=T0)
+    assert later == "2 of 2 GPU-hours of a week are in use."
+
+
 def test_a_job_that_runs_is_counted_once(database: Database) -> None:
     database.run(put_run, state="running")
     database.run(ledger.observe, [seen("u1", held_from=0, kind="job", run_id="r1", **T4)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 from support.offload import NOW, heritage, order, person, platform, request
 from support.offload_service import NAMESPACE, Cluster, NoBudget, cluster_api, no_token, sqlite
 
@@ -21,8 +23,10 @@ from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, SECRETS, KubeClient
 from aiinfn_hub.offload import capability, manifest, runs
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.entry import MAX_ACTIVE
+from aiinfn_hub.offload.observe import Sight
 from aiinfn_hub.offload.runs import Run
 from aiinfn_hub.offload.submit import STAGING_S, Shipment, Submitter, order_of
+from aiinfn_hub.offload.why import why
 from aiinfn_hub.store.engine import Database
 
 S = JobState
@@ -116,6 +120,58 @@ async def test_a_job_is_put_in_place_and_let_go(client: KubeClient, database: Da
     for kind in (CONFIGMAPS, SECRETS):
         found = await client.get(kind, run.job_name, NAMESPACE)
         assert found["metadata"]["ownerReferences"][0]["uid"] == run.job_uid
+
+
+class Crowded(NoBudget):
+    """There are units for so many jobs at once, whoever asks."""
+
+    def __init__(self, units: int) -> None:
+        self.units = units
+
+    def place(self, connection: sa.Connection, run: Run, *, now: float) -> str:
+        placed = [other for other in runs.active(connection) if other.placed_at is not None]
+        return "None is left." if len(placed) >= self.units else super().place(connection, run, now=now)
+
+
+@pytest.mark.asyncio
+async def test_a_job_without_units_waits_before_the_queue_in_its_order(client: KubeClient, database: Database) -> None:
+    budget, later = Crowded(1), [0.0]
+    room = submitter(database, client, budget=budget, clock=lambda: time.time() + later[0])
+    first, second, third = [await submit(room, key) for key in "abc"]
+    await assert_complete(client, database, first)
+    for run in (second, third):
+        assert (run.state, run.reason) == (S.STAGING, "None is left. It goes into the queue when there is room.")
+    assert why(second, Sight(None, [], None)).next_step == "End something of yours that holds them, and it goes sooner."
+    later[0] = 30 * 86400.0
+    await room.sweep()
+    assert [database.run(runs.get, run.id).state for run in (first, second)] == [S.QUEUED, S.STAGING]
+    await room.cancel(first)
+    await room.sweep()
+    assert database.run(runs.get, second.id).state is S.QUEUED, "a month later, and not given up"
+    assert database.run(runs.get, third.id).state is S.STAGING
+    await room.cancel(third)
+    assert database.run(runs.get, third.id).state is S.CANCELLED
+    budget.units = 9
+    await room.sweep()
+    assert await Cluster(client).objects() == {"jobs": 1, "configmaps": 1, "secrets": 1}
+
+
+@pytest.mark.asyncio
+async def test_a_small_job_does_not_overtake_a_large_one_of_the_same_person(
+    client: KubeClient, database: Database
+) -> None:
+    asked: list[str] = []
+
+    class Full(NoBudget):
+        def place(self, connection: sa.Connection, run: Run, *, now: float) -> str:
+            asked.append(run.id)
+            return "None is left."
+
+    room = submitter(database, client, budget=Full())
+    first, _ = [await submit(room, key) for key in "ab"]
+    asked.clear()
+    await room.sweep()
+    assert asked == [first.id]
 
 
 @pytest.mark.asyncio

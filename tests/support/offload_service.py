@@ -26,7 +26,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, NAMESPACES, PODS, SECRETS, WORKLOADS, KubeClient
 from aiinfn_hub.kube.slim import decode_pod, decode_workload
 from aiinfn_hub.local.controllers.admission import admit
-from aiinfn_hub.offload import run_routes
+from aiinfn_hub.offload import run_routes, runs
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.blobs import BlobStore
 from aiinfn_hub.offload.follow import Follower
@@ -59,6 +59,11 @@ class NoBudget:
 
     def check(self, connection: sa.Connection, run: Run, *, now: float) -> None:
         """It has."""
+
+    def place(self, connection: sa.Connection, run: Run, *, now: float) -> str:
+        """It is in."""
+        runs.note(connection, run.id, now=now, placed_at=now)
+        return ""
 
     def refused(self, connection: sa.Connection, new: NewRun, error: QuotaExceeded, *, now: float) -> None:
         """Nothing is noted."""
