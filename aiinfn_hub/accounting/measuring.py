@@ -14,7 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from aiinfn_hub.accounting import ledger
+from aiinfn_hub.accounting.admissions import witness
 from aiinfn_hub.accounting.amounts import GOOD
+from aiinfn_hub.accounting.fold import SKEW_S
 from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.accounting.rollups import DAY, spoil, touched
 from aiinfn_hub.errors import AiinfnError, RemoteFailed
@@ -33,9 +36,13 @@ ACTIVE = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
 ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 
 
+#: `Sighting.source` of what the exporter says.
+PROMETHEUS = "prometheus"
+
+
 @dataclass(frozen=True)
 class Held:
-    """A record that has ended, as far as it is measured."""
+    """A record that has ended, as far as it is measured; `next_from` is when the next pod of its name began."""
 
     pod_uid: str
     namespace: str
@@ -44,6 +51,7 @@ class Held:
     units: int
     held_from: float
     held_to: float
+    next_from: float | None = None
 
 
 def queries(held: Held) -> dict[str, str]:
@@ -51,21 +59,33 @@ def queries(held: Held) -> dict[str, str]:
 
     Prometheus calls the pod's labels `exported_...` unless its target says honorLabels: both are asked.
     """
-    length = max(1, round(held.held_to - held.held_from))
-
-    def of(metric: str) -> str:
-        plain = f'{metric}{{namespace="{held.namespace}",pod="{held.pod_name}"}}'
-        exported = f'{metric}{{exported_namespace="{held.namespace}",exported_pod="{held.pod_name}"}}'
-        return f"({exported} or {plain})"
-
+    over = f"[{max(1, round(held.held_to - held.held_from))}s:{STEP_S}s]"
+    active = " or ".join(_series(ACTIVE, held))
     found = {
-        "active_s": f"sum(sum_over_time({of(ACTIVE)}[{length}s:{STEP_S}s])) * {STEP_S}",
-        "measured_s": f"sum(count_over_time({of(ACTIVE)}[{length}s:{STEP_S}s])) * {STEP_S}",
+        "active_s": f"sum(sum_over_time(({active}){over})) * {STEP_S}",
+        "measured_s": f"sum(count_over_time(({active}){over})) * {STEP_S}",
     }
     if held.resource.endswith("/gpu"):
         # Of a slice nobody can say what part of its card's energy it took.
-        found["energy_j"] = f"sum(increase({of(ENERGY)}[{length}s:{STEP_S}s])) / 1000"
+        found["energy_j"] = f"sum(increase(({' or '.join(_series(ENERGY, held))}){over})) / 1000"
     return found
+
+
+def last_active(held: Held) -> tuple[str, float]:
+    """What is asked for the last moment at which something used its devices in its name, and at what time.
+
+    A kubelet may go on naming a pod that has ended, so that only what is active counts.
+    """
+    at = min(held.held_to + AFTER_S, held.next_from or float("inf"))
+    moments = " or ".join(f"(timestamp({series}) * ({series} > bool 0))" for series in _series(ACTIVE, held))
+    return f"max(max_over_time(({moments})[{max(1, round(at - held.held_from))}s:{STEP_S}s]))", at
+
+
+def _series(metric: str, held: Held) -> list[str]:
+    return [
+        f'{metric}{{{prefix}namespace="{held.namespace}",{prefix}pod="{held.pod_name}"}}'
+        for prefix in ("exported_", "")
+    ]
 
 
 def measured(held: Held, answers: dict[str, float | None]) -> dict[str, float | None]:
@@ -82,9 +102,14 @@ def measured(held: Held, answers: dict[str, float | None]) -> dict[str, float | 
 
 def due(connection: sa.Connection, *, now: float) -> list[Held]:
     """The newest records that have ended and were not measured yet."""
-    columns = [record.c[name] for name in Held.__dataclass_fields__]
+    columns = [record.c[name] for name in Held.__dataclass_fields__ if name != "next_from"]
+    other = record.alias("other")
+    # By its person first, for which there is an index.
+    same = (other.c.person == record.c.person, other.c.namespace == record.c.namespace)
+    later = (other.c.pod_name == record.c.pod_name, other.c.held_from > record.c.held_from)
+    next_from = sa.select(sa.func.min(other.c.held_from)).where(*same, *later).scalar_subquery()
     query = (
-        sa.select(*columns)
+        sa.select(*columns, next_from.label("next_from"))
         .where(record.c.held_to <= now - AFTER_S, record.c.held_to > now - GIVE_UP_S, record.c.measured_s.is_(None))
         .where(record.c.units > 0, record.c.resource.like("nvidia.com/%"), record.c.pod_name != "")
         .where(GOOD, record.c.length_s > 0)
@@ -94,12 +119,17 @@ def due(connection: sa.Connection, *, now: float) -> list[Held]:
     return [Held(**row) for row in connection.execute(query).mappings()]
 
 
-def note(connection: sa.Connection, pod_uid: str, found: dict[str, float | None]) -> None:
-    """Put a measurement into its record; the sums that have it are made again."""
+def note(connection: sa.Connection, held: Held, found: dict[str, float | None], last: float | None = None) -> None:
+    """Put a measurement into its record; the sums that have it are made again.
+
+    That its devices were active later than it ended changes nothing: it is noted for whoever reconciles.
+    """
     lock(connection, rolled)
-    mine = sa.select(record).where(record.c.pod_uid == pod_uid)
+    if last is not None and last > held.held_to + SKEW_S:
+        ledger.observe(connection, [witness(PROMETHEUS, "ended", held.pod_uid, last)])
+    mine = sa.select(record).where(record.c.pod_uid == held.pod_uid)
     before: Any = connection.execute(mine).mappings().one()
-    connection.execute(sa.update(record).where(record.c.pod_uid == pod_uid).values(found))
+    connection.execute(sa.update(record).where(record.c.pod_uid == held.pod_uid).values(found))
     span = touched(before, {**before, **found})
     spoil(connection, [span] if span is not None and found["active_s"] is not None else [])
 
@@ -137,10 +167,12 @@ class Measurer:
                 answers = {
                     name: await self._prometheus.value(query, at=one.held_to) for name, query in queries(one).items()
                 }
+                query, at = last_active(one)
+                last = await self._prometheus.value(query, at=at) if answers["measured_s"] else None
             except RemoteFailed as error:  # of one that is too long for it, say; the others are not to wait for that
                 refused = error
                 continue
-            await self._database.write(note, one.pod_uid, measured(one, answers))
+            await self._database.write(note, one, measured(one, answers), last)
         if refused is not None:
             raise refused
         return len(held)

@@ -1,7 +1,8 @@
 """Closed months: what was reported stays, and what is known later is a correction with a name and a reason.
 
 Each hash is over what it seals and over the one before it: the months in their order, and in a month its corrections.
-Names are not part of it, so that erasing somebody breaks no seal.
+Who closes or corrects signs it. Names are not part of it, so that erasing somebody breaks no seal, and neither are
+amounts that are zero, so that a later version which counts more breaks none either.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from aiinfn_hub.accounting import rollups, usage
 from aiinfn_hub.accounting.rollups import Span, begin_of, end_of
+from aiinfn_hub.accounting.signing import Signer, holds
 from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
 from aiinfn_hub.store.engine import lock
 from aiinfn_hub.store.ledger_tables import AMOUNTS, COUNTS, GROUPS, correction, month, rolled, rollup
@@ -25,7 +27,7 @@ from aiinfn_hub.store.ledger_tables import AMOUNTS, COUNTS, GROUPS, correction, 
 TRIFLE_S = 0.5
 
 
-def close(connection: sa.Connection, start: float, *, by: str, now: float) -> dict[str, Any]:
+def close(connection: sa.Connection, start: float, *, by: str, signer: Signer, now: float) -> dict[str, Any]:
     """Close the month that begins at `start` (Unix seconds, UTC); the row of table `month`.
 
     Raises:
@@ -43,13 +45,16 @@ def close(connection: sa.Connection, start: float, *, by: str, now: float) -> di
         )
     before = connection.execute(sa.select(month.c.sha256).order_by(month.c.start.desc()).limit(1)).scalar() or ""
     sums = _sums(connection, start)
+    seal = _seal(before, name_of(start), sums)
     row = {
         "start": start,
         "until": end,
         "closed_at": now,
         "closed_by": by,
         "sums": len(sums),
-        "sha256": _seal(before, name_of(start), sums),
+        "sha256": seal,
+        "signer": signer.public,
+        "signature": signer.sign(seal),
     }
     connection.execute(sa.insert(month).values(row))
     return row
@@ -84,6 +89,7 @@ def correct(
     deltas: Mapping[tuple[str, ...], Mapping[str, float]],
     author: Author,
     *,
+    signer: Signer,
     now: float,
 ) -> list[dict[str, Any]]:
     """Add corrections to a closed month: by group of `ledger_tables.GROUPS` (people as aliases), what is to be added.
@@ -106,9 +112,11 @@ def correct(
     for key, delta in sorted(deltas.items()):
         revision += 1
         said = {"made_at": now, "made_by": author.by, "source": author.source, "reason": author.reason.strip()}
+        said["signer"] = signer.public
         amounts = {name: int(delta.get(name, 0)) for name in COUNTS} | {n: float(delta.get(n, 0)) for n in AMOUNTS}
         row = {"month": start, "revision": revision} | said | dict(zip(GROUPS, key, strict=True)) | amounts
-        before = row["sha256"] = _seal(before, revision, row)
+        before = row["sha256"] = _seal(before, revision, [row])
+        row["signature"] = signer.sign(before)
         rows.append(row)
     connection.execute(sa.insert(correction), rows)
     return rows
@@ -138,20 +146,47 @@ def news(connection: sa.Connection, start: float) -> dict[tuple[str, ...], dict[
     return found
 
 
-def broken(connection: sa.Connection) -> list[str]:
-    """The closed months, as 2026-11, whose sums or corrections are not those that were sealed."""
+@dataclass(frozen=True)
+class Closed:
+    """A closed month as it stands now.
+
+    Attributes:
+        month: as 2026-11.
+        corrections: how many there are.
+        whole: its sums and corrections are those that were sealed, and every signature is its signer's.
+        signers: public keys; "" is what nobody signed, before there were signatures.
+    """
+
+    month: str
+    closed_at: float
+    closed_by: str
+    sha256: str
+    corrections: int
+    whole: bool
+    signers: frozenset[str]
+
+
+def closed_months(connection: sa.Connection) -> list[Closed]:
+    """All of them, looked through; the oldest first."""
     found, before = [], ""
-    for closed in connection.execute(sa.select(month).order_by(month.c.start)).mappings().all():
-        seal = _seal(before, name_of(closed["start"]), _sums(connection, closed["start"]))
-        before = closed["sha256"]
-        last, whole = before, seal == before
-        for row in corrections(connection, closed["start"]):
-            sealed = row.pop("sha256")
-            whole = whole and sealed == _seal(last, row["revision"], row)
-            last = sealed
-        if not whole:
-            found.append(name_of(closed["start"]))
+    for row in connection.execute(sa.select(month).order_by(month.c.start)).mappings():
+        name, fixes = name_of(row["start"]), corrections(connection, row["start"])
+        seals = [_seal(before, name, _sums(connection, row["start"]))]
+        before = last = row["sha256"]
+        for fix in fixes:
+            bare = {key: value for key, value in fix.items() if key not in ("sha256", "signature")}
+            seals.append(_seal(last, fix["revision"], [bare]))
+            last = fix["sha256"]
+        sealed = [dict(row), *fixes]
+        whole = all(one["sha256"] == seal and _is_signed(one) for one, seal in zip(sealed, seals, strict=True))
+        signers = frozenset(one["signer"] for one in sealed)
+        found.append(Closed(name, row["closed_at"], row["closed_by"], before, len(fixes), whole, signers))
     return found
+
+
+def _is_signed(row: Mapping[str, Any]) -> bool:
+    """By who is named there. What was closed before there were signatures names nobody."""
+    return not row["signer"] or holds(row["signer"], row["sha256"], row["signature"])
 
 
 def name_of(start: float) -> str:
@@ -165,7 +200,9 @@ def _sums(connection: sa.Connection, start: float) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(sa.select(*columns).where(*mine).order_by(*columns[:6])).mappings()]
 
 
-def _seal(before: str, what: str | int, content: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+def _seal(before: str, what: str | int, content: Sequence[Mapping[str, Any]]) -> str:
     """The hash over the one before and the content, written in one way."""
-    text = msgspec.json.encode([before, what, content], order="deterministic")
+    amounts = COUNTS + AMOUNTS
+    bare = [{key: value for key, value in row.items() if value or key not in amounts} for row in content]
+    text = msgspec.json.encode([before, what, bare], order="deterministic")
     return hashlib.sha256(text).hexdigest()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiinfn_hub.accounting import ledger
+from aiinfn_hub.accounting.admissions import Admissions
 from aiinfn_hub.accounting.fold import HEARTBEAT_S
 from aiinfn_hub.accounting.sighting import TERMINAL, Sighting, absent, of_pod
 from aiinfn_hub.catalogue import Platform
@@ -64,6 +65,7 @@ class Observer:
         self._queue: list[Sighting] = []
         self._wake = asyncio.Event()
         self._last: dict[str, tuple[object, ...]] = {}
+        self.admissions = Admissions(self.note, clock)
 
     @property
     def queue_depth(self) -> int:
@@ -72,12 +74,17 @@ class Observer:
 
     def notice(self, event: str, pod: Pod, before: Pod | None = None) -> None:
         """A change of the cache: "ADDED", "MODIFIED" or "DELETED". Cheap; called on the event loop."""
+        self.admissions.on_pod(event, pod)
         sighting = of_pod(self.platform, pod, kind="deleted" if event == "DELETED" else "seen", now=self.clock())
         if sighting is not None and event == "DELETED" and before is not None and before.rv == pod.rv:
             # A deletion that the watch saw has a version of its own; this pod was only missing from a new list.
             sighting = absent(pod.uid, now=self.clock())
         if sighting is None or not self._is_news(sighting):
             return
+        self.note(sighting)
+
+    def note(self, sighting: Sighting) -> None:
+        """Have something written that is news."""
         self._queue.append(sighting)
         if len(self._queue) > MAX_QUEUE:
             del self._queue[: MAX_QUEUE // 10]

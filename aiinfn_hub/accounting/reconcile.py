@@ -1,13 +1,13 @@
 """Where the ledger's sources disagree, record by record, and what to do about each.
 
-What is compared lies in the database: the pods that were seen, the records, what runners said of their own pods, and
-the months that are closed. A job's own word never changes a record (security rule 6); here it is only held beside it.
+What is compared lies in the database: the pods that were seen, the records, what runners said of their own pods, what
+the hub, Kueue and Prometheus said of others, and the months that are closed. A job's own word never changes a record
+(security rule 6); here it is only held beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
 
@@ -15,6 +15,8 @@ from aiinfn_hub.accounting import months
 from aiinfn_hub.accounting.amounts import GOOD
 from aiinfn_hub.accounting.fold import HEARTBEAT_S, SKEW_S
 from aiinfn_hub.accounting.rollups import moment
+from aiinfn_hub.accounting.signing import fingerprint
+from aiinfn_hub.accounting.witnesses import Disagreement, testimony
 from aiinfn_hub.contract.jobs import FINAL
 from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.store.ledger_tables import month, record
@@ -24,25 +26,18 @@ from aiinfn_hub.store.tables import attempt, run
 FLAG_S = 5.0
 
 
-@dataclass(frozen=True)
-class Disagreement:
-    """One of them.
+def reconcile(
+    connection: sa.Connection, *, since: float, until: float, now: float, signers: Collection[str] = ()
+) -> list[Disagreement]:
+    """All that touch the window [since, until), in Unix seconds, and all that touch closed months.
 
-    Attributes:
-        kind: what sort, in one word with hyphens.
-        about: the pod's uid, or the month.
-        sentence: what disagrees.
-        next_step: what to do.
+    Args:
+        connection: to the database.
+        since: begin of the window.
+        until: its end.
+        now: the time.
+        signers: public keys of those who may sign; empty for everybody.
     """
-
-    kind: str
-    about: str
-    sentence: str
-    next_step: str
-
-
-def reconcile(connection: sa.Connection, *, since: float, until: float, now: float) -> list[Disagreement]:
-    """All that touch the window [since, until), in Unix seconds."""
     touches = sa.and_(record.c.created_at < until, sa.or_(record.c.held_to.is_(None), record.c.held_to > since))
     return [
         *_quarantined(connection, touches),
@@ -52,7 +47,9 @@ def reconcile(connection: sa.Connection, *, since: float, until: float, now: flo
         *_overdue(connection, touches),
         *_unrecorded(connection, since=since, until=until),
         *_unlike_the_runner(connection, touches),
-        *_months(connection),
+        *testimony(connection, since=since, until=until, now=now),
+        *_seals(connection, signers),
+        *_news(connection),
     ]
 
 
@@ -160,14 +157,26 @@ def _unlike_the_runner(connection: sa.Connection, touches: sa.ColumnElement[bool
         )
 
 
-def _months(connection: sa.Connection) -> Iterator[Disagreement]:
-    for name in months.broken(connection):
-        yield Disagreement(
-            "seal-broken",
-            name,
-            "Its sums or its corrections are not those that were sealed.",
-            "Compare with a backup: somebody has changed the database by hand.",
-        )
+def _seals(connection: sa.Connection, signers: Collection[str]) -> Iterator[Disagreement]:
+    for closed in months.closed_months(connection):
+        if not closed.whole:
+            yield Disagreement(
+                "seal-broken",
+                closed.month,
+                "Its sums, its corrections or a signature are not those that were sealed.",
+                "Compare with a backup: somebody has changed the database by hand.",
+            )
+        for signer in sorted(closed.signers.difference(signers) if signers else closed.signers & {""}):
+            who = f"the key {fingerprint(signer)}, which is not on the list" if signer else "nobody"
+            yield Disagreement(
+                "not-signed",
+                closed.month,
+                f"It, or a correction in it, is signed by {who}.",
+                "Ask who closed it; a month that was closed before there were signatures has none.",
+            )
+
+
+def _news(connection: sa.Connection) -> Iterator[Disagreement]:
     for start in connection.execute(sa.select(month.c.start).order_by(month.c.start)).scalars().all():
         if found := months.news(connection, start):
             hours = sum(delta["weighted_s"] for delta in found.values()) / 3600

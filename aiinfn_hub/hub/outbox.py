@@ -21,7 +21,7 @@ from jupyterhub.apihandlers.base import APIHandler
 from tornado import web
 
 from aiinfn_hub.errors import Unavailable
-from aiinfn_hub.identity.audit import Act
+from aiinfn_hub.identity.audit import Act, What
 from aiinfn_hub.identity.hubapi import HubStanding
 from aiinfn_hub.identity.standing import Standing
 
@@ -80,6 +80,13 @@ class Outbox:
                 yield connection
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"The outbox {self._path} cannot be used: {error}.") from error
+
+
+def tell(session: Any, what: What, uid: str) -> None:
+    """Tell that a spawner has done something with the pod of this uid, where its authenticator keeps acts."""
+    outbox = getattr(session.authenticator, "outbox", None)
+    if isinstance(outbox, Outbox):
+        outbox.put(Act(what=what, about=session.user.name, facts={"server": session.name, "uid": uid}))
 
 
 class ServiceHandler(APIHandler):

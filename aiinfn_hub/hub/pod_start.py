@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.hub.outbox import tell
 from aiinfn_hub.hub.refusal import Refusal, failed
 from aiinfn_hub.hub.session_objects import Pod, gates, is_same, is_ticket
 from aiinfn_hub.hub.session_tokens import Session as TokenSession
@@ -106,6 +107,7 @@ class PodStart:
         if held:
             self.opened = True
             await objects.open_gate(pod)
+        tell(self._session, "session-started", self.uid)
         return True
 
     async def _make_way(self, pod: Pod) -> None:

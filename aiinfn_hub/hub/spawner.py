@@ -16,6 +16,7 @@ from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.hub.at_service import AtService
 from aiinfn_hub.hub.offers import OfferSource
+from aiinfn_hub.hub.outbox import tell
 from aiinfn_hub.hub.platform_file import current_platform
 from aiinfn_hub.hub.pod_start import PodStart
 from aiinfn_hub.hub.posix import numbered
@@ -243,10 +244,13 @@ class AiinfnSpawner(KubeSpawner):
 
     async def stop(self, now: bool = False) -> None:  # noqa: FBT001, FBT002  KubeSpawner's signature
         """Stop the pod, and its Secret goes with it; a ticket stays, unless somebody stopped the start that made it."""
-        if not self._pod_start.withdrawn and is_ticket(await self.objects.pod()):
+        pod = await self.objects.pod()
+        if not self._pod_start.withdrawn and is_ticket(pod):
             self.log.info("Pod %s stays in the queue.", self.pod_name)
             return
         await super().stop(now)
+        if pod is not None:
+            tell(self, "session-stopped", pod["metadata"]["uid"])
 
     async def delete_forever(self) -> None:
         """The server, or its owner, is deleted: so is its ticket."""

@@ -21,6 +21,8 @@ What = Literal[
     "login-refused",  # and somebody did not
     "rights",  # groups or administration changed, by the IAM's word
     "standing",  # the IAM, or the platform file, does not let somebody in any more, or does not answer
+    "session-started",  # the hub let the pod of a session run
+    "session-stopped",  # and has stopped it, or found it gone
     "token-issued",  # a session has a token of the IAM
     "token-taken",  # and has it no more
     "hub-token",  # a token of JupyterHub was made or revoked

@@ -92,8 +92,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """A Workload of Kueue.
 
-    `flavors` is the ResourceFlavor granted for each resource, `admitted` when it was let in, `held` why we have put it
-    aside.
+    `flavors` is the ResourceFlavor granted for each resource, `admitted` when it was let in, `released` when what it
+    held was given back (finished, or evicted and not let in again), `held` why we have put it aside.
     """
 
     uid: str
@@ -112,6 +112,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     flavors: dict[str, str] = {}
     created: float = 0.0
     admitted: float | None = None
+    released: float | None = None
 
 
 @lru_cache(maxsize=4096)
@@ -241,6 +242,8 @@ def decode_workload(text: bytes) -> Workload:
     found = _WORKLOAD.decode(text)
     meta, spec, status = found.metadata, found.spec or shapes.WorkloadSpec(), found.status or shapes.WorkloadStatus()
     owner, admission = _owner(meta), status.admission or shapes.Admission()
+    admitted, finished = (_since(status.conditions, name, "True") for name in ("Admitted", "Finished"))
+    evicted = _since(status.conditions, "Evicted", "True") if admitted is None else None
     granted = [assignment.flavors or {} for assignment in admission.pod_set_assignments or ()]
     return Workload(
         uid=meta.uid,
@@ -258,5 +261,6 @@ def decode_workload(text: bytes) -> Workload:
         conditions=_conditions(status.conditions),
         flavors=_interned({resource: flavor for flavors in granted for resource, flavor in flavors.items()}),
         created=_seconds(meta.creation_timestamp) or 0.0,
-        admitted=_since(status.conditions, "Admitted", "True"),
+        admitted=admitted,
+        released=finished or evicted,
     )

@@ -114,7 +114,9 @@ class Service:
         self.pods: WatchCache[Pod] = WatchCache(client, PODS, decode_pod, on_event=self._pod_changed)
         self.reporter = Reporter(self.platform, self.nodes, self.pods)
         self.observer = Observer(self.database, self.platform, self.pods)
-        self.offloading = Offloading(self.config, self.platform, self.database, self.hub, client, self.pods)
+        self.offloading = Offloading(
+            self.config, self.platform, self.database, self.hub, client, self.pods, self.observer.admissions
+        )
         self.tickets = Tickets(client, self.hub, self.pods, self.offloading.workloads, full=self._full)
         self.spent = Spent(self.database, self.platform)
         self.rights = Rights(

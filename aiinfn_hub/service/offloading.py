@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from aiinfn_hub.accounting.admissions import Admissions
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.kube.cache import WatchCache
@@ -36,10 +37,12 @@ class Offloading:
         hub: HubApi,
         client: KubeClient,
         pods: WatchCache[Pod],
+        admissions: Admissions,
     ) -> None:
         self.platform = platform
         self.database = database
         self.hub = hub
+        self.admissions = admissions
         self.bell = Bell()
         self.blobs = BlobStore(config.blobs)
         self.tokens = JobTokens(database, hub)
@@ -66,6 +69,7 @@ class Offloading:
 
     def _workload_changed(self, event: str, workload: Workload, before: Workload | None) -> None:
         self.follower.on_workload(event, workload, before)
+        self.admissions.on_workload(event, workload)
 
     async def keep_house(self) -> None:
         """Let go of blobs that nobody needs any more, for ever."""

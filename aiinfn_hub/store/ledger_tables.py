@@ -146,7 +146,7 @@ rolled = Table(
 )
 
 #: A month that is closed: its sums in `rollup` stay as they are. `sha256` is over them and over the hash of the month
-#: that was closed before, so that nobody changes one of them unseen.
+#: that was closed before, so that nobody changes one of them unseen. `signer` is a public key, as OpenSSH writes it.
 month = Table(
     "month",
     metadata,
@@ -156,6 +156,8 @@ month = Table(
     Column("closed_by", Text, nullable=False),
     Column("sums", Integer, nullable=False),
     Column("sha256", Text, nullable=False),
+    Column("signer", Text, nullable=False, server_default=""),
+    Column("signature", Text, nullable=False, server_default=""),
 )
 
 #: What is added to a closed month, or with a minus taken from it; append-only, and chained as months are. `source` is
@@ -173,6 +175,8 @@ correction = Table(
     *(Column(name, Integer, nullable=False) for name in COUNTS),
     *(Column(name, Double, nullable=False) for name in AMOUNTS),
     Column("sha256", Text, nullable=False),
+    Column("signer", Text, nullable=False, server_default=""),
+    Column("signature", Text, nullable=False, server_default=""),
 )
 
 #: What a session that is about to start may use, until the ledger sees it: two tabs cannot spend the same hour.

@@ -15,11 +15,22 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from aiinfn_hub.accounting import ledger, rollups, usage
-from aiinfn_hub.accounting.measuring import AFTER_S, ENERGY, GIVE_UP_S, Held, Measurer, due, measured, queries
+from aiinfn_hub.accounting.fold import SKEW_S
+from aiinfn_hub.accounting.measuring import (
+    AFTER_S,
+    ENERGY,
+    GIVE_UP_S,
+    Held,
+    Measurer,
+    due,
+    last_active,
+    measured,
+    queries,
+)
 from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.errors import RemoteFailed, Unavailable
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.ledger_tables import record
+from aiinfn_hub.store.ledger_tables import observation, record
 
 H, DAY = 3600.0, 86400.0
 CARD: dict[str, Any] = {"resource": "nvidia.com/gpu", "flavour": "a100-40", "weight": 1.0}
@@ -58,6 +69,8 @@ def dcgm(active: object, count: object, energy: object = 3.6e6) -> Callable[[str
     """An exporter of whose looks so many were seen, and so many were active."""
 
     def answer(query: str, _at: float) -> Any:
+        if "timestamp(" in query:
+            return vector()
         value = energy if ENERGY in query else active if "sum_over_time" in query else count
         return vector() if value is None else vector(value)
 
@@ -121,7 +134,7 @@ async def test_active_time_and_energy_come_into_record_and_sums(database: Databa
         pass
 
     def answer(query: str, at: float) -> Any:
-        assert at == T0 + 2 * H
+        assert at == T0 + 2 * H + (AFTER_S if "timestamp(" in query else 0)
         return dcgm(1800, 7200)(query, at)
 
     async with speaking(answer) as prometheus:
@@ -133,6 +146,48 @@ async def test_active_time_and_energy_come_into_record_and_sums(database: Databa
     assert (row["measured_device_hours"], row["device_hours"]) == (pytest.approx(2), pytest.approx(2))
     [row] = database.run(usage.by_group, since=T0 - DAY, until=T0 + DAY, by=("activity",), person="bob")
     assert (row["active_device_hours"], row["energy_kwh"]) == (pytest.approx(0.5), pytest.approx(1.0))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("last", "noted"),
+    [
+        pytest.param(T0 + H, [], id="as it ended"),
+        pytest.param(T0 + H + SKEW_S + 1, [("ended", T0 + H + SKEW_S + 1)], id="well after"),
+    ],
+)
+async def test_activity_after_the_end_is_noted_beside_the_record(
+    database: Database, last: float, noted: list[tuple[str, float]]
+) -> None:
+    database.run(ledger.observe, life("u1", end=H, **CARD))
+    asked: list[float] = []
+
+    def answer(query: str, at: float) -> Any:
+        if "timestamp(" not in query:
+            return dcgm(60, 3600)(query, at)
+        asked.append(at)
+        return vector(last)
+
+    async with speaking(answer) as prometheus:
+        await Measurer(database, prometheus, clock=lambda: T0 + DAY).look()
+    assert asked == [T0 + H + AFTER_S]
+    assert database.run(said) == noted
+    assert database.run(rows)["u1"]["held_to"] == T0 + H, "it stretches no record"
+
+
+def said(connection: sa.Connection) -> list[tuple[str, float]]:
+    query = sa.select(observation.c.kind, observation.c.observed_at).where(observation.c.source == "prometheus")
+    return [tuple(row) for row in connection.execute(query)]
+
+
+@pytest.mark.asyncio
+async def test_what_the_next_pod_of_the_name_does_is_not_asked(database: Database) -> None:
+    """A person's server has the same pod name each time, and DCGM's exporter says no uid."""
+    again = life("u2", start=H + 40, end=3 * H, **CARD)
+    others = life("u3", start=H + 20, end=3 * H, person="bob", **CARD | {"pod_name": "jupyter-bob"})
+    database.run(ledger.observe, [*life("u1", end=H, **CARD), *again, *others])
+    [first] = [one for one in database.run(due, now=T0 + H + AFTER_S) if one.pod_uid == "u1"]
+    assert last_active(first)[1] == T0 + H + 40
 
 
 @pytest.mark.asyncio

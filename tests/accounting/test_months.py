@@ -9,20 +9,25 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger, months, usage
 from aiinfn_hub.accounting.months import Author
 from aiinfn_hub.accounting.reconcile import Disagreement, reconcile
 from aiinfn_hub.accounting.sighting import absent
+from aiinfn_hub.accounting.signing import Signer, fingerprint
 from aiinfn_hub.accounting.subjects import aliases, erase
 from aiinfn_hub.cli import main
 from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
 from aiinfn_hub.store.engine import Database
-from aiinfn_hub.store.ledger_tables import correction
+from aiinfn_hub.store.ledger_tables import AMOUNTS, correction
 from aiinfn_hub.store.tables import attempt, run
 
 H, DAY = 3600.0, 86400.0
+KEY = Ed25519PrivateKey.generate()
+SIGNER = Signer(KEY)
 
 
 def at(text: str) -> float:
@@ -40,12 +45,16 @@ def told(database: Database, start: float, end: float, **scope: Any) -> float:
 
 
 def shut(database: Database, start: float = NOV) -> dict[str, Any]:
-    return database.run(months.close, start, by="root", now=NOW)
+    return database.run(months.close, start, by="root", signer=SIGNER, now=NOW)
 
 
 def correct(database: Database, start: float = NOV, reason: str = "The node's log says so.") -> list[dict[str, Any]]:
     deltas = database.run(months.news, start)
-    return database.run(months.correct, start, deltas, Author(by="root", reason=reason), now=NOW)
+    return database.run(months.correct, start, deltas, Author(by="root", reason=reason), signer=SIGNER, now=NOW)
+
+
+def broken(database: Database) -> list[str]:
+    return [closed.month for closed in database.run(months.closed_months) if not closed.whole]
 
 
 @pytest.fixture
@@ -88,14 +97,16 @@ def test_what_is_known_later_is_a_correction(autumn: Database) -> None:
     assert autumn.run(months.news, NOV) == {}
     with pytest.raises(InvalidInput, match="nothing to correct in 2023-11"):
         correct(autumn)
-    assert autumn.run(months.broken) == []
+    assert broken(autumn) == []
 
 
 def test_a_correction_can_take_away(autumn: Database) -> None:
     shut(autumn)
     alias = autumn.run(aliases, ["bob"], now=NOW)["bob"]
     deltas = {("lhcb-flashsim", alias, "a100-40", "session", "A100", ""): {"weighted_s": -0.5 * H}}
-    autumn.run(months.correct, NOV, deltas, Author(by="root", reason="A driver hung.", source="typed"), now=NOW)
+    autumn.run(
+        months.correct, NOV, deltas, Author(by="root", reason="A driver hung.", source="typed"), signer=SIGNER, now=NOW
+    )
     assert told(autumn, NOV, DEC, person="bob") == pytest.approx(0.5)
     assert autumn.run(months.news, NOV) == {}, "what somebody knows better is not undone by the records"
 
@@ -110,7 +121,7 @@ def test_a_correction_can_take_away(autumn: Database) -> None:
 )
 def test_what_cannot_be_closed_is_said(autumn: Database, start: float, now: float, words: str) -> None:
     with pytest.raises(Conflict, match=words):
-        autumn.run(months.close, start, by="root", now=now)
+        autumn.run(months.close, start, by="root", signer=SIGNER, now=now)
 
 
 def test_a_month_with_something_in_the_air_stays_open(autumn: Database) -> None:
@@ -126,16 +137,16 @@ def test_months_are_closed_once_and_one_after_the_other(autumn: Database) -> Non
     with pytest.raises(Conflict, match="2023-11 is closed"):
         shut(autumn)
     assert shut(autumn, DEC)["sha256"] != first["sha256"]
-    assert autumn.run(months.broken) == []
+    assert broken(autumn) == []
 
 
 def test_an_open_month_is_not_corrected_and_no_correction_is_without_a_reason(autumn: Database) -> None:
     delta = {("a", "p", "f", "job", "", ""): {"weighted_s": 1.0}}
     with pytest.raises(NotFound, match="not closed"):
-        autumn.run(months.correct, NOV, delta, Author(by="root", reason="x"), now=NOW)
+        autumn.run(months.correct, NOV, delta, Author(by="root", reason="x"), signer=SIGNER, now=NOW)
     shut(autumn)
     with pytest.raises(InvalidInput, match="needs a reason"):
-        autumn.run(months.correct, NOV, delta, Author(by="root", reason=" "), now=NOW)
+        autumn.run(months.correct, NOV, delta, Author(by="root", reason=" "), signer=SIGNER, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +158,10 @@ def test_an_open_month_is_not_corrected_and_no_correction_is_without_a_reason(au
         "UPDATE correction SET reason = 'none' WHERE revision = 1",
         "DELETE FROM correction WHERE revision = 1",
         "UPDATE month SET sha256 = 'x'",
+        "UPDATE month SET signature = 'x'",
+        "UPDATE month SET signature = (SELECT signature FROM correction WHERE revision = 1)",
+        "UPDATE correction SET signature = '' WHERE revision = 2",
+        "UPDATE correction SET signer = '' WHERE revision = 2",
     ],
 )
 def test_who_changes_a_closed_month_by_hand_is_found_out(autumn: Database, statement: str) -> None:
@@ -154,15 +169,43 @@ def test_who_changes_a_closed_month_by_hand_is_found_out(autumn: Database, state
     for number in (1, 2):
         autumn.run(ledger.observe, life(f"late{number}", start=10 * H, end=12 * H, activity=f"a{number}", **CARD))
         correct(autumn)
-    assert autumn.run(months.broken) == []
+    assert broken(autumn) == []
     autumn.run(lambda connection: connection.execute(sa.text(statement)))
-    assert autumn.run(months.broken) == ["2023-11"]
+    assert broken(autumn) == ["2023-11"]
+
+
+def test_a_month_that_somebody_else_signs_is_found_out(autumn: Database) -> None:
+    """Who may write to the database can make new seals, and not the signatures of those who are known."""
+    mine, other = {SIGNER.public}, Signer(Ed25519PrivateKey.generate())
+    shut(autumn)
+    autumn.run(months.close, DEC, by="root", signer=other, now=NOW + 40 * DAY)
+    window = {"since": NOV, "until": NOW, "now": NOW}
+    assert autumn.run(reconcile, **window, signers=mine | {other.public}) == []
+    assert autumn.run(reconcile, **window) == [], "nobody said who may"
+    [found] = autumn.run(reconcile, **window, signers=mine)
+    assert (found.kind, found.about) == ("not-signed", "2023-12")
+    assert fingerprint(other.public) in found.sentence
+    autumn.run(lambda connection: connection.execute(sa.text("UPDATE month SET signer = '', signature = ''")))
+    assert [(one.kind, one.about) for one in autumn.run(reconcile, **window)] == [
+        ("not-signed", "2023-11"),
+        ("not-signed", "2023-12"),
+    ]
+
+
+def test_a_version_that_counts_more_breaks_no_seal(autumn: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    fewer = tuple(name for name in AMOUNTS if name != "energy_j")
+    monkeypatch.setattr(months, "AMOUNTS", fewer)
+    shut(autumn)
+    autumn.run(ledger.observe, life("late", start=10 * H, end=12 * H, **CARD))
+    monkeypatch.setattr(months, "AMOUNTS", AMOUNTS)
+    correct(autumn)
+    assert broken(autumn) == []
 
 
 def test_erasing_somebody_breaks_no_seal(autumn: Database) -> None:
     shut(autumn)
     autumn.run(erase, "alice")
-    assert autumn.run(months.broken) == []
+    assert broken(autumn) == []
     assert autumn.run(months.news, NOV) == {}
 
 
@@ -241,6 +284,7 @@ def url(tmp_path: Path) -> str:
     database.run(ledger.observe, [*life("u1", end=2 * H, **CARD), *life("q1", start=H, end=0)])
     database.close()
     (tmp_path / "url").write_text(address)
+    (tmp_path / "key").write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     return str(tmp_path / "url")
 
 
@@ -250,11 +294,12 @@ def said(capsys: pytest.CaptureFixture[str], *command: str, code: int = 0) -> st
 
 
 def test_an_operator_closes_corrects_and_checks(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    where = ("--database", url)
-    closed = json.loads(said(capsys, "close", *where, "--month", "2023-11", "--json"))
-    assert closed["sums"] == 2
+    where, key = ("--database", url), ("--key", url.replace("url", "key"))
+    closed = json.loads(said(capsys, "close", *where, *key, "--month", "2023-11", "--json"))
+    assert (closed["sums"], closed["signer"]) == (2, SIGNER.public)
     typed = ("--activity", "lhcb-flashsim", "--person", "alice", "--flavour", "a100-40", "--kind", "session")
-    text = said(capsys, "correct", *where, "--month", "2023-11", *typed, "--gpu-hours", "-0.5", "--reason", "A hang.")
+    hours = ("--gpu-hours", "-0.5", "--reason", "A hang.")
+    text = said(capsys, "correct", *where, *key, "--month", "2023-11", *typed, *hours)
     assert text.startswith("2023-11: 1 corrections, -0.50 GPU-h. sha256 ")
     report = json.loads(said(capsys, "report", *where, "--month", "2023-11", "--by", "person", "--json"))
     assert [(row["person"], row["weighted_gpu_hours"]) for row in report["rows"]] == [("alice", 1.5)]
@@ -263,6 +308,10 @@ def test_an_operator_closes_corrects_and_checks(url: str, capsys: pytest.Capture
     assert "What to do:" in text
     found = json.loads(said(capsys, "reconcile", *where, "--month", "2023-11", "--json", code=1))
     assert {one["kind"] for one in found["disagreements"]} == {"quarantine"}
+    signers = Path(url).with_name("signers")
+    signers.write_text(f"root {Signer(Ed25519PrivateKey.generate()).public} somebody else\n")
+    strict = said(capsys, "reconcile", *where, "--month", "2023-11", "--signers", str(signers), code=1)
+    assert f"signed by the key {fingerprint(SIGNER.public)}, which is not on the list" in strict
 
 
 def test_an_operator_forgets_somebody(url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,11 +334,12 @@ def test_an_operator_forgets_somebody(url: str, capsys: pytest.CaptureFixture[st
 def test_mistakes_are_said_in_a_line(
     url: str, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], words: str
 ) -> None:
-    assert main(["accounting", command[0], "--database", url, *command[1:]]) != 0
+    key = () if command[0] == "erase" else ("--key", url.replace("url", "key"))
+    assert main(["accounting", command[0], "--database", url, *key, *command[1:]]) != 0
     assert words in capsys.readouterr().err
 
 
 def test_hours_that_are_not_given_are_asked_for(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    whose = ("--activity", "a", "--flavour", "f", "--kind", "job")
+    whose = ("--key", url.replace("url", "key"), "--activity", "a", "--flavour", "f", "--kind", "job")
     assert main(["accounting", "correct", "--database", url, "--month", "2023-11", "--reason", "x", *whose]) != 0
     assert "By how many hours" in capsys.readouterr().err

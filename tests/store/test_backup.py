@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.databases import fresh_database
 from support.sightings import T0, life
 
 from aiinfn_hub.accounting import ledger, months, rollups, usage
+from aiinfn_hub.accounting.signing import Signer
 from aiinfn_hub.cli import main
 from aiinfn_hub.errors import Conflict, InvalidInput
 from aiinfn_hub.store.backup import backup, restore
@@ -37,7 +39,7 @@ def everything(connection: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:
 @pytest.fixture
 def full(database: Database) -> Database:
     database.run(ledger.observe, [*life("u1", end=2 * H), *life("u2", end=H, person="bob \u00e9\u4e2d")])
-    database.run(months.close, MONTH, by="root", now=T0 + 60 * 86400)
+    database.run(months.close, MONTH, by="root", signer=Signer(Ed25519PrivateKey.generate()), now=T0 + 60 * 86400)
     return database
 
 
@@ -56,7 +58,7 @@ def test_what_comes_back_is_what_was_there(full: Database, empty: Database, tmp_
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert restore(empty, file, said=quiet) == count
     assert empty.run(everything) == full.run(everything)
-    assert empty.run(months.broken) == []
+    assert [closed.whole for closed in empty.run(months.closed_months)] == [True]
     # Life goes on: numbers that the rows brought along are not given again.
     empty.run(ledger.observe, life("u3", start=960 * H, end=961 * H))
     assert empty.run(usage.by_group, since=T0, until=T0 + 1000 * H)[0]["records"] == 3
