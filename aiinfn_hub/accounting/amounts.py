@@ -76,6 +76,7 @@ def amounts(since: Bound, until: Bound) -> dict[str, sa.ColumnElement[float]]:
         "memory_s": held * record.c.units * record.c.memory_weight,
         "core_s": held * record.c.cpu_millis / 1000.0,
         "byte_s": held * record.c.memory_bytes,
+        "storage_byte_s": held * record.c.storage_bytes,
         "observed_s": held - unseen,
         "inferred_s": unseen + _missed_s(until),
         **{name: _part(record.c[name], held) for name in ("active_s", "measured_s", "energy_j")},

@@ -23,7 +23,8 @@ NUMBERS = (
     ("device_hours", "DEVICE H", "{:.2f}"),
     ("weighted_gpu_hours", "GPU-H", "{:.2f}"),
     ("cpu_core_hours", "CORE-H", "{:.2f}"),
-    ("memory_gib_hours", "GIB-H", "{:.2f}"),
+    ("memory_gib_hours", "MEM GIB-H", "{:.2f}"),
+    ("storage_gib_hours", "DISK GIB-H", "{:.2f}"),
 )
 
 

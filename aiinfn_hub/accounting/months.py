@@ -141,7 +141,9 @@ def news(connection: sa.Connection, start: float) -> dict[tuple[str, ...], dict[
     for key in now.keys() | then.keys():
         delta = {name: now.get(key, zero)[name] - then.get(key, zero)[name] for name in COUNTS + AMOUNTS}
         # Bytes times seconds are large numbers: what is a trifle in them is judged by the time.
-        if any(abs(delta[name]) >= (1 if name in COUNTS else TRIFLE_S) for name in delta if name != "byte_s"):
+        if any(
+            abs(delta[name]) >= (1 if name in COUNTS else TRIFLE_S) for name in delta if not name.endswith("byte_s")
+        ):
             found[key] = delta
     return found
 

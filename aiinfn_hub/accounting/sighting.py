@@ -53,7 +53,7 @@ class Sighting:
         if facts := payload["facts"]:
             # Before version 0004 of the schema a sighting had one weight, the one that is charged.
             weights = {"compute_weight": facts["weight"], "memory_weight": facts["weight"]}
-            payload["facts"] = weights | {"planned_s": 0.0, "remote_id": ""} | facts
+            payload["facts"] = weights | {"planned_s": 0.0, "remote_id": "", "storage_bytes": 0} | facts
         return cls(
             source=row["source"],
             kind=row["kind"],
@@ -114,6 +114,7 @@ def _facts(platform: Platform, pod: Pod) -> dict[str, Any]:
         "model": flavour.model if flavour else "",
         "cpu_millis": pod.requests.get("cpu", 0),
         "memory_bytes": pod.requests.get("memory", 0),
+        "storage_bytes": pod.storage,
         "namespace": pod.namespace,
         "pod_name": pod.name,
         "node": pod.node,

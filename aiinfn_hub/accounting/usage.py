@@ -29,6 +29,7 @@ HOURS = {
     "memory_gpu_hours": "memory_s",
     "cpu_core_hours": "core_s",
     "memory_gib_hours": "byte_s",
+    "storage_gib_hours": "storage_byte_s",
     "observed_hours": "observed_s",
     "inferred_hours": "inferred_s",
     "measured_device_hours": "measured_s",
@@ -130,7 +131,9 @@ def _names(connection: sa.Connection, people: Iterable[str]) -> dict[str, str]:
 def _row(
     by: Sequence[str], key: tuple[str, ...], sums: Mapping[str, float], names: Mapping[str, str]
 ) -> dict[str, Any]:
-    hours = {name: sums[column] / 3600.0 / (_GIB if column == "byte_s" else 1.0) for name, column in HOURS.items()}
+    hours = {
+        name: sums[column] / 3600.0 / (_GIB if column.endswith("byte_s") else 1.0) for name, column in HOURS.items()
+    }
     said = {name: names.get(value, value) if name == "person" else value for name, value in zip(by, key, strict=True)}
     records = int(sums["started"] + sums["carried"])
     # Missing is never zero: without a measurement nobody knows.

@@ -75,3 +75,18 @@ def pod_requests(spec: shapes.PodSpec) -> dict[str, int]:
         total[resource] = max(total.get(resource, 0), value)
     _add(total, amounts(spec.overhead))
     return total
+
+
+def pod_storage(spec: shapes.PodSpec) -> int:
+    """Bytes of storage that are the pod's own and go with it.
+
+    On the node, what it reserves (`ephemeral-storage`, in which its folders count) or the limits of its folders,
+    whichever is more; beside that the volumes that are made for it. Shared storage is nobody's own.
+    """
+    volumes = spec.volumes or ()
+    folders = [volume.empty_dir for volume in volumes if volume.empty_dir is not None]
+    limits = sum(amount("storage", one.size_limit or 0) for one in folders if one.medium != "Memory")
+    templates = [volume.ephemeral.volume_claim_template for volume in volumes if volume.ephemeral is not None]
+    claims = [one.spec.resources for one in templates if one is not None and one.spec is not None]
+    made = sum(amounts(wanted.requests).get("storage", 0) for wanted in claims if wanted is not None)
+    return max(pod_requests(spec).get("ephemeral-storage", 0), limits) + made

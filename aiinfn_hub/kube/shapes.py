@@ -61,6 +61,38 @@ class Container(_Shape):
     restart_policy: str | None = None
 
 
+class EmptyDir(_Shape):
+    """A folder that goes with the pod; `medium` is Memory for one that is counted there."""
+
+    medium: str | None = None
+    size_limit: str | int | float | None = None
+
+
+class ClaimSpec(_Shape):
+    """`spec` of a claim."""
+
+    resources: Requirements | None = None
+
+
+class ClaimTemplate(_Shape):
+    """A claim that is made for the pod."""
+
+    spec: ClaimSpec | None = None
+
+
+class Ephemeral(_Shape):
+    """A volume that is made for the pod and goes with it."""
+
+    volume_claim_template: ClaimTemplate | None = None
+
+
+class Volume(_Shape):
+    """A volume of a pod, if it is one of its own."""
+
+    empty_dir: EmptyDir | None = None
+    ephemeral: Ephemeral | None = None
+
+
 class Gate(_Shape):
     """A reason not to schedule a pod yet."""
 
@@ -75,6 +107,7 @@ class PodSpec(_Shape):
     init_containers: list[Container] | None = None
     overhead: dict[str, str | int | float] | None = None
     scheduling_gates: list[Gate] | None = None
+    volumes: list[Volume] | None = None
 
 
 class Running(_Shape):

@@ -14,7 +14,7 @@ from functools import lru_cache
 import msgspec
 
 from aiinfn_hub.kube import shapes
-from aiinfn_hub.kube.amounts import amounts, pod_requests
+from aiinfn_hub.kube.amounts import amounts, pod_requests, pod_storage
 from aiinfn_hub.pods.names import HELD, REMOTE_ID
 
 #: Annotations that mean something to us; others (a whole manifest in last-applied-configuration) are not kept.
@@ -32,9 +32,10 @@ class Condition(msgspec.Struct, frozen=True):
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """A pod.
 
-    `scheduled` is when it was bound, `started` when the kubelet took it, `ran_from` when its first container started,
-    `finished` when its last one ended. `exit_code` and `exit_reason` are of the container that failed, else of the
-    first that ended. `waiting` is the reason of a container that cannot start ("ImagePullBackOff").
+    `storage` are bytes that are its own and go with it. `scheduled` is when it was bound, `started` when the kubelet
+    took it, `ran_from` when its first container started, `finished` when its last one ended. `exit_code` and
+    `exit_reason` are of the container that failed, else of the first that ended. `waiting` is the reason of a container
+    that cannot start ("ImagePullBackOff").
     """
 
     uid: str
@@ -54,6 +55,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     ran_from: float | None = None
     finished: float | None = None
     requests: dict[str, int] = {}
+    storage: int = 0
     gates: tuple[str, ...] = ()
     ready: bool = False
     exit_code: int | None = None
@@ -207,6 +209,7 @@ def flat_pod(pod: shapes.PodShape) -> Pod:
         scheduled=_since(status.conditions, "PodScheduled", "True"),
         started=_seconds(status.start_time),
         requests=pod_requests(spec),
+        storage=pod_storage(spec),
         gates=tuple(sys.intern(gate.name) for gate in spec.scheduling_gates or ()),
         ready="Ready" in conditions and conditions["Ready"].status == "True",
         owner_kind=sys.intern(owner.kind),

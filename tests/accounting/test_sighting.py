@@ -33,6 +33,12 @@ def test_time_is_held_from_the_node_on(changes: dict[str, Any], held_from: float
     assert sighting.held_from == held_from
 
 
+def test_storage_of_its_own_is_noted() -> None:
+    sighting = of_pod(PLATFORM, pod(storage=50 * 2**30), kind="seen", now=800.0)
+    assert sighting is not None
+    assert sighting.facts["storage_bytes"] == 50 * 2**30
+
+
 def test_the_record_of_a_ticket_that_was_cancelled_is_closed_and_empty() -> None:
     ticket = pod(uid="t", node="", phase="Pending", scheduled=None, gates=(names.GATE,), conditions=HELD)
     seen = of_pod(PLATFORM, ticket, kind="seen", now=100.0)

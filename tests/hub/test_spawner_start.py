@@ -7,6 +7,7 @@ import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from support.kubeapi import running_api
 
 from aiinfn_hub.errors import Forbidden as Refused
 from aiinfn_hub.errors import NotFound, Unavailable
+from aiinfn_hub.hub.outbox import Outbox
 from aiinfn_hub.hub.refusal import Refusal
 from aiinfn_hub.hub.session_objects import START, SessionObjects, gates
 from aiinfn_hub.hub.spawner import AiinfnSpawner
@@ -178,6 +180,25 @@ async def test_a_hub_that_was_restarted_stops_what_it_finds(tmp_path: Path) -> N
         await asyncio.wait_for(after.stop(now=True), 10)
         assert await gone(client, SECRETS, "jupyter-mrossi-token")
         assert await after.poll() == 1
+
+
+async def test_the_audit_says_what_the_hub_started_and_stopped(tmp_path: Path) -> None:
+    """By the pod's uid, so that the ledger can be held against it."""
+    async with cluster(tmp_path) as client:
+        spawner = make_spawner(tmp_path)
+        outbox = Outbox(tmp_path / "acts.sqlite")
+        spawner.authenticator = SimpleNamespace(outbox=outbox)
+        start = spawner.start()
+        pod = await play_kubelet(client, RUNNING)
+        await asyncio.wait_for(start, 10)
+        await asyncio.wait_for(spawner.stop(now=True), 10)
+        await asyncio.wait_for(spawner.stop(now=True), 10)
+        acts = await outbox.next([])
+        assert [(act.what, act.about) for act in acts] == [
+            ("session-started", "mrossi"),
+            ("session-stopped", "mrossi"),
+        ]
+        assert [act.facts for act in acts] == 2 * [{"server": "", "uid": pod["metadata"]["uid"]}]
 
 
 async def test_stopping_what_is_gone_already_is_fine(tmp_path: Path) -> None:

@@ -220,6 +220,31 @@ def test_what_a_pod_asks_for(spec: dict[str, Any], cpu: int) -> None:
     assert requests(spec)["cpu"] == cpu
 
 
+GIB = 2**30
+DISK = {"containers": [{"resources": {"requests": {"ephemeral-storage": "10Gi"}}}]}
+MADE = {"ephemeral": {"volumeClaimTemplate": {"spec": {"resources": {"requests": {"storage": "100Gi"}}}}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "gib"),
+    [
+        pytest.param({}, 0, id="nothing"),
+        pytest.param(DISK, 10, id="what it reserves of the node's disk"),
+        pytest.param({"volumes": [{"emptyDir": {"sizeLimit": "50Gi"}}]}, 50, id="a scratch folder"),
+        pytest.param(DISK | {"volumes": [{"emptyDir": {"sizeLimit": "4Gi"}}]}, 10, id="a folder within it"),
+        pytest.param(DISK | {"volumes": [{"emptyDir": {"sizeLimit": "50Gi"}}]}, 50, id="a folder beyond it"),
+        pytest.param({"volumes": [{"emptyDir": {"sizeLimit": "4Gi", "medium": "Memory"}}]}, 0, id="memory"),
+        pytest.param({"volumes": [{"emptyDir": {}}, {"emptyDir": None}]}, 0, id="no limit is no number"),
+        pytest.param(DISK | {"volumes": [MADE]}, 110, id="a volume that is made for it"),
+        pytest.param({"volumes": [{"ephemeral": {"volumeClaimTemplate": {"spec": {}}}}, {"ephemeral": {}}]}, 0, id="-"),
+        pytest.param({"volumes": [{"persistentVolumeClaim": {"claimName": "homes"}}]}, 0, id="homes are shared"),
+    ],
+)
+def test_storage_that_is_a_pods_own(spec: dict[str, Any], gib: int) -> None:
+    found = {"metadata": {"uid": "u", "name": "p", "namespace": "n"}, "spec": spec}
+    assert decode_pod(raw(found)).storage == gib * GIB
+
+
 def test_a_node_becomes_flat() -> None:
     taint = {"key": "site", "effect": "NoSchedule", "value": "x"}
     node = decode_node(raw(a_node("n1", labels={"gpu": "a100"}, taints=[taint], unschedulable=True, gpu=2)))
@@ -262,6 +287,25 @@ def test_when_a_workload_was_let_in_is_kept(status: str, admitted: float | None)
     condition = {"type": "Admitted", "status": status, "lastTransitionTime": rfc3339(T0)}
     found = {"metadata": {"uid": "w", "name": "w", "namespace": "aiinfn"}, "status": {"conditions": [condition]}}
     assert decode_workload(raw(found)).admitted == admitted
+
+
+@pytest.mark.parametrize(
+    ("conditions", "released"),
+    [
+        pytest.param({}, None, id="it waits"),
+        pytest.param({"Admitted": ("True", T0)}, None, id="it holds"),
+        pytest.param({"Admitted": ("True", T0), "Finished": ("True", T0 + 9)}, T0 + 9, id="it is over"),
+        pytest.param({"Admitted": ("False", T0 + 5), "Evicted": ("True", T0 + 5)}, T0 + 5, id="it was evicted"),
+        pytest.param({"Admitted": ("True", T0 + 7), "Evicted": ("True", T0 + 5)}, None, id="and let in again"),
+        pytest.param({"Admitted": ("True", T0 + 7), "Evicted": ("False", T0 + 7)}, None, id="and Kueue says so"),
+    ],
+)
+def test_when_a_workload_gave_its_place_back(conditions: dict[str, tuple[str, float]], released: float | None) -> None:
+    listed = [
+        {"type": name, "status": status, "lastTransitionTime": rfc3339(at)} for name, (status, at) in conditions.items()
+    ]
+    found = {"metadata": {"uid": "w", "name": "w", "namespace": "aiinfn"}, "status": {"conditions": listed}}
+    assert decode_workload(raw(found)).released == released
 
 
 def test_records_do_not_change() -> None:

@@ -21,6 +21,7 @@ FACTS: dict[str, Any] = {
     "model": "A100",
     "cpu_millis": 2000,
     "memory_bytes": 8 * 2**30,
+    "storage_bytes": 50 * 2**30,
     "namespace": "aiinfn",
     "pod_name": "jupyter-alice",
     "node": "",
