@@ -168,10 +168,13 @@ class Closed:
     signers: frozenset[str]
 
 
-def closed_months(connection: sa.Connection) -> list[Closed]:
-    """All of them, looked through; the oldest first."""
+def closed_months(connection: sa.Connection, *, since: float = 0.0) -> list[Closed]:
+    """Those that end after a time (Unix seconds), looked through; the oldest first."""
     found, before = [], ""
     for row in connection.execute(sa.select(month).order_by(month.c.start)).mappings():
+        if row["until"] <= since:
+            before = row["sha256"]
+            continue
         name, fixes = name_of(row["start"]), corrections(connection, row["start"])
         seals = [_seal(before, name, _sums(connection, row["start"]))]
         before = last = row["sha256"]

@@ -27,7 +27,13 @@ FLAG_S = 5.0
 
 
 def reconcile(
-    connection: sa.Connection, *, since: float, until: float, now: float, signers: Collection[str] = ()
+    connection: sa.Connection,
+    *,
+    since: float,
+    until: float,
+    now: float,
+    signers: Collection[str] = (),
+    months_since: float = 0.0,
 ) -> list[Disagreement]:
     """All that touch the window [since, until), in Unix seconds, and all that touch closed months.
 
@@ -37,6 +43,7 @@ def reconcile(
         until: its end.
         now: the time.
         signers: public keys of those who may sign; empty for everybody.
+        months_since: closed months that ended before this time are not looked at.
     """
     touches = sa.and_(record.c.created_at < until, sa.or_(record.c.held_to.is_(None), record.c.held_to > since))
     return [
@@ -48,8 +55,8 @@ def reconcile(
         *_unrecorded(connection, since=since, until=until),
         *_unlike_the_runner(connection, touches),
         *testimony(connection, since=since, until=until, now=now),
-        *_seals(connection, signers),
-        *_news(connection),
+        *_seals(connection, signers, months_since),
+        *_news(connection, months_since),
     ]
 
 
@@ -157,8 +164,8 @@ def _unlike_the_runner(connection: sa.Connection, touches: sa.ColumnElement[bool
         )
 
 
-def _seals(connection: sa.Connection, signers: Collection[str]) -> Iterator[Disagreement]:
-    for closed in months.closed_months(connection):
+def _seals(connection: sa.Connection, signers: Collection[str], since: float) -> Iterator[Disagreement]:
+    for closed in months.closed_months(connection, since=since):
         if not closed.whole:
             yield Disagreement(
                 "seal-broken",
@@ -176,8 +183,9 @@ def _seals(connection: sa.Connection, signers: Collection[str]) -> Iterator[Disa
             )
 
 
-def _news(connection: sa.Connection) -> Iterator[Disagreement]:
-    for start in connection.execute(sa.select(month.c.start).order_by(month.c.start)).scalars().all():
+def _news(connection: sa.Connection, since: float) -> Iterator[Disagreement]:
+    query = sa.select(month.c.start).where(month.c.until > since).order_by(month.c.start)
+    for start in connection.execute(query).scalars().all():
         if found := months.news(connection, start):
             hours = sum(delta["weighted_s"] for delta in found.values()) / 3600
             yield Disagreement(

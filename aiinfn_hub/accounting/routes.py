@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
-from aiinfn_hub.accounting import reports, usage
+from aiinfn_hub.accounting import refusals, reports, usage
+from aiinfn_hub.accounting.reconcile import reconcile
 from aiinfn_hub.errors import Forbidden, InvalidInput
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.identity.web import ApiHandler
@@ -90,7 +92,7 @@ class RecordsHandler(LedgerHandler):
 
 
 class UsageHandler(LedgerHandler):
-    """GET: hours by person, activity, flavour or kind, and the share of them that was seen (null: there are none)."""
+    """GET: hours by person, activity, flavour or kind, the share of them that was seen (null: none), and refusals."""
 
     async def get(self) -> None:
         """Query: since, until, person, activity, by (comma list)."""
@@ -100,7 +102,9 @@ class UsageHandler(LedgerHandler):
         rows = await self.database.read(
             usage.by_group, since=since, until=until, by=by, person=person, activity=activity
         )
-        self.send({"since": since, "until": until, "usage": rows, "coverage": usage.coverage(rows)})
+        refused = await self.database.read(refusals.refused, since=since, until=until, person=person, activity=activity)
+        found = {"usage": rows, "coverage": usage.coverage(rows), "refused": refused}
+        self.send({"since": since, "until": until} | found)
 
 
 class OccupationHandler(LedgerHandler):
@@ -116,6 +120,24 @@ class OccupationHandler(LedgerHandler):
         self.send({"since": since, "until": until, "steps": steps, "series": series})
 
 
+class ReconcileHandler(LedgerHandler):
+    """GET: where the ledger's sources disagree, and what to do about it; for operators."""
+
+    async def get(self) -> None:
+        """Query: since, until.
+
+        Raises:
+            Forbidden: the caller does not operate the platform.
+        """
+        if not self.caller.person.admin:
+            raise Forbidden(
+                "What disagrees in the ledger is for operators.", hint="Your own records say how sure they are."
+            )
+        since, until = self.window(7)
+        found = await self.database.read(reconcile, since=since, until=until, now=time.time())
+        self.send({"since": since, "until": until, "disagreements": [asdict(one) for one in found]})
+
+
 def routes(prefix: str, *, database: Database) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
     """The routes of the ledger below `prefix`."""
     given = {"database": database}
@@ -123,4 +145,5 @@ def routes(prefix: str, *, database: Database) -> list[tuple[str, type[ApiHandle
         (rf"{prefix}/api/accounting/records", RecordsHandler, given),
         (rf"{prefix}/api/accounting/usage", UsageHandler, given),
         (rf"{prefix}/api/accounting/occupation", OccupationHandler, given),
+        (rf"{prefix}/api/accounting/reconcile", ReconcileHandler, given),
     ]

@@ -12,8 +12,11 @@ import jinja2
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from tornado.web import RequestHandler, StaticFileHandler
 
-from aiinfn_hub.accounting import reports, usage
+from aiinfn_hub.accounting import months, refusals, reports, usage
+from aiinfn_hub.accounting.reconcile import reconcile
+from aiinfn_hub.accounting.signing import fingerprint
 from aiinfn_hub.accounting.used import Used
+from aiinfn_hub.accounting.witnesses import Disagreement
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.notices import Notice
@@ -25,6 +28,10 @@ from aiinfn_hub.panel import plot, views
 from aiinfn_hub.store.engine import Database
 
 DAY = 86400.0
+#: Seconds that a look for disagreements is shown again: it reads whole months.
+RECONCILE_S = 300.0
+#: Seconds of closed months that the page has; the command has all.
+MONTHS_S = 100 * DAY
 #: Acts on one page of the audit.
 PAGE = 100
 HERE = Path(__file__).parent
@@ -55,6 +62,7 @@ class Pages:
         self.prefix = prefix
         self.notices = notices
         self._used = Used(database)
+        self._reconciled: tuple[float, list[Disagreement]] = (0.0, [])
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
         )
@@ -67,6 +75,14 @@ class Pages:
     async def quotas(self, person: Person, now: float) -> list[QuotaOffer]:
         """How the limits stand that the person meets."""
         return await self._used.quotas(self.platform, person.name, person.activities, now)
+
+    async def reconciled(self, now: float) -> tuple[float, list[Disagreement]]:
+        """Where the ledger's sources disagree in the last week and the last months, and when that was looked at."""
+        if now - self._reconciled[0] >= RECONCILE_S:
+            week, recent = now - 7 * DAY, now - MONTHS_S
+            found = await self.database.read(reconcile, since=week, until=now, now=now, months_since=recent)
+            self._reconciled = (now, found)
+        return self._reconciled
 
     async def occupation(self, now: float, activity: str | None = None) -> dict[str, Any]:
         """The plot of the last 24 hours."""
@@ -109,7 +125,7 @@ class PageHandler(HubOAuthenticated, RequestHandler):
         """Render a page with what every page needs."""
         pages, person = self.pages, self.person
         tabs = [("", "Me"), *((f"activity/{name}", name) for name in person.pi_of)]
-        tabs += [("operator", "Operator"), ("audit", "Audit")] if person.admin else []
+        tabs += [("operator", "Operator"), ("ledger", "Ledger"), ("audit", "Audit")] if person.admin else []
         self.finish(
             pages.templates.get_template(template).render(
                 prefix=pages.prefix, hub=pages.auth.hub_prefix, person=person, tabs=tabs, now=time.time(), **values
@@ -170,6 +186,7 @@ class ActivityPage(PageHandler):
             tab=f"activity/{activity}",
             activity=found,
             usage=rows,
+            refused=await pages.database.read(refusals.refused, since=now - window, until=now, activity=activity),
             certainty=usage.certainty(rows),
             budgets=views.budgets(pages.platform, [activity], used),
             **await pages.occupation(now, activity),
@@ -191,6 +208,29 @@ class OperatorPage(PageHandler):
             waiting=views.waiting(pods),
             unknown_since=pages.reporter.unknown_since,
             **await pages.occupation(now),
+        )
+
+
+class LedgerPage(PageHandler):
+    """How far the ledger can be trusted, and what was asked for and not given."""
+
+    async def get(self) -> None:
+        """For operators."""
+        self.only_operators()
+        pages, now = self.pages, time.time()
+        since = now - 30 * DAY
+        rows = await pages.database.read(usage.by_group, since=since, until=now, by=("flavour",))
+        refused = await pages.database.read(refusals.refused, since=since, until=now)
+        looked_at, found = await pages.reconciled(now)
+        closed = await pages.database.read(months.closed_months, since=now - MONTHS_S)
+        self.show(
+            "ledger.html",
+            tab="ledger",
+            demand=views.demand(pages.platform, rows, refused),
+            certainty=usage.certainty(rows),
+            found=found,
+            looked_at=looked_at,
+            closed=[(one, sorted(fingerprint(key) for key in one.signers if key)) for one in reversed(closed)],
         )
 
 
@@ -234,6 +274,7 @@ def routes(prefix: str, *, pages: Pages) -> list[tuple[str, type[RequestHandler]
         (rf"{prefix}/?", MePage, given),
         (rf"{prefix}/activity/([a-z0-9-]+)", ActivityPage, given),
         (rf"{prefix}/operator", OperatorPage, given),
+        (rf"{prefix}/ledger", LedgerPage, given),
         (rf"{prefix}/audit", AuditPage, given),
         (rf"{prefix}/oauth_callback", CallbackHandler, given),
         (rf"{prefix}/static/(.*)", StaticFileHandler, {"path": str(HERE / "static")}),

@@ -124,6 +124,55 @@ def own_budgets(platform: Platform, quotas: Iterable[QuotaOffer]) -> list[Budget
     return [Budget(q.name, q.title, q.used, q.gpu_hours, q.window_days, q.committed) for q in quotas if q.name in own]
 
 
+@dataclass(frozen=True)
+class Demand:
+    """What was asked for of one flavour: used, waited for, refused.
+
+    Attributes:
+        used: weighted GPU-hours that were held.
+        waited: hours from creation to a node, all together.
+        refused: weighted GPU-hours that were asked for and not given, in `asks` asks.
+        part: `refused` of all that was asked for, 0 to 100.
+    """
+
+    flavour: str
+    title: str
+    used: float
+    waited: float
+    refused: float
+    asks: int
+
+    @property
+    def part(self) -> float:
+        """Whatever is used and refused is what was asked for."""
+        asked = self.used + self.refused
+        return 100.0 * self.refused / asked if asked else 0.0
+
+
+def demand(
+    platform: Platform, usage: Iterable[Mapping[str, Any]], refused: Iterable[Mapping[str, Any]]
+) -> list[Demand]:
+    """One row a flavour with an accelerator of which anything was asked for, the most wanted first."""
+    rows, refusals = list(usage), list(refused)
+    titles = {flavour.name: flavour.title for flavour in platform.flavours if flavour.accelerator}
+    gone = {row["flavour"] for row in [*rows, *refusals]} - {flavour.name for flavour in platform.flavours}
+    found = []
+    for name, title in (titles | {name: name for name in sorted(gone)}).items():
+        mine = [row for row in rows if row["flavour"] == name]
+        theirs = [row for row in refusals if row["flavour"] == name]
+        one = Demand(
+            name,
+            title,
+            sum(row["weighted_gpu_hours"] for row in mine),
+            sum(row["waited_hours"] for row in mine),
+            sum(row["weighted_gpu_hours"] for row in theirs),
+            sum(row["asks"] for row in theirs),
+        )
+        if one.used or one.waited or one.asks:
+            found.append(one)
+    return sorted(found, key=lambda one: (-one.refused, -one.waited, one.flavour))
+
+
 def node_map(platform: Platform, nodes: Iterable[Node], pods: Iterable[Pod]) -> list[NodeRow]:
     """One row a node, one box a device, slices as boxes of their own; nodes with accelerators first."""
     by_node: dict[str, list[Pod]] = {}

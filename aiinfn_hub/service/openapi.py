@@ -63,7 +63,12 @@ def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
                 parameters=[*window, person, _query("limit", "integer", "at most so many")],
             )
         },
-        "/api/accounting/usage": {"get": _get("Hours held, by group", parameters=[*window, person, by])},
+        "/api/accounting/usage": {
+            "get": _get("Hours held, by group, and what was refused", parameters=[*window, person, by])
+        },
+        "/api/accounting/reconcile": {
+            "get": _get("Where the ledger's sources disagree; for operators", parameters=[*window])
+        },
         "/api/audit": {"get": _audit()},
         "/api/accounting/occupation": {
             "get": _get(

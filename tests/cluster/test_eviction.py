@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.demo import RunningDemo, Visitor
 from support.people_at_work import A30, ask, job, long, records, session, stop
+from support.testimony import disagreements, heard
 
 from aiinfn_hub.kube.client import PODS, WORKLOADS, KubeClient
 
@@ -43,7 +44,10 @@ async def test_a_job_gives_a_borrowed_accelerator_to_a_session_and_goes_on_at_it
     assert next_one["held_from"] >= max(record["held_to"] for record in mine) - 1, "nobody overtook it"
     assert len(mine) == 2, "both attempts held the accelerator, and both are charged"
     assert len({record["pod_uid"] for record in mine}) == 2
+    for record in [*mine, next_one]:
+        await heard(demo, record["pod_uid"], {"kueue began", "kueue ended"})
     await stop(scientist)
+    assert await disagreements(demo) == [], "Kueue, hub and pods say the same of all of it"
 
 
 async def _ages(demo: RunningDemo) -> list[tuple[str, str, str]]:

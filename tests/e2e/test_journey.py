@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from support.demo import RunningDemo, Visitor
+from support.people_at_work import records
+from support.testimony import disagreements, heard
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -167,22 +169,45 @@ async def test_a_running_job_can_be_cancelled(demo: RunningDemo) -> None:
     pytest.fail(listing)
 
 
+async def written(visitor: Visitor) -> list[dict[str, Any]]:
+    """The records of a session and a job; a cell can be back before the ledger has gathered what it saw of its pod."""
+    for _ in range(50):
+        found = await records(visitor)
+        if {record["kind"] for record in found} == {"session", "job"}:
+            return found
+        await asyncio.sleep(0.1)
+    pytest.fail(f"Not all of it is in the ledger: {found}")
+
+
 @pytest.mark.asyncio
 async def test_session_and_job_are_in_panel_metrics_and_ledger(demo: RunningDemo) -> None:
     visitor = await session(demo)
     kernel = await visitor.kernel()
     await kernel.run("x = [1]")
     assert (await kernel.run(FIRST_TASTE)).status == "ok"
+    records = await written(visitor)
     page = await visitor.http.get(demo.info["panel_url"])
     assert page.status_code == 200, page.text
     assert "a100-40-1g.5gb" in page.text
-    records = (await visitor.http.get(f"{demo.info['service_url']}/api/accounting/records")).json()["records"]
-    assert {record["kind"] for record in records} == {"session", "job"}
     assert {record["person"] for record in records} == {"scientist"}
     held = await metric(demo, r'aiinfn_pods\{.*flavour="a100-40-1g.5gb".*kind="session".*\} 1')
     assert held, await metric(demo, "aiinfn_pods")
     assert await metric(demo, r'aiinfn_jobs\{.*state="succeeded"')
     assert not await metric(demo, "scientist"), "no person's name is a label"
+
+
+@pytest.mark.asyncio
+async def test_hub_queue_and_pods_say_the_same(demo: RunningDemo) -> None:
+    """A session from its start to its stop, and a job, as each of the three saw them."""
+    visitor = await session(demo, "pi")
+    kernel = await visitor.kernel()
+    await kernel.run("x = [1]")
+    assert (await kernel.run(FIRST_TASTE.replace(" fit ", " agreed "))).status == "ok"
+    await visitor.api("DELETE", "/users/pi/server")
+    also = {"job": set(), "session": {"session-started", "session-stopped"}}
+    for record in await written(visitor):
+        await heard(demo, record["pod_uid"], {"kueue began", "kueue ended"} | also[record["kind"]])
+    assert await disagreements(demo) == []
 
 
 @pytest.mark.asyncio

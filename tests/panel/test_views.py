@@ -51,6 +51,29 @@ def test_a_record_as_people_read_it(changes: dict[str, Any], held: str, hours: f
     assert row.weighted_hours == pytest.approx(hours)
 
 
+def used(flavour: str, hours: float, waited: float = 0.0) -> dict[str, Any]:
+    return {"flavour": flavour, "weighted_gpu_hours": hours, "waited_hours": waited}
+
+
+def refused(flavour: str, hours: float, asks: int = 1) -> dict[str, Any]:
+    return {"flavour": flavour, "weighted_gpu_hours": hours, "asks": asks}
+
+
+def test_demand_is_what_was_used_waited_for_and_refused_the_most_wanted_first() -> None:
+    rows = views.demand(
+        PLATFORM,
+        [used("t4", 6.0, 1.5), used("cpu", 0.0, 9.0), used("retired", 1.0)],
+        [refused("t4", 1.5, 2), refused("t4", 0.5), refused("a100-1g.5gb", 3.0)],
+    )
+    assert [(one.flavour, one.used, one.waited, one.refused, one.asks, one.part) for one in rows] == [
+        ("a100-1g.5gb", 0, 0, 3.0, 1, 100.0),
+        ("t4", 6.0, 1.5, 2.0, 3, 25.0),
+        ("retired", 1.0, 0.0, 0, 0, 0.0),
+    ]
+    assert [one.title for one in rows][1:] == [PLATFORM.flavour("t4").title, "retired"], "CPU alone is no demand here"
+    assert views.demand(PLATFORM, [], []) == []
+
+
 def test_the_map_has_a_box_for_every_device_and_names_its_holder() -> None:
     rows = views.node_map(PLATFORM, [node(), node("cpu-1", "", allocatable={})], [pod(), stranger(created=50.0)])
     assert [row.name for row in rows] == ["gpu-1", "cpu-1"], "nodes with accelerators come first"

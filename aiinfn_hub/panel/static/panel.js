@@ -22,7 +22,10 @@ async function refresh() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
     if (!answer.ok) throw new Error(answer.status);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // What somebody has opened to read stays open.
+    const opened = new Map([...live.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
     live.replaceChildren(...page.getElementById("live").childNodes);
+    for (const one of live.querySelectorAll("details[id]")) one.open = opened.get(one.id) ?? one.open;
     const stamp = document.querySelector("main > p time");
     stamp.dataset.time = page.querySelector("main > p time").dataset.time;
     stale.textContent = "";
