@@ -21,6 +21,7 @@ from aiinfn_hub.accounting.observer import Observer
 from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import load_platform
+from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import NODES, PODS, KubeClient
@@ -215,8 +216,12 @@ class Service:
 
     async def snapshot(self) -> Snapshot:
         """What one scrape tells."""
-        now = time.time()
-        hours, jobs, records = await self.database.read(sums, now)
+        try:
+            hours, jobs, records = await self.database.read(sums, time.time())
+        except Unavailable as error:
+            # What nobody knows is absent, not zero; since when is in the ledger's last write, which must be scraped.
+            self.log.warning("The metrics are without what the database knows: %s", error)
+            hours, jobs, records = {}, {}, {}
         return Snapshot(
             platform=self.platform,
             stock=self.reporter.stock(),

@@ -78,11 +78,7 @@ class Cached:
         self._turn = asyncio.Lock()
 
     async def text(self) -> bytes:
-        """The exposition.
-
-        Raises:
-            Unavailable: the ledger does not answer, and the text is too old.
-        """
+        """The exposition."""
         async with self._turn:
             if self._clock() - self._made >= self._keep_s:
                 self._text = exposition(await self._snapshot())

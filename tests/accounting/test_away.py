@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from support.cluster_records import pod
+from support.databases import away
 from support.fakecache import FakeCache
 from support.sightings import T0, life, seen
 from support.small_platform import small_platform
@@ -34,32 +34,6 @@ class Clock:
 
 def records(connection: sa.Connection) -> dict[str, sa.RowMapping]:
     return {row["pod_uid"]: row for row in connection.execute(sa.select(record)).mappings()}
-
-
-@contextmanager
-def away(database: Database) -> Iterator[None]:
-    """A server that refuses everybody; a disk on which no page more has room."""
-    if not database.sqlite:
-        name = database.engine.url.database
-        admin = sa.create_engine(database.engine.url.set(database="postgres"), isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-            connection.exec_driver_sql(
-                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-            )
-            yield
-            connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        admin.dispose()
-        return
-
-    def full(connection: sa.Connection) -> None:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-
-    sa.event.listen(database.engine, "begin", full)
-    yield
-    sa.event.remove(database.engine, "begin", full)
-    database.engine.dispose()
 
 
 @pytest.mark.asyncio

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from support.databases import away, fresh_database
 from support.fakehub import ACCESS
 from support.service import HUB_KEY, RunningService, running_service
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -18,6 +19,7 @@ from tornado.web import RequestHandler
 
 from aiinfn_hub.kube.client import NODES, PODS
 from aiinfn_hub.pods import names
+from aiinfn_hub.service.metrics import Cached
 
 T4 = {"nvidia.com/gpu.product": "Tesla-T4"}
 
@@ -210,6 +212,19 @@ async def test_metrics_count_sessions_and_name_nobody(service: RunningService) -
         )
 
     await eventually(counted)
+
+
+@pytest.mark.asyncio
+async def test_metrics_go_on_without_a_database_and_say_since_when(postgres: str, tmp_path: Path) -> None:
+    """An alert on the ledger needs a scrape; what nobody knows is absent from it."""
+    async with running_service(tmp_path, fresh_database(postgres)) as service:
+        metrics = Cached(service.service.snapshot, keep_s=0)
+        assert b'aiinfn_ledger_records{state="open"}' in await metrics.text()
+        with away(service.service.database):
+            text = (await metrics.text()).decode()
+    assert "aiinfn_ledger_last_write_timestamp_seconds 1" in text
+    assert "aiinfn_flavour_units{" in text
+    assert not {line.split("{")[0] for line in text.splitlines()} & {"aiinfn_ledger_records", "aiinfn_jobs"}
 
 
 @pytest.mark.asyncio
