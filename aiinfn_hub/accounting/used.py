@@ -27,15 +27,15 @@ class Used:
         self._sums: dict[Key, tuple[float, list[dict[str, Any]]]] = {}
         self._books, self._books_at = Books(), float("-inf")
 
-    async def hours(self, days: Mapping[str, int], now: float) -> dict[str, float]:
-        """Hours that each activity used in its last so many days.
+    async def rows(self, days: Mapping[str, int], now: float) -> dict[str, list[dict[str, Any]]]:
+        """What each activity used in its last so many days: rows of `usage.by_group`, by flavour.
 
         Raises:
             Unavailable: the database does not answer, and something has to be summed.
         """
         keys = {name: ("activity", name, window) for name, window in days.items()}
         sums = await self._of(set(keys.values()), now)
-        return {name: sum(row["weighted_gpu_hours"] for row in sums[key]) for name, key in keys.items()}
+        return {name: sums[key] for name, key in keys.items()}
 
     async def quotas(self, platform: Platform, person: str, activities: Sequence[str], now: float) -> list[QuotaOffer]:
         """How the limits stand that a person meets.

@@ -67,10 +67,15 @@ class Pages:
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
         )
 
-    async def used(self, person: Person, now: float) -> dict[str, float]:
-        """Weighted GPU-hours of each of the person's activities, in its own window."""
+    async def usage(self, person: Person, now: float) -> dict[str, list[dict[str, Any]]]:
+        """What each of the person's activities used in its own window, by flavour."""
         days = {name: self.platform.activity(name).window_days for name in person.activities}
-        return await self._used.hours(days, now)
+        return await self._used.rows(days, now)
+
+    async def used(self, person: Person, now: float) -> dict[str, float]:
+        """The weighted GPU-hours of it."""
+        rows = await self.usage(person, now)
+        return {name: sum(row["weighted_gpu_hours"] for row in mine) for name, mine in rows.items()}
 
     async def quotas(self, person: Person, now: float) -> list[QuotaOffer]:
         """How the limits stand that the person meets."""
@@ -154,13 +159,17 @@ class MePage(PageHandler):
         rows = await pages.database.read(
             reports.records, since=now - 30 * DAY, until=now, person=person.name, limit=200
         )
+        mine = await pages.database.read(
+            usage.by_group, since=now - 30 * DAY, until=now, by=("kind",), person=person.name
+        )
         self.show(
             "me.html",
             tab="",
+            certainty=usage.certainty(mine),
             notices=pages.notices(person.name),
             rows=[views.row(record, now) for record in rows],
             budgets=[
-                *views.budgets(pages.platform, person.activities, await pages.used(person, now)),
+                *views.budgets(pages.platform, await pages.usage(person, now)),
                 *views.own_budgets(pages.platform, await pages.quotas(person, now)),
             ],
             **await pages.occupation(now),
@@ -180,7 +189,6 @@ class ActivityPage(PageHandler):
         rows = await pages.database.read(
             usage.by_group, since=now - window, until=now, by=("person", "flavour", "kind"), activity=activity
         )
-        used = {activity: sum(row["weighted_gpu_hours"] for row in rows)}
         self.show(
             "activity.html",
             tab=f"activity/{activity}",
@@ -188,7 +196,7 @@ class ActivityPage(PageHandler):
             usage=rows,
             refused=await pages.database.read(refusals.refused, since=now - window, until=now, activity=activity),
             certainty=usage.certainty(rows),
-            budgets=views.budgets(pages.platform, [activity], used),
+            budgets=views.budgets(pages.platform, {activity: rows}),
             **await pages.occupation(now, activity),
         )
 

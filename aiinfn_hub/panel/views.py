@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aiinfn_hub.accounting.usage import coverage
 from aiinfn_hub.capacity.inventory import FINISHED
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import QuotaOffer
@@ -58,7 +59,7 @@ class NodeRow:
 
 @dataclass(frozen=True)
 class Budget:
-    """What an activity used of what it may, in weighted GPU-hours of its window."""
+    """What an activity used of what it may, in weighted GPU-hours of its window; `observed` of that time was seen."""
 
     activity: str
     title: str
@@ -66,6 +67,7 @@ class Budget:
     quota: float | None
     window_days: int
     committed: float = 0.0
+    observed: float | None = None
 
     @property
     def percent(self) -> float | None:
@@ -112,10 +114,15 @@ def _note(record: Mapping[str, Any]) -> str:
     return ""
 
 
-def budgets(platform: Platform, activities: Iterable[str], used: Mapping[str, float]) -> list[Budget]:
-    """One bar an activity."""
-    found = [platform.activity(name) for name in activities]
-    return [Budget(a.name, a.title, used.get(a.name, 0.0), a.gpu_hours, a.window_days) for a in found]
+def budgets(platform: Platform, used: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Budget]:
+    """One bar an activity, from rows of `usage.by_group`."""
+    found = []
+    for name, rows in used.items():
+        activity, hours = platform.activity(name), sum(row["weighted_gpu_hours"] for row in rows)
+        found.append(
+            Budget(name, activity.title, hours, activity.gpu_hours, activity.window_days, observed=coverage(rows))
+        )
+    return found
 
 
 def own_budgets(platform: Platform, quotas: Iterable[QuotaOffer]) -> list[Budget]:

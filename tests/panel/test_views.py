@@ -101,3 +101,11 @@ def test_who_waits_is_listed_oldest_first() -> None:
 @pytest.mark.parametrize(("used", "quota", "percent"), [(10, 40, 25), (50, 40, 100), (1, None, None), (0, 0, 100)])
 def test_a_budget_bar_never_runs_over(used: float, quota: float | None, percent: float | None) -> None:
     assert views.Budget("lhcb", "LHCb", used, quota, 30).percent == percent
+
+
+def test_a_bar_says_how_much_of_its_time_was_seen() -> None:
+    seen = {"weighted_gpu_hours": 3.0, "observed_hours": 6.0, "inferred_hours": 0.0}
+    guessed = {"weighted_gpu_hours": 1.0, "observed_hours": 1.0, "inferred_hours": 1.0}
+    full, part, none = (views.budgets(PLATFORM, {"lhcb": rows})[0] for rows in ([seen], [seen, guessed], []))
+    assert [(bar.used, bar.observed) for bar in (full, part, none)] == [(3.0, 1.0), (4.0, 7 / 8), (0.0, None)]
+    assert (full.title, full.quota) == (PLATFORM.activity("lhcb").title, PLATFORM.activity("lhcb").gpu_hours)

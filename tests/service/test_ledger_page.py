@@ -11,10 +11,11 @@ import pytest_asyncio
 from bs4 import BeautifulSoup
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.service import RunningService, running_service
-from support.sightings import T0, life
+from support.sightings import T0, life, seen
 
 from aiinfn_hub.accounting import ledger, months, refusals, rollups
 from aiinfn_hub.accounting.quotas import Ask
+from aiinfn_hub.accounting.sighting import absent
 from aiinfn_hub.accounting.signing import Signer, fingerprint
 from aiinfn_hub.identity import audit
 from aiinfn_hub.identity.audit import Act
@@ -92,3 +93,18 @@ async def test_a_pi_sees_what_the_own_activity_did_not_get(service: RunningServi
     async with service.person("token-of-pi") as http:
         answer = await http.get("/api/accounting/usage", params={"activity": "lhcb-flashsim"})
     assert [(row["quota"], row["asks"]) for row in answer.json()["refused"]] == [("", 1), ("activity-lhcb-flashsim", 1)]
+
+
+@pytest.mark.asyncio
+async def test_every_sum_says_how_much_of_it_was_seen(service: RunningService) -> None:
+    """A pod of which nobody knows whether it ended when it was last seen, or up to an hour later."""
+    start = time.time() - DAY - T0
+    await service.service.database.write(ledger.observe, life("u1", start=start, end=start + 2 * H, person="pi"))
+    guessed = [
+        seen("u2", at=start, held_from=start, person="pi"),
+        seen("u2", at=start + H, held_from=start, person="pi"),
+    ]
+    await service.service.database.write(ledger.observe, [*guessed, absent("u2", now=T0 + start + 2 * H)])
+    mine = text(await page(service, "", "pi"))
+    assert "0.8 of 40 GPU-h in 30 days, 75.0 % observed" in mine
+    assert mine.count("75.0 % observed, 60 min inferred.") == 1
