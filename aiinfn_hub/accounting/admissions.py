@@ -36,35 +36,36 @@ class Admissions:
         self._clock = clock
         self._pods: dict[str, dict[str, float]] = defaultdict(dict)  # owner -> uid of a pod -> when it was created
         self._workloads: dict[str, Workload] = {}  # by owner
-        self._said: dict[str, set[str]] = {}  # uid of a pod -> kinds
+        self._said: dict[str, set[str]] = defaultdict(set)  # uid of a pod -> kinds
+        self._gone: set[str] = set()
 
     def on_pod(self, event: str, pod: Pod) -> None:
         """A change of a pod."""
         if pod.labels.get(names.KIND) not in {"session", "job"}:
             return
-        for owner in (pod.uid, pod.owner_uid):
-            if not owner:
-                continue
-            if event == "DELETED":
-                self._pods[owner].pop(pod.uid, None)
-                if not self._pods[owner]:
-                    del self._pods[owner]
-            elif pod.uid not in self._pods[owner]:
-                self._pods[owner][pod.uid] = pod.created
-                if (workload := self._workloads.get(owner)) is not None:
-                    self._compare(workload)
+        owner = pod.owner_uid or pod.uid
         if event == "DELETED":
-            self._said.pop(pod.uid, None)
+            if pod.uid not in self._pods.get(owner, ()):
+                return
+            # Kueue gives the place of what it evicts away once the pod is gone: its last word comes after that.
+            self._gone.add(pod.uid)
+            self._forget(owner)
+        elif pod.uid not in self._pods[owner]:
+            self._pods[owner][pod.uid] = pod.created
+            if (workload := self._workloads.get(owner)) is not None:
+                self._compare(workload)
 
     def on_workload(self, event: str, workload: Workload) -> None:
         """A change of a Workload."""
+        owner = workload.owner_uid
         if event != "DELETED":
-            self._workloads[workload.owner_uid] = workload
+            self._workloads[owner] = workload
             self._compare(workload)
-            return
-        self._workloads.pop(workload.owner_uid, None)
-        if workload.admitted is not None and workload.released is None:
-            self._tell(workload, "ended", self._clock())
+        else:
+            self._workloads.pop(owner, None)
+            if workload.admitted is not None and workload.released is None:
+                self._tell(workload, "ended", self._clock())
+        self._forget(owner)
 
     def _compare(self, workload: Workload) -> None:
         if workload.admitted is not None:
@@ -74,8 +75,18 @@ class Admissions:
 
     def _tell(self, workload: Workload, kind: str, at: float) -> None:
         for uid, created in self._pods.get(workload.owner_uid, {}).items():
-            said = self._said.setdefault(uid, set())
-            # A pod that came after an eviction was not what was evicted.
-            if kind not in said and (kind == "began" or created <= at):
-                said.add(kind)
+            # A pod that came after an eviction was not what was evicted, and one that is gone is not let in again.
+            concerned = created <= at if kind == "ended" else uid not in self._gone
+            if kind not in self._said[uid] and concerned:
+                self._said[uid].add(kind)
                 self._note(witness(KUEUE, kind, uid, at))
+
+    def _forget(self, owner: str) -> None:
+        """The pods that are gone, and of which nothing more is said."""
+        for uid in self._gone.intersection(self._pods.get(owner, ())):
+            if owner not in self._workloads or "ended" in self._said[uid]:
+                del self._pods[owner][uid]
+                self._said.pop(uid, None)
+                self._gone.discard(uid)
+        if not self._pods.get(owner):
+            self._pods.pop(owner, None)

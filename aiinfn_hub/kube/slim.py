@@ -246,7 +246,8 @@ def decode_workload(text: bytes) -> Workload:
     meta, spec, status = found.metadata, found.spec or shapes.WorkloadSpec(), found.status or shapes.WorkloadStatus()
     owner, admission = _owner(meta), status.admission or shapes.Admission()
     admitted, finished = (_since(status.conditions, name, "True") for name in ("Admitted", "Finished"))
-    evicted = _since(status.conditions, "Evicted", "True") if admitted is None else None
+    evicted = any(c.type == "Evicted" and c.status == "True" for c in status.conditions or ())
+    given_back = _since(status.conditions, "Admitted", "False") if evicted else None
     granted = [assignment.flavors or {} for assignment in admission.pod_set_assignments or ()]
     return Workload(
         uid=meta.uid,
@@ -265,5 +266,5 @@ def decode_workload(text: bytes) -> Workload:
         flavors=_interned({resource: flavor for flavors in granted for resource, flavor in flavors.items()}),
         created=_seconds(meta.creation_timestamp) or 0.0,
         admitted=admitted,
-        released=finished or evicted,
+        released=finished or given_back,
     )

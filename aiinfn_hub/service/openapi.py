@@ -30,20 +30,13 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/services/aiinfn"}],
         "security": [{"hubToken": []}],
-        "paths": offload.paths("") | _own(offer, notice) | _quotas(wanted, reserved),
+        "paths": offload.paths("") | _own(offer, notice) | _ledger() | _quotas(wanted, reserved),
         "components": components | {"schemas": schemas | components["schemas"]},
     }
 
 
 def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
     notices = {"type": "object", "properties": {"notices": {"type": "array", "items": notice}}}
-    window = [
-        _query("since", "number", "begin of the window, Unix seconds"),
-        _query("until", "number", "its end, Unix seconds"),
-        _query("activity", "string", "only of this activity"),
-    ]
-    person = _query("person", "string", "only of this person")
-    by = _query("by", "string", "comma list of person, activity, flavour, kind")
     return {
         "/api/offer": {"get": _get("What the caller can have now", offer)},
         "/api/notices": {"get": _get("What the platform has to say to the caller, the most pressing first", notices)},
@@ -57,6 +50,19 @@ def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
         },
         "/api/health": {"get": _get("200 once the service is ready, 503 before", open_to_all=True)},
         "/api/openapi.json": {"get": _get("This document", open_to_all=True)},
+        "/api/audit": {"get": _audit()},
+    }
+
+
+def _ledger() -> dict[str, Any]:
+    window = [
+        _query("since", "number", "begin of the window, Unix seconds"),
+        _query("until", "number", "its end, Unix seconds"),
+        _query("activity", "string", "only of this activity"),
+    ]
+    person = _query("person", "string", "only of this person")
+    by = _query("by", "string", "comma list of activity, person, flavour, kind, model, site")
+    return {
         "/api/accounting/records": {
             "get": _get(
                 "Records of the ledger that touch a window",
@@ -67,9 +73,8 @@ def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
             "get": _get("Hours held, by group, and what was refused", parameters=[*window, person, by])
         },
         "/api/accounting/reconcile": {
-            "get": _get("Where the ledger's sources disagree; for operators", parameters=[*window])
+            "get": _get("Where the ledger's sources disagree; for operators", parameters=window[:2])
         },
-        "/api/audit": {"get": _audit()},
         "/api/accounting/occupation": {
             "get": _get(
                 "Mean units held over time, by flavour",

@@ -67,6 +67,25 @@ def test_each_attempt_of_a_job_has_its_own_words(heard: Heard) -> None:
     ]
 
 
+def test_what_kueue_says_last_comes_after_the_pod_is_gone(heard: Heard) -> None:
+    """It evicts, waits until the pods are gone, and then has its place back."""
+    heard.pod("first", owner_uid="job", created=91.0)
+    heard.workload("job", admitted=90.0)
+    heard.pod("first", "DELETED", owner_uid="job", created=91.0)
+    heard.workload("job", released=205.0)
+    heard.workload("job", admitted=300.0)
+    assert heard.said == [("first", "began", 90.0), ("first", "ended", 205.0)]
+
+
+def test_a_pod_that_is_gone_is_not_let_in_again(heard: Heard) -> None:
+    """The Job made another one in its place, and Kueue was not asked."""
+    heard.pod("failed", owner_uid="job", created=91.0)
+    heard.pod("failed", "DELETED", owner_uid="job", created=91.0)
+    heard.workload("job", admitted=90.0)
+    heard.pod("retry", owner_uid="job", created=95.0)
+    assert heard.said == [("retry", "began", 90.0)]
+
+
 def test_a_service_that_starts_late_does_not_take_an_eviction_for_the_end_of_its_successor(heard: Heard) -> None:
     heard.workload("job", released=200.0)
     heard.pod("second", owner_uid="job", created=301.0)
@@ -97,4 +116,12 @@ def test_nothing_is_kept_of_what_is_gone(heard: Heard) -> None:
         heard.workload("job", admitted=101.0)
         heard.pod(f"p{number}", "DELETED", owner_uid="job")
     heard.workload("job", "DELETED", admitted=101.0)
-    assert not any(vars(heard.admissions)[name] for name in ("_pods", "_workloads", "_said"))
+    heard.pod("alone")
+    heard.pod("alone", "DELETED")
+    heard.pod("never seen", "DELETED")
+    heard.pod("s")
+    heard.workload("s", admitted=101.0)
+    heard.workload("s", "DELETED", admitted=101.0)
+    heard.pod("s", "DELETED")
+    kept = {name: value for name, value in vars(heard.admissions).items() if name not in ("_note", "_clock")}
+    assert not any(kept.values()), kept

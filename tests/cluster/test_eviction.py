@@ -47,6 +47,9 @@ async def test_a_job_gives_a_borrowed_accelerator_to_a_session_and_goes_on_at_it
     for record in [*mine, next_one]:
         await heard(demo, record["pod_uid"], {"kueue began", "kueue ended"})
     await stop(scientist)
+    for visitor in (pi, scientist):
+        [own] = [record for record in await records(visitor) if record["kind"] == "session"]
+        await heard(demo, own["pod_uid"], {"kueue began", "kueue ended", "session-started", "session-stopped"})
     assert await disagreements(demo) == [], "Kueue, hub and pods say the same of all of it"
 
 
