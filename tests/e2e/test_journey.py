@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from support.demo import RunningDemo, Visitor
-from support.people_at_work import records
+from support.people_at_work import job, long, records
 from support.testimony import disagreements, heard
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -167,6 +167,26 @@ async def test_a_running_job_can_be_cancelled(demo: RunningDemo) -> None:
             return
         await asyncio.sleep(0.5)
     pytest.fail(listing)
+
+
+@pytest.mark.asyncio
+async def test_a_third_job_waits_for_the_units_of_its_person(demo: RunningDemo) -> None:
+    """The example lets one person have two T4 at the same time; sessions count in it too."""
+    visitor = await session(demo)
+    kernel = await visitor.kernel()
+    for name in ("one", "two", "three"):
+        await kernel.run(long(name, "--gpu t4", seconds=300 if name != "three" else 0))
+    for name in ("one", "two"):
+        await job(visitor, name, "running")
+    waits = await job(visitor, "three", "staging")
+    assert (
+        waits["reason"]
+        == "2 of 2 units of NVIDIA T4 for one person are in use. It goes into the queue when there is room."
+    )
+    assert "End something of yours" in (await kernel.run("%offload why three")).shown
+    await kernel.run("%offload cancel one")
+    await job(visitor, "three", "succeeded")
+    await kernel.run("%offload cancel two")
 
 
 async def written(visitor: Visitor) -> list[dict[str, Any]]:
