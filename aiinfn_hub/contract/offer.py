@@ -7,11 +7,26 @@ import msgspec
 from aiinfn_hub.contract.jobs import Wire
 
 
+class Expected(Wire, frozen=True):
+    """When a unit is free for a session, in Unix seconds.
+
+    From `early` to `late` in half of all cases like it, of which `cases` are known; None without enough of them. By
+    `limit` if everything lasts as long as it may. With `gives_way` a job has one, and gives it back at once.
+    """
+
+    early: float | None = None
+    late: float | None = None
+    limit: float | None = None
+    cases: int = 0
+    gives_way: bool = False
+
+
 class FlavourOffer(Wire, frozen=True):
     """One flavour as one person sees it.
 
     `free` and `total` count units of the flavour (a slice, a card, or CPU cores where the flavour has no accelerator).
-    With `unknown_since` set (Unix seconds), they are the last numbers seen and must not be shown as free.
+    With `unknown_since` set (Unix seconds), they are the last numbers seen and must not be shown as free. `expected` is
+    for who asks now, where nothing is free; None for not enough data.
     """
 
     flavour: str
@@ -20,6 +35,7 @@ class FlavourOffer(Wire, frozen=True):
     unit: str
     unknown_since: float | None = None
     reason: str = ""
+    expected: Expected | None = None
 
 
 class ActivityOffer(Wire, frozen=True):
@@ -66,6 +82,7 @@ class TicketOffer(Wire, frozen=True):
     of: int = 0
     reason: str = ""
     next_step: str = ""
+    expected: Expected | None = None
 
 
 class Offer(Wire, frozen=True):

@@ -29,6 +29,7 @@ from aiinfn_hub.kube.slim import Node, Pod, decode_node, decode_pod
 from aiinfn_hub.panel import pages
 from aiinfn_hub.service import audit, budget
 from aiinfn_hub.service.config import ServiceConfig, read_secret
+from aiinfn_hub.service.forecasts import Forecasts
 from aiinfn_hub.service.handlers import (
     HealthHandler,
     MetricsHandler,
@@ -180,7 +181,9 @@ class Service:
             (
                 rf"{prefix}/api/offer",
                 OfferHandler,
-                {"reporter": self.reporter, "used": shared.used, "quotas": shared.quotas} | queue,
+                {"reporter": self.reporter, "used": shared.used, "quotas": shared.quotas}
+                | {"forecasts": Forecasts(self.database, self.platform)}
+                | queue,
             ),
             (rf"{prefix}/api/notices", NoticesHandler, {"rights": self.rights}),
             (rf"{prefix}/api/tickets", TicketsHandler, queue),

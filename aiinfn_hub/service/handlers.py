@@ -14,6 +14,7 @@ from aiinfn_hub.contract.offer import QuotaOffer
 from aiinfn_hub.errors import NotFound
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.identity.web import ApiHandler
+from aiinfn_hub.service.forecasts import Forecasts
 from aiinfn_hub.service.metrics import Cached
 from aiinfn_hub.service.openapi import document
 from aiinfn_hub.service.rights import Rights
@@ -29,8 +30,10 @@ class OfferHandler(ApiHandler):
         used: Callable[[Person, float], Awaitable[Mapping[str, float]]],
         quotas: Callable[[Person, float], Awaitable[list[QuotaOffer]]],
         tickets: Tickets,
+        forecasts: Forecasts,
     ) -> None:
         """Given by the application."""
+        self.forecasts = forecasts
         self.quotas = quotas
         self.reporter = reporter
         self.used = used
@@ -42,7 +45,8 @@ class OfferHandler(ApiHandler):
         used = await self.used(person, now)
         offer = self.reporter.offer(person.name, person.activities, used)
         quotas = await self.quotas(person, now)
-        self.send(msgspec.structs.replace(offer, tickets=self.tickets.of(person.name), quotas=quotas))
+        offer = msgspec.structs.replace(offer, tickets=self.tickets.of(person.name), quotas=quotas)
+        self.send(await self.forecasts.add(offer, self.tickets.all(), now))
 
 
 class NoticesHandler(ApiHandler):

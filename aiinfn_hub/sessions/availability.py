@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import msgspec
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import FlavourOffer, Offer, TicketOffer
 from aiinfn_hub.sessions import tickets
+from aiinfn_hub.sessions.tickets import when
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,16 @@ class Seen:
 
 @dataclass(frozen=True)
 class Words:
-    """What to show beside a flavour; `since` is shown as a clock time of the person's zone."""
+    """What to show beside a flavour; `since` is shown as a clock time of the person's zone.
+
+    `expected` says when there will be some, in parts: text, and times that are shown as `since` is.
+    """
 
     state: Literal["free", "none", "unknown"]
     text: str
     since: float | None = None
     reason: str = ""
+    expected: Sequence[str | float] = ()
 
 
 def availability(seen: Seen, flavour: str) -> Words:
@@ -48,7 +53,7 @@ def availability(seen: Seen, flavour: str) -> Words:
     if found.total <= 0:
         return Words("none", "none here now", reason=found.reason)
     if found.free <= 0:
-        return Words("none", f"none free of {found.total}", reason=found.reason)
+        return Words("none", f"none free of {found.total}", reason=found.reason, expected=when(found.expected))
     return Words("free", _count(found), reason=found.reason)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from aiinfn_hub.capacity.inventory import FINISHED
 from aiinfn_hub.capacity.queue import Lines
-from aiinfn_hub.contract.offer import TicketOffer
+from aiinfn_hub.contract.offer import Expected, TicketOffer
 from aiinfn_hub.kube.slim import Pod, Workload
 from aiinfn_hub.pods import names
 from aiinfn_hub.sessions.diagnosis import ADMITTED, queued
@@ -24,6 +24,8 @@ from aiinfn_hub.sessions.symptoms import Diagnosis
 #: Seconds in which the hub must take what the queue has let in: meanwhile it holds a place that others could use. Half
 #: of Kueue's own patience (waitForPodsReady, 30 min), after which the pod would be deleted without a word.
 TAKE_WITHIN_S = 15 * 60.0
+#: Seconds to which a time that nobody knows exactly is rounded.
+ROUND_S = 600.0
 #: Seconds of a pod's life in which the start that made it may still be waiting for it at the hub.
 FIRST_START_S = 5.0
 
@@ -51,6 +53,7 @@ class Words:
     headline: str
     reason: str
     since: float
+    expected: Sequence[str | float] = ()
 
 
 def digest(spec: SessionSpec) -> str:
@@ -99,7 +102,30 @@ def words(ticket: TicketOffer, title: str) -> Words:
         headline = f"{title}, its turn has come"
     else:
         headline = f"{title}, place {ticket.place} of {ticket.of}" if ticket.place else title
-    return Words(ticket.uid, ticket.server, headline, f"{ticket.reason} {ticket.next_step}".strip(), ticket.since)
+    reason = f"{ticket.reason} {ticket.next_step}".strip()
+    expected = () if ticket.admitted or not ticket.place else when(ticket.expected)
+    return Words(ticket.uid, ticket.server, headline, reason, ticket.since, expected)
+
+
+def when(expected: Expected | None) -> list[str | float]:
+    """When a unit is expected, in parts: text, and Unix seconds of times to the next ten minutes."""
+    if expected is None:
+        return ["not enough data to say when"]
+    if expected.gives_way:
+        return ["a job gives way to it"]
+    if expected.early is None or expected.late is None:
+        return (
+            ["not enough data to say when"]
+            if expected.limit is None
+            else ["by ", _round(expected.limit), " at the latest"]
+        )
+    early, late = _round(expected.early), _round(expected.late)
+    to: list[str | float] = [" to ", late] if late > early else []
+    return ["about ", early, *to, f" (from {expected.cases} cases)"]
+
+
+def _round(seconds: float) -> float:
+    return round(seconds / ROUND_S) * ROUND_S
 
 
 def parked(title: str, ticket: TicketOffer | None, found: Diagnosis) -> str:

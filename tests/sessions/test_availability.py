@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from support.small_platform import ACTIVITIES, FLAVOURS, small_platform
 
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, QuotaOffer, TicketOffer
+from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, QuotaOffer, TicketOffer
 from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live, ticket_of, unasked
 
 NOON = 1_764_000_000.0
+NO_DATA = "not enough data to say when"
 
 
 def seen(*flavours: FlavourOffer, failing: str = "", activities: tuple[ActivityOffer, ...] = ()) -> Seen:
@@ -25,9 +26,18 @@ def seen(*flavours: FlavourOffer, failing: str = "", activities: tuple[ActivityO
         pytest.param(
             FlavourOffer("t4", 192, 64, "core"), Words("free", "64 of 192 cores free"), id="cores are counted"
         ),
-        pytest.param(FlavourOffer("t4", 7, 0, "unit"), Words("none", "none free of 7"), id="none is free"),
         pytest.param(
-            FlavourOffer("t4", 7, -1, "unit"), Words("none", "none free of 7"), id="more are promised than exist"
+            FlavourOffer("t4", 7, 0, "unit"), Words("none", "none free of 7", expected=[NO_DATA]), id="none is free"
+        ),
+        pytest.param(
+            FlavourOffer("t4", 7, 0, "unit", expected=Expected(limit=NOON)),
+            Words("none", "none free of 7", expected=["by ", NOON, " at the latest"]),
+            id="none is free before noon",
+        ),
+        pytest.param(
+            FlavourOffer("t4", 7, -1, "unit"),
+            Words("none", "none free of 7", expected=[NO_DATA]),
+            id="more are promised than exist",
         ),
         pytest.param(FlavourOffer("t4", 0, 0, "unit"), Words("none", "none here now"), id="no node has any"),
         pytest.param(
@@ -116,12 +126,13 @@ def test_the_stream_says_the_same_as_the_page() -> None:
     assert live(found, {"t4": "NVIDIA T4", "a30": "NVIDIA A30"}, ["lhcb"]) == {
         "at": NOON + 1,
         "flavours": {
-            "t4": {"state": "free", "text": "3 of 7 free", "since": None, "reason": ""},
+            "t4": {"state": "free", "text": "3 of 7 free", "since": None, "reason": "", "expected": ()},
             "a30": {
                 "state": "unknown",
                 "text": "unknown",
                 "since": None,
                 "reason": "the service says nothing about it",
+                "expected": (),
             },
         },
         "activities": {"lhcb": "12.0 of 40 GPU-h left"},
@@ -145,15 +156,17 @@ def with_tickets(*tickets: TicketOffer, failing: str = "") -> Seen:
 
 def test_the_stream_has_the_words_of_each_ticket() -> None:
     other = TicketOffer("u2", "", "gone", "lhcb", NOON, admitted=True)
-    assert live(with_tickets(LAB, other), {"t4": "NVIDIA T4"}, [])["tickets"] == [
+    lab = msgspec.structs.replace(LAB, expected=Expected(NOON, NOON + 1800, NOON + 3600, 9))
+    assert live(with_tickets(lab, other), {"t4": "NVIDIA T4"}, [])["tickets"] == [
         {
             "uid": "u1",
             "server": "lab",
             "headline": "NVIDIA T4, place 2 of 3",
             "reason": "All are taken.",
             "since": NOON,
+            "expected": ["about ", NOON, " to ", NOON + 1800, " (from 9 cases)"],
         },
-        {"uid": "u2", "server": "", "headline": "gone, its turn has come", "reason": "", "since": NOON},
+        {"uid": "u2", "server": "", "headline": "gone, its turn has come", "reason": "", "since": NOON, "expected": ()},
     ]
 
 

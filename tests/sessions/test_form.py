@@ -9,7 +9,7 @@ from support.people import member_of, scientist
 from support.small_platform import IMAGES, small_platform
 
 from aiinfn_hub.catalogue import example_path, load_platform
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, TicketOffer
+from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, TicketOffer
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.sessions.availability import Seen
 from aiinfn_hub.sessions.form import Attempt, read_form, render, salvage
@@ -78,10 +78,26 @@ def submitted(soup: BeautifulSoup) -> dict[str, list[str]]:
 # What is shown
 
 
+def test_where_nothing_is_free_the_form_says_when() -> None:
+    """Without the script the times are those of UTC, with their day."""
+    noon = 1_764_072_000.0
+    flavours = [
+        FlavourOffer("t4", 8, 0, "unit", expected=Expected(noon, noon + 1800, noon + 9000, 23)),
+        FlavourOffer("a100-1g.5gb", 7, 0, "unit", expected=Expected(limit=noon)),
+    ]
+    soup = page(seen=Seen(Offer("mrossi", noon, flavours, []), noon))
+    assert text(soup, "#free-t4") == "none free of 8: about Tue 12:00 UTC to Tue 12:30 UTC (from 23 cases)"
+    assert [time["datetime"] for time in soup.select("#free-t4 time")] == [
+        "2025-11-25T12:00:00+00:00",
+        "2025-11-25T12:30:00+00:00",
+    ]
+    assert text(soup, "[id='free-a100-1g.5gb']") == "none free of 7: by Tue 12:00 UTC at the latest"
+
+
 def test_each_accelerator_says_what_is_free_and_what_it_costs() -> None:
     soup = page()
     assert text(soup, "#free-cpu") == "64 of 192 cores free"
-    assert text(soup, "#free-t4") == "none free of 8"
+    assert text(soup, "#free-t4") == "none free of 8: not enough data to say when"
     assert text(soup, '[id="free-a100-1g.5gb"]') == "3 of 7 free"
     assert text(soup, '[id="weight-a100-1g.5gb"]') == "1.0 GPU-h counts as 0.14"
     assert text(soup, "#weight-cpu") == ""

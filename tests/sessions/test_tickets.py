@@ -9,12 +9,12 @@ from support.people import scientist
 from support.small_platform import small_platform
 
 from aiinfn_hub.capacity.queue import Lines
-from aiinfn_hub.contract.offer import TicketOffer
+from aiinfn_hub.contract.offer import Expected, TicketOffer
 from aiinfn_hub.kube.slim import Condition, Pod, Workload
 from aiinfn_hub.pods import names
 from aiinfn_hub.sessions.options import SessionSpec, validate
 from aiinfn_hub.sessions.symptoms import Diagnosis
-from aiinfn_hub.sessions.tickets import FIRST_START_S, TAKE_WITHIN_S, digest, due, parked, tickets, words
+from aiinfn_hub.sessions.tickets import FIRST_START_S, TAKE_WITHIN_S, digest, due, parked, tickets, when, words
 
 PLATFORM = small_platform()
 KUEUE = "kueue.x-k8s.io/admission"
@@ -201,6 +201,31 @@ TICKET = TicketOffer("u", "lab", "t4", "lhcb", 100.0, place=2, of=3, reason="All
 )
 def test_a_headline_says_the_place(ticket: TicketOffer, headline: str) -> None:
     assert words(ticket, "NVIDIA T4").headline == headline
+
+
+AT = 1_700_000_400.0  # twenty to eleven at night
+
+
+@pytest.mark.parametrize(
+    ("expected", "said"),
+    [
+        pytest.param(None, ["not enough data to say when"], id="nobody knows"),
+        pytest.param(Expected(), ["not enough data to say when"], id="nor the limits"),
+        pytest.param(Expected(gives_way=True), ["a job gives way to it"], id="a job has it"),
+        pytest.param(Expected(limit=AT + 299), ["by ", AT, " at the latest"], id="the limits alone"),
+        pytest.param(
+            Expected(AT - 200, AT + 1700, AT + 9000, 23),
+            ["about ", AT, " to ", AT + 1800, " (from 23 cases)"],
+            id="a range, to ten minutes",
+        ),
+        pytest.param(Expected(AT, AT + 200, AT, 8), ["about ", AT, " (from 8 cases)"], id="a range of no minutes"),
+    ],
+)
+def test_when_a_turn_is_expected(expected: Expected | None, said: list[str | float]) -> None:
+    assert when(expected) == said
+    assert list(words(TicketOffer("u", "", "t4", "l", 1.0, place=1, of=1, expected=expected), "x").expected) == said
+    assert words(TicketOffer("u", "", "t4", "l", 1.0, admitted=True, expected=expected), "x").expected == ()
+    assert words(TicketOffer("u", "", "t4", "l", 1.0, expected=expected), "x").expected == (), "it has no place"
 
 
 def test_reason_and_next_step_are_one_text() -> None:

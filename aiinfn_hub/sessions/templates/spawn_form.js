@@ -12,8 +12,16 @@
   const chosen = () => radios.find((radio) => radio.checked);
   const words = new Map();
 
+  // A time to come may be on another day.
+  const day = (seconds) => {
+    const moment = new Date(seconds * 1000);
+    const today = moment.toDateString() === new Date().toDateString();
+    return today ? clock(seconds) : `${moment.toLocaleDateString([], { weekday: "short" })} ${clock(seconds)}`;
+  };
+  const spoken = (parts) => parts.map((part) => (typeof part === "number" ? day(part) : part)).join("");
+
   root.querySelectorAll("time").forEach((time) => {
-    time.textContent = clock(Date.parse(time.dateTime) / 1000);
+    time.textContent = ("day" in time.dataset ? day : clock)(Date.parse(time.dateTime) / 1000);
   });
   document.getElementById("aiinfn-error")?.focus();
 
@@ -74,7 +82,8 @@
     const cell = document.getElementById(`free-${name}`);
     const since = found.since === null ? "" : ` since ${clock(found.since)}`;
     const reason = found.reason ? ` (${found.reason})` : "";
-    words.set(name, `${found.text}${since}${reason}`);
+    const expected = found.expected.length ? `: ${spoken(found.expected)}` : "";
+    words.set(name, `${found.text}${since}${reason}${expected}`);
     if (cell && !closed.has(name) && !radios.find((radio) => radio.value === name).disabled) {
       cell.textContent = words.get(name);
       cell.className = `aiinfn-free aiinfn-${found.state}`;
@@ -171,6 +180,7 @@
           place.textContent = mine[part];
         }
       }
+      document.getElementById("aiinfn-ticket-expected").textContent = spoken(mine.expected);
     } else if (message.tickets) {
       document.getElementById("aiinfn-ticket-title").textContent = "Your session is no longer in the queue";
       document.getElementById("aiinfn-ticket-cancel").hidden = true;
