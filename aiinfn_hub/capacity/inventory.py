@@ -20,13 +20,17 @@ FINISHED = frozenset({"Succeeded", "Failed"})
 
 @dataclass(frozen=True)
 class Stock:
-    """Units of one flavour; `silent` names nodes that should have some and do not answer."""
+    """Units of one flavour; `silent` names nodes that should have some and do not answer.
+
+    A unit that is a share of a device in turns (time-slicing, MPS) has up to `neighbours` others on the same device.
+    """
 
     flavour: str
     total: int
     free: int
     unit: str
     silent: tuple[str, ...] = ()
+    neighbours: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Shelf:
     size: int
     nodes: tuple[tuple[str, int], ...]
     silent: tuple[str, ...]
+    neighbours: int = 0
 
 
 class Demand:
@@ -135,7 +140,14 @@ def _shelf(flavour: Flavour, nodes: Iterable[Node]) -> Shelf:
     resource, size = (flavour.resource, flavour.count) if flavour.accelerator else ("cpu", 1000)
     fitting = [node for node in nodes if node.allocatable.get(resource, 0) >= size and suits(flavour, node)]
     usable = tuple((node.name, node.allocatable[resource]) for node in fitting if node.ready and not node.unschedulable)
-    return Shelf(flavour, resource, size, usable, tuple(node.name for node in fitting if not node.ready))
+    silent = tuple(node.name for node in fitting if not node.ready)
+    return Shelf(flavour, resource, size, usable, silent, max((_neighbours(resource, n) for n in fitting), default=0))
+
+
+def _neighbours(resource: str, node: Node) -> int:
+    """As NVIDIA's feature discovery labels a node whose devices are offered several times; one may be renamed."""
+    replicas = node.labels.get(f"{resource.removesuffix('.shared')}.replicas", "")
+    return max(0, int(replicas) - 1) if replicas.isascii() and replicas.isdigit() else 0
 
 
 def _stock(shelf: Shelf, demand: Demand) -> Stock:
@@ -143,7 +155,8 @@ def _stock(shelf: Shelf, demand: Demand) -> Stock:
     total = sum(amount // size for _, amount in shelf.nodes)
     free = sum(max(0, amount - demand.held(node, resource)) // size for node, amount in shelf.nodes)
     unit = "unit" if shelf.flavour.accelerator else "core"
-    return Stock(shelf.flavour.name, total, max(0, free - demand.promised(shelf)), unit, shelf.silent)
+    left = max(0, free - demand.promised(shelf))
+    return Stock(shelf.flavour.name, total, left, unit, shelf.silent, shelf.neighbours)
 
 
 def suits(flavour: Flavour, node: Node) -> bool:

@@ -85,4 +85,6 @@ def _flavour(stock: Stock, unknown: float | None) -> FlavourOffer:
     reason = f"{', '.join(stock.silent)} does not answer" if stock.silent else ""
     if unknown is not None:
         reason = "the cluster does not answer"
-    return FlavourOffer(stock.flavour, stock.total, stock.free, stock.unit, unknown, reason)
+    return FlavourOffer(
+        stock.flavour, stock.total, stock.free, stock.unit, unknown, reason, neighbours=stock.neighbours
+    )

@@ -26,7 +26,8 @@ class FlavourOffer(Wire, frozen=True):
 
     `free` and `total` count units of the flavour (a slice, a card, or CPU cores where the flavour has no accelerator).
     With `unknown_since` set (Unix seconds), they are the last numbers seen and must not be shown as free. `expected` is
-    for who asks now, where nothing is free; None for not enough data.
+    for who asks now, where nothing is free; None for not enough data. Up to `neighbours` others use the same device in
+    turns.
     """
 
     flavour: str
@@ -36,6 +37,7 @@ class FlavourOffer(Wire, frozen=True):
     unknown_since: float | None = None
     reason: str = ""
     expected: Expected | None = None
+    neighbours: int = 0
 
 
 class ActivityOffer(Wire, frozen=True):

@@ -59,7 +59,8 @@ def availability(seen: Seen, flavour: str) -> Words:
 
 def _count(offer: FlavourOffer) -> str:
     unit = f" {offer.unit}s" if offer.unit == "core" else ""
-    return f"{offer.free} of {offer.total}{unit} free"
+    shared = f", each shared with up to {offer.neighbours} others" if offer.neighbours else ""
+    return f"{offer.free} of {offer.total}{unit} free{shared}"
 
 
 def budget(seen: Seen, activity: str) -> str:

@@ -131,3 +131,18 @@ def test_counting_by_differences_is_counting_anew(changes: list[tuple[int, dict[
             pods[number] = pod(uid=f"uid-{number}", **state)
         demand.change(pods.get(number), before)
         assert count(where, demand) == count(where, Demand(pods.values()))
+
+
+@pytest.mark.parametrize(
+    ("labels", "neighbours"),
+    [
+        pytest.param({}, 0, id="no label"),
+        pytest.param({"nvidia.com/gpu.replicas": "4"}, 3, id="offered four times"),
+        pytest.param({"nvidia.com/gpu.replicas": "1"}, 0, id="offered once"),
+        pytest.param({"nvidia.com/gpu.replicas": "many"}, 0, id="what is no number"),
+        pytest.param({"nvidia.com/mig-1g.5gb.replicas": "4"}, 0, id="slices are another resource"),
+    ],
+)
+def test_who_shares_a_device_in_turns_is_said(labels: dict[str, str], neighbours: int) -> None:
+    shared = node("gpu-2", labels={"nvidia.com/gpu.product": "Tesla-T4"} | labels)
+    assert t4([node(), shared], []).neighbours == neighbours

@@ -24,6 +24,11 @@ def seen(*flavours: FlavourOffer, failing: str = "", activities: tuple[ActivityO
     [
         pytest.param(FlavourOffer("t4", 7, 3, "unit"), Words("free", "3 of 7 free"), id="some are free"),
         pytest.param(
+            FlavourOffer("t4", 8, 3, "unit", neighbours=3),
+            Words("free", "3 of 8 free, each shared with up to 3 others"),
+            id="a device that several use in turns",
+        ),
+        pytest.param(
             FlavourOffer("t4", 192, 64, "core"), Words("free", "64 of 192 cores free"), id="cores are counted"
         ),
         pytest.param(
