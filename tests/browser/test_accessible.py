@@ -58,4 +58,4 @@ async def test_form_pending_page_and_panel_keep_nobody_out(browser: Browser, dem
             await other.goto(demo.info["panel_url"] + path)
             await expect(other.locator("h1")).to_be_visible(timeout=WAIT)
             findings += await find(other, path)
-    assert findings == []
+    assert not findings, "\n".join(findings)

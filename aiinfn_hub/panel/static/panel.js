@@ -1,7 +1,5 @@
-// Clock times of the person's zone, the theme of the person's system, and numbers that stay true while the page is open.
+// Clock times of the person's zone, and numbers that stay true while the page is open.
 "use strict";
-
-document.documentElement.dataset.bsTheme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 
 function clock(root) {
   const today = new Date().toDateString();
