@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from support.offerservice import OfferService
 from support.plainsite import Site, eventually
 
+from aiinfn_hub.contract.offer import Expected
 from aiinfn_hub.kube.client import PODS
 
 CHROMIUM = shutil.which("chromium") or ""
@@ -34,7 +37,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def service(site: Site) -> OfferService:
-    site.service.free, site.service.status, site.service.delay_s = 3, 200, 0
+    site.service.free, site.service.status, site.service.delay_s, site.service.expected = 3, 200, 0, None
     return site.service
 
 
@@ -135,8 +138,23 @@ async def test_the_numbers_stay_fresh_and_a_change_of_ones_choice_is_announced(
         await expect(page.locator(FREE)).to_have_text("3 of 7 free")
         await asyncio.sleep(0.5)
         service.free = 0
-        await expect(page.locator(FREE)).to_have_text("none free of 7")
+        await expect(page.locator(FREE)).to_have_text("none free of 7: not enough data to say when")
         await expect(page.locator("#aiinfn-live")).to_contain_text("none free of 7")
+
+
+async def test_when_there_will_be_some_is_said_in_the_zone_of_the_person(tab: Tabs, service: OfferService) -> None:
+    """Times of another day have its name; the page and what comes after it say the same."""
+    now = time.time()
+    noon = now - now % 86400 + 3 * 86400 + 43200  # in three days, by UTC
+    service.free, service.expected = 0, Expected(noon, noon + 1800, noon + 7200, 23)
+    day = datetime.fromtimestamp(noon, UTC).strftime("%a")
+    text = f"none free of 7: about {day} 21:00 to {day} 21:30 (from 23 cases)"
+    async with tab("mrossi", timezone_id="Asia/Tokyo", locale="en-GB") as page:
+        await expect(page.locator(FREE)).to_have_text(text)
+        await expect(page.locator("#aiinfn-age")).to_have_text("live")
+        await expect(page.locator(FREE)).to_have_text(text)
+        service.expected = Expected(limit=noon)
+        await expect(page.locator(FREE)).to_have_text(f"none free of 7: by {day} 21:00 at the latest", timeout=15_000)
 
 
 async def test_a_service_that_goes_away_leaves_no_number(tab: Tabs, service: OfferService) -> None:

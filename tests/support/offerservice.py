@@ -13,17 +13,17 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, QuotaOffer, TicketOffer
+from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, QuotaOffer, TicketOffer
 
 KEY = "the-hubs-key"
 
 
-def offer(person: str = "mrossi", free: int = 3, used: float = 28.0) -> Offer:
+def offer(person: str = "mrossi", free: int = 3, used: float = 28.0, expected: Expected | None = None) -> Offer:
     """Cores, cards and slices of the small platform; `free` slices are free."""
     flavours = [
         FlavourOffer("cpu", 192, 64, "core"),
         FlavourOffer("t4", 8, 0, "unit"),
-        FlavourOffer("a100-1g.5gb", 7, free, "unit"),
+        FlavourOffer("a100-1g.5gb", 7, free, "unit", expected=expected),
     ]
     quotas = [
         QuotaOffer("activity-lhcb", "GPU-hours of LHCb", 40.0, 30, used, activities=["lhcb"]),
@@ -38,6 +38,7 @@ class OfferService:
 
     url: str = ""
     free: int = 3
+    expected: Expected | None = None
     status: int = 200
     delay_s: float = 0
     body: bytes | None = None
@@ -60,7 +61,7 @@ class _Handler(RequestHandler):
         if self.service.location:
             self.set_header("Location", self.service.location)
         body = self.service.body
-        known = offer(person, self.service.free)
+        known = offer(person, self.service.free, expected=self.service.expected)
         known = msgspec.structs.replace(known, tickets=self.service.tickets.get(person, []))
         self.finish(body if body is not None else msgspec.json.encode(known))
 
