@@ -7,7 +7,7 @@ round trip     `%%offload` of a trivial cell, submit to result   |  the runner b
 Two more run on the real control plane (`make controlplane` first), and take their own options:
 `make bench ARGS=scale` (see `scale`) and `make bench ARGS=starts` (see `starts`).
 
-`make bench ARGS=logins` and `make bench ARGS=ledger` need neither cluster nor hub (see `logins` and `ledger`).
+`make bench ARGS=logins`, `ARGS=ledger` and `ARGS=form` need neither cluster nor hub (see there).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import ledger, logins, platform, roundtrip, scale, starts
+from bench import form, ledger, logins, platform, roundtrip, scale, starts
 
 ROUNDS = 3
 
@@ -57,12 +57,14 @@ def main(arguments: list[str]) -> None:
                 scale.main(more, Path(name))
             case ["starts", *more]:
                 starts.main(more, Path(name))
+            case ["form", *more]:
+                form.main(more, Path(name))
             case ["logins", *more]:
                 logins.main(more, Path(name))
             case ["ledger", *more]:
                 ledger.main(more, Path(name))
             case _:
-                sys.exit("bench [scale [OPTIONS] | starts [OPTIONS] | logins [OPTIONS] | ledger [OPTIONS]]")
+                sys.exit("bench [(scale | starts | logins | ledger | form) [OPTIONS]]")
 
 
 if __name__ == "__main__":
