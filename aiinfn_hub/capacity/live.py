@@ -59,6 +59,16 @@ class Reporter:
             return min(failing, default=self.clock())
         return min(failing, default=None)
 
+    @property
+    def at(self) -> float:
+        """When the caches were last known to be true (Unix seconds)."""
+        return min(self.nodes.synced_at, self.pods.synced_at) or self.clock()
+
+    def flavours(self) -> list[FlavourOffer]:
+        """Every flavour, in the order of the platform file."""
+        unknown, stock = self.unknown_since, self.stock()
+        return [_flavour(stock[flavour.name], unknown) for flavour in self.platform.flavours]
+
     def offer(self, person: str, activities: Sequence[str], used: Mapping[str, float]) -> Offer:
         """What somebody of these activities may ask for and can have now.
 
@@ -67,18 +77,17 @@ class Reporter:
             activities: those that the person may charge.
             used: weighted GPU-hours by activity, in its window.
         """
-        unknown, stock = self.unknown_since, self.stock()
-        flavours = [
-            _flavour(stock[flavour.name], unknown)
+        able = {
+            flavour.name
             for flavour in self.platform.flavours
             if not flavour.activities or set(flavour.activities) & set(activities)
-        ]
+        }
+        flavours = [one for one in self.flavours() if one.flavour in able]
         budgets = [
             ActivityOffer(name, round(used.get(name, 0.0), 3), self.platform.activity(name).gpu_hours)
             for name in activities
         ]
-        at = min(self.nodes.synced_at, self.pods.synced_at) or self.clock()
-        return Offer(person, at, flavours, budgets)
+        return Offer(person, self.at, flavours, budgets)
 
 
 def _flavour(stock: Stock, unknown: float | None) -> FlavourOffer:

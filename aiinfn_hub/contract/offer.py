@@ -40,6 +40,14 @@ class FlavourOffer(Wire, frozen=True):
     neighbours: int = 0
 
 
+class StockOffer(Wire, frozen=True):
+    """Every flavour as everybody sees it, as of `at`; `version` is another one as soon as any of it is."""
+
+    version: int
+    at: float
+    flavours: list[FlavourOffer]
+
+
 class ActivityOffer(Wire, frozen=True):
     """What an activity has left, in weighted GPU-hours; None is no limit."""
 

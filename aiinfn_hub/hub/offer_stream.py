@@ -19,12 +19,16 @@ from tornado.iostream import StreamClosedError
 
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.hub import tickets
+from aiinfn_hub.hub.feed import Feed
 from aiinfn_hub.sessions.availability import live
 from aiinfn_hub.sessions.profiles import choices
 
+#: Seconds between two messages at the least.
+MOMENT_S = 0.3
+
 
 class OfferStream(BaseHandler):
-    """Tells the person who is logged in what is free, every few seconds.
+    """Tells the person who is logged in what is free: when it changes, and every few seconds.
 
     All pages of one person share one question to the service. Every minute it is checked again that the person may
     still be here: a stream outlives the answer that JupyterHub gives once per request.
@@ -38,6 +42,7 @@ class OfferStream(BaseHandler):
         self.interval_s = interval_s
         self.authorise_s = authorise_s
         self._closed = asyncio.Event()
+        self._news: asyncio.Event | None = None
 
     def get_content_type(self) -> str:
         """What BaseHandler puts into the header."""
@@ -46,6 +51,8 @@ class OfferStream(BaseHandler):
     def on_connection_close(self) -> None:
         """The tab was closed or hidden: stop at once, not at the next message."""
         self._closed.set()
+        if self._news is not None:
+            self._news.set()
         super().on_connection_close()
 
     async def get(self) -> None:
@@ -53,6 +60,11 @@ class OfferStream(BaseHandler):
         user = self._person(self.current_user)
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Accel-Buffering", "no")
+        feed = Feed.of(self.settings, user.spawner.service)
+        with feed.listen() as self._news:
+            await self._send(user, feed, self._news)
+
+    async def _send(self, user: User, feed: Feed, news: asyncio.Event) -> None:
         checked = time.monotonic()
         while not self._closed.is_set():
             if time.monotonic() - checked >= self.authorise_s:
@@ -60,12 +72,13 @@ class OfferStream(BaseHandler):
                     return
                 checked = time.monotonic()
             try:
-                message = await self._message(user)
+                news.clear()
+                message = await self._message(user, feed)
                 self.write(f"data: {json.dumps(message)}\n\n")
                 await self.flush()
             except StreamClosedError:
                 return
-            await self._pause()
+            await self._pause(news)
 
     def _person(self, user: Any) -> User:
         """The caller, if a person: a login page is no answer to an EventSource, so no redirect.
@@ -84,10 +97,10 @@ class OfferStream(BaseHandler):
         user = await self.get_current_user()
         return user if isinstance(user, User) else None
 
-    async def _message(self, user: User) -> dict[str, Any]:
+    async def _message(self, user: User, feed: Feed) -> dict[str, Any]:
         spawner = user.spawner
         # Slightly younger than the interval, so that two tabs share a question however their clocks lie.
-        seen = await spawner.offers.look(self.interval_s * 0.8)
+        seen = feed.freshen(await spawner.offers.look(self.interval_s * 0.8))
         # The hub itself knows first when a session leaves the queue.
         starting = {"starting": [one.name for one in user.spawners.values() if one.active]}
         try:
@@ -97,11 +110,15 @@ class OfferStream(BaseHandler):
         titles = {choice.flavour.name: choice.flavour.title for choice in offered.flavours if choice.open}
         return live(seen, titles, [activity.name for activity in offered.activities]) | starting
 
-    async def _pause(self) -> None:
-        # Not `wait_for`: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
+    async def _pause(self, news: asyncio.Event) -> None:
+        """Until there is news of what is free, the tab is closed, or it is time; and never for less than a moment."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.interval_s):
+            async with asyncio.timeout(min(MOMENT_S, self.interval_s)):
                 await self._closed.wait()
+        with suppress(TimeoutError):
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
+            async with asyncio.timeout(max(0.0, self.interval_s - MOMENT_S)):
+                await news.wait()
 
 
 def extra_handlers(interval_s: float = 5.0, authorise_s: float = 60.0) -> list[tuple[Any, ...]]:

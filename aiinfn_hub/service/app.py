@@ -44,6 +44,7 @@ from aiinfn_hub.service.metrics import Cached, Snapshot
 from aiinfn_hub.service.offloading import Offloading
 from aiinfn_hub.service.rights import Rights
 from aiinfn_hub.service.spent import Spent
+from aiinfn_hub.service.stock import Board, StockHandler
 from aiinfn_hub.service.sums import sums
 from aiinfn_hub.service.tickets import Tickets
 from aiinfn_hub.sessions.tickets import Ticket
@@ -100,6 +101,7 @@ class Service:
             self._stack.push_async_callback(prometheus.close)
             self._background("measuring", Measurer(self.database, prometheus).run)
         self._background("tickets", self.tickets.run)
+        self._background("stock", self.board.run)
         self._background("runs", self.offloading.follower.run)
         self._background("audit", self.audit.run)
         self._background("quotas", self.spent.run)
@@ -111,7 +113,7 @@ class Service:
         self.log.info("listening on %s:%d", self.config.bind, self.config.port)
 
     async def _watch(self, client: KubeClient) -> None:
-        self.nodes: WatchCache[Node] = WatchCache(client, NODES, decode_node)
+        self.nodes: WatchCache[Node] = WatchCache(client, NODES, decode_node, on_event=self._node_changed)
         # Of every namespace: whoever holds a device, it is not free.
         self.pods: WatchCache[Pod] = WatchCache(client, PODS, decode_pod, on_event=self._pod_changed)
         self.reporter = Reporter(self.platform, self.nodes, self.pods)
@@ -120,6 +122,8 @@ class Service:
             self.config, self.platform, self.database, self.hub, client, self.pods, self.observer.admissions
         )
         self.tickets = Tickets(client, self.hub, self.pods, self.offloading.workloads, full=self._full)
+        self.forecasts = Forecasts(self.database, self.platform)
+        self.board = Board(self.reporter, self.forecasts, self.tickets)
         self.spent = Spent(self.database, self.platform)
         self.rights = Rights(
             self.platform,
@@ -139,6 +143,10 @@ class Service:
         self.observer.notice(event, pod, before)
         self.offloading.follower.on_pod(event, pod, before)
         self.tickets.notice(event, pod)
+        self.board.notice()
+
+    def _node_changed(self, _event: str, _node: Node, _before: Node | None) -> None:
+        self.board.notice()
 
     @property
     def caches(self) -> list[WatchCache[Any]]:
@@ -182,9 +190,10 @@ class Service:
                 rf"{prefix}/api/offer",
                 OfferHandler,
                 {"reporter": self.reporter, "used": shared.used, "quotas": shared.quotas}
-                | {"forecasts": Forecasts(self.database, self.platform)}
+                | {"forecasts": self.forecasts}
                 | queue,
             ),
+            (rf"{prefix}/api/stock", StockHandler, {"board": self.board}),
             (rf"{prefix}/api/notices", NoticesHandler, {"rights": self.rights}),
             (rf"{prefix}/api/tickets", TicketsHandler, queue),
             (rf"{prefix}/api/tickets/([a-z0-9-]+)", TicketHandler, queue),

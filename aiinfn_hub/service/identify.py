@@ -17,6 +17,8 @@ from aiinfn_hub.service.config import ServiceConfig
 
 #: What the hub may ask, whoever it asks for.
 FOR_THE_HUB = (("GET", "/api/offer"), ("POST", "/api/reservations"))
+#: And for nobody in particular.
+FOR_ALL = ("GET", "/api/stock")
 
 
 def hub_oauth(config: ServiceConfig, token: str) -> HubOAuth:
@@ -78,6 +80,8 @@ class Identify:
     async def _on_behalf(self, handler: RequestHandler) -> Caller:
         """The hub process may ask for any person's offer and reserve, nothing else (it says for whom with `person`)."""
         name, path = handler.get_query_argument("person", ""), handler.request.path
+        if handler.request.method == FOR_ALL[0] and path.endswith(FOR_ALL[1]):
+            return Caller(Person("", frozenset(), ()), None, hub=True)
         if not name or not any(handler.request.method == method and path.endswith(end) for method, end in FOR_THE_HUB):
             raise Forbidden("The hub may only ask for a person's offer, and reserve for one.")
         return Caller(await self.person(name), None, hub=True)

@@ -8,7 +8,7 @@ import msgspec
 
 from aiinfn_hub import __version__
 from aiinfn_hub.contract.notices import Notice
-from aiinfn_hub.contract.offer import Offer
+from aiinfn_hub.contract.offer import Offer, StockOffer
 from aiinfn_hub.contract.reservation import Reservation, ReservationRequest
 from aiinfn_hub.offload import openapi as offload
 
@@ -17,8 +17,8 @@ Operation = dict[str, Any]
 
 def document() -> dict[str, Any]:
     """The whole document, for version 3.1."""
-    (offer, notice, wanted, reserved), schemas = msgspec.json.schema_components(
-        [Offer, Notice, ReservationRequest, Reservation], ref_template="#/components/schemas/{name}"
+    (offer, stock, notice, wanted, reserved), schemas = msgspec.json.schema_components(
+        [Offer, StockOffer, Notice, ReservationRequest, Reservation], ref_template="#/components/schemas/{name}"
     )
     components = offload.components()
     return {
@@ -30,15 +30,16 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/services/aiinfn"}],
         "security": [{"hubToken": []}],
-        "paths": offload.paths("") | _own(offer, notice) | _ledger() | _quotas(wanted, reserved),
+        "paths": offload.paths("") | _own(offer, stock, notice) | _ledger() | _quotas(wanted, reserved),
         "components": components | {"schemas": schemas | components["schemas"]},
     }
 
 
-def _own(offer: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
+def _own(offer: dict[str, Any], stock: dict[str, Any], notice: dict[str, Any]) -> dict[str, Any]:
     notices = {"type": "object", "properties": {"notices": {"type": "array", "items": notice}}}
     return {
         "/api/offer": {"get": _get("What the caller can have now", offer)},
+        "/api/stock": {"get": _get("What is free of every flavour, once it changes; for the hub alone", stock)},
         "/api/notices": {"get": _get("What the platform has to say to the caller, the most pressing first", notices)},
         "/api/tickets": {"get": _get("Sessions in the queue, oldest first; an operator sees everybody's")},
         "/api/tickets/{uid}": {

@@ -133,6 +133,7 @@ def test_every_struct_is_frozen_strict_and_explained(struct: type[Wire]) -> None
 
 SAMPLES: list[Wire] = [
     offer.Expected(1.5, 2.5, 3.5, 23),
+    offer.StockOffer(7, 1.5, [offer.FlavourOffer("t4", 8, 3, "unit")]),
     offer.QuotaOffer("week", "GPU-hours of a week", 12.0, 7, 3.5, 1.0, ["lhcb"], ["t4"], 1.5),
     reservation.ReservationRequest("two", "lhcb", "t4", 3600),
     reservation.Reservation(1800.0, "0.5 of 12 are left."),

@@ -13,7 +13,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, QuotaOffer, TicketOffer
+from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, QuotaOffer, StockOffer, TicketOffer
 
 KEY = "the-hubs-key"
 
@@ -47,6 +47,11 @@ class OfferService:
     asked: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
 
+    @property
+    def version(self) -> int:
+        """Another one as soon as something else is offered."""
+        return hash((self.free, self.expected)) & 0xFFFF
+
 
 class _Handler(RequestHandler):
     def initialize(self, service: OfferService) -> None:
@@ -66,11 +71,28 @@ class _Handler(RequestHandler):
         self.finish(body if body is not None else msgspec.json.encode(known))
 
 
+class _Stock(RequestHandler):
+    """Waits for a change of what the offers say."""
+
+    def initialize(self, service: OfferService) -> None:
+        self.service = service
+
+    async def get(self) -> None:
+        service, until = self.service, time.monotonic() + float(self.get_argument("wait"))
+        while service.version == int(self.get_argument("after")) and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        self.set_status(service.status)
+        flavours = offer("", service.free, expected=service.expected).flavours
+        self.finish(msgspec.json.encode(StockOffer(service.version, time.time(), flavours)))
+
+
 @asynccontextmanager
 async def offer_service() -> AsyncIterator[OfferService]:
     """Run it on a free port of loopback."""
     service = OfferService()
-    server = HTTPServer(Application([(r"/services/aiinfn/api/offer", _Handler, {"service": service})]))
+    given = {"service": service}
+    routes = [(r"/services/aiinfn/api/offer", _Handler, given), (r"/services/aiinfn/api/stock", _Stock, given)]
+    server = HTTPServer(Application(routes))
     socket, port = bind_unused_port()
     server.add_socket(socket)
     service.url = f"http://127.0.0.1:{port}/services/aiinfn"

@@ -1,0 +1,85 @@
+"""What is free, pushed: one question of the whole hub waits at the service for a change, and wakes all open forms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Self
+
+import msgspec
+
+from aiinfn_hub.contract.offer import StockOffer
+from aiinfn_hub.errors import Unavailable
+from aiinfn_hub.hub.at_service import AtService
+from aiinfn_hub.sessions.availability import Seen
+
+#: Seconds that a question waits at the service, that an answer may take beyond, and until the next one after a failure.
+WAIT_S, DEADLINE_S, AGAIN_S = 20.0, 5.0, 2.0
+_KEY = "aiinfn_feed"
+
+
+class Feed:
+    """The latest of it; asks only while somebody listens.
+
+    Args:
+        service: the way to it, for nobody in particular.
+    """
+
+    def __init__(self, service: AtService) -> None:
+        self.stock: StockOffer | None = None
+        self._service = service
+        self._listeners: set[asyncio.Event] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(cls, settings: MutableMapping[str, Any], service: AtService) -> Self:
+        """The one of this hub, kept in the settings of its application."""
+        found: Self = settings.setdefault(_KEY, cls(replace(service, person="")))
+        return found
+
+    @contextmanager
+    def listen(self) -> Iterator[asyncio.Event]:
+        """An event that is set at each change, for as long as the block lasts."""
+        event = asyncio.Event()
+        self._listeners.add(event)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="feed")
+        try:
+            yield event
+        finally:
+            self._listeners.discard(event)
+            if not self._listeners and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    def freshen(self, seen: Seen) -> Seen:
+        """A person's offer with what is free now, if that is newer."""
+        stock, offer = self.stock, seen.offer
+        if stock is None or offer is None or seen.failing or stock.at <= offer.at:
+            return seen
+        known = {flavour.flavour: flavour for flavour in stock.flavours}
+        flavours = [known.get(flavour.flavour, flavour) for flavour in offer.flavours]
+        return replace(seen, offer=msgspec.structs.replace(offer, flavours=flavours, at=stock.at))
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._ask()
+            except Unavailable:
+                # Each form asks for its own person too, and says what it hears of the service.
+                self.stock = None
+                await asyncio.sleep(AGAIN_S)
+
+    async def _ask(self) -> None:
+        version = self.stock.version if self.stock is not None else 0
+        path = f"stock?after={version}&wait={WAIT_S:g}"
+        try:
+            answer = await self._service.ask(path, deadline_s=WAIT_S + DEADLINE_S)
+            self.stock = msgspec.json.decode(answer, type=StockOffer)
+        except msgspec.MsgspecError as error:
+            raise Unavailable("the service answers something else") from error
+        if self.stock.version != version:
+            for event in self._listeners:
+                event.set()

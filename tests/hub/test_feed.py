@@ -1,0 +1,108 @@
+"""One question of the whole hub for what is free, which waits for a change and wakes all forms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.offerservice import KEY, OfferService, offer, offer_service
+
+from aiinfn_hub.contract.offer import FlavourOffer, Offer, StockOffer
+from aiinfn_hub.hub.at_service import AtService
+from aiinfn_hub.hub.feed import Feed
+from aiinfn_hub.sessions.availability import Seen
+
+pytestmark = pytest.mark.asyncio
+
+
+@asynccontextmanager
+async def fed(folder: Path) -> AsyncIterator[tuple[Feed, OfferService]]:
+    (folder / "hub-key").write_text(KEY)
+    async with offer_service() as service:
+        yield Feed(AtService("", service.url, folder / "hub-key")), service
+
+
+async def arrived(event: asyncio.Event) -> None:
+    async with asyncio.timeout(10):
+        await event.wait()
+    event.clear()
+
+
+def free(feed: Feed) -> int:
+    assert feed.stock is not None
+    return next(one.free for one in feed.stock.flavours if one.flavour == "a100-1g.5gb")
+
+
+async def test_everybody_who_listens_is_woken_by_a_change_and_one_question_is_asked(tmp_path: Path) -> None:
+    async with fed(tmp_path) as (feed, service):
+        with feed.listen() as first, feed.listen() as second:
+            await asyncio.gather(arrived(first), arrived(second))
+            assert free(feed) == 3
+            service.free = 1
+            await asyncio.gather(arrived(first), arrived(second))
+            assert free(feed) == 1
+        assert service.asked == [], "nobody's own offer was asked for"
+
+
+async def test_nobody_asks_while_nobody_listens(tmp_path: Path) -> None:
+    async with fed(tmp_path) as (feed, service):
+        with feed.listen() as news:
+            await arrived(news)
+        service.free = 0
+        await asyncio.sleep(0.2)
+        assert free(feed) == 3
+        with feed.listen() as news:
+            await arrived(news)
+        assert free(feed) == 0
+
+
+async def test_a_service_that_fails_leaves_nothing_old_and_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiinfn_hub.hub.feed.AGAIN_S", 0.05)
+    async with fed(tmp_path) as (feed, service):
+        with feed.listen() as news:
+            await arrived(news)
+            service.status, service.free = 503, 2
+            async with asyncio.timeout(10):
+                while feed.stock is not None:
+                    await asyncio.sleep(0.02)
+            service.status = 200
+            await arrived(news)
+            assert free(feed) == 2
+
+
+async def test_there_is_one_feed_in_a_hub(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {}
+    feeds = {Feed.of(settings, AtService(name, "http://x", tmp_path)) for name in ("ada", "bob")}
+    assert len(feeds) == 1
+
+
+OLD, NEW = FlavourOffer("t4", 8, 5, "unit"), FlavourOffer("t4", 8, 4, "unit")
+OTHER = FlavourOffer("a30", 1, 1, "unit")
+
+
+@pytest.mark.parametrize(
+    ("stock", "seen", "free"),
+    [
+        pytest.param(StockOffer(1, 60.0, [OTHER, NEW]), Seen(Offer("a", 50.0, [OLD], []), 55.0), 4, id="newer"),
+        pytest.param(StockOffer(1, 40.0, [NEW]), Seen(Offer("a", 50.0, [OLD], []), 55.0), 5, id="older"),
+        pytest.param(None, Seen(Offer("a", 50.0, [OLD], []), 55.0), 5, id="nothing"),
+        pytest.param(StockOffer(1, 60.0, [OTHER]), Seen(Offer("a", 50.0, [OLD], []), 55.0), 5, id="of others"),
+        pytest.param(StockOffer(1, 60.0, [NEW]), Seen(Offer("a", 50.0, [OLD], []), 55.0, "away"), 5, id="it fails"),
+    ],
+)
+async def test_an_offer_has_what_is_free_by_now_and_no_flavour_more(
+    tmp_path: Path, stock: StockOffer | None, seen: Seen, free: int
+) -> None:
+    feed = Feed(AtService("", "", tmp_path))
+    feed.stock = stock
+    found = feed.freshen(seen)
+    assert found.offer is not None
+    assert [(one.flavour, one.free) for one in found.offer.flavours] == [("t4", free)]
+    assert feed.freshen(Seen(failing="x")) == Seen(failing="x")
+    assert offer().flavours, "the fake has some"
