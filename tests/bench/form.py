@@ -2,6 +2,7 @@
 
     make bench ARGS=form
 
+push       seconds from a change at the service to 200 open forms of 200 people, over a real hub  |  1 s
 form       `AiinfnSpawner.spawn_form`, each for another person: the offer is asked over HTTP, and counted anew, because
            a pod has changed since the last one  |  `KubeSpawner.get_options_form` over as many profiles
 """
@@ -13,18 +14,21 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import msgspec
 from bench.figures import Sheet, p
 from bench.spawners import ACTIVITY, kubeconfig_of_spawners, spawner
 from kubespawner import KubeSpawner
 from support.cluster_records import node, pod
 from support.fakecache import FakeCache
-from support.hubfakes import FakeUser
+from support.hubfakes import FakeUser, write_platform
+from support.offerservice import KEY, offer_service
+from support.plainhub import plain_hub
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
@@ -34,6 +38,8 @@ from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import Platform, example_path, load_platform
 
 NODES, PODS = 1000, 10_000
+#: Slices that are free after the change.
+CHANGED = 1
 NOWHERE = {
     "apiVersion": "v1",
     "kind": "Config",
@@ -127,11 +133,45 @@ async def _run(folder: Path, rounds: int) -> None:
     sheet.say("  median", 1000 * p(warm, 50), "ms", f"stock {1000 * p(other, 50):.1f}")
 
 
+async def _read(browser: httpx.AsyncClient, seen: dict[str, float], name: str, ready: asyncio.Event) -> None:
+    """Note when the number on somebody's form has changed."""
+    async with browser.stream("GET", "/hub/aiinfn/offer", timeout=None) as stream:
+        async for line in stream.aiter_lines():
+            if line.startswith("data:"):
+                ready.set()
+                if json.loads(line[5:])["flavours"]["a100-1g.5gb"]["text"].startswith(f"{CHANGED} of"):
+                    seen[name] = time.perf_counter()
+                    return
+
+
+async def _push(folder: Path, people: int) -> None:
+    names, sheet = [f"user{number}" for number in range(people)], Sheet()
+    groups = {group: {"users": names} for group in ("/aiinfn", "/aiinfn/lhcb")}
+    seen: dict[str, float] = {}
+    async with offer_service() as service, AsyncExitStack() as stack:
+        files = {"platform_file": write_platform(folder / "small.yaml"), "kubeconfig": folder / "kubeconfig"}
+        site = plain_hub(folder, service_url=service.url, key=KEY, groups=groups, interval_s=5.0, **files)
+        hub = await asyncio.to_thread(site.__enter__)
+        stack.push_async_callback(asyncio.to_thread, site.__exit__, None, None, None)
+        readers = []
+        for name in names:
+            browser, ready = await stack.enter_async_context(hub.person(name)), asyncio.Event()
+            readers.append(asyncio.create_task(_read(browser, seen, name, ready)))
+            await ready.wait()
+        began, service.free = time.perf_counter(), CHANGED
+        await asyncio.gather(*readers)
+    took = [moment - began for moment in seen.values()]
+    sheet.say(f"a change reaches {people} open forms", max(took), "s", "<= 1; each asks for itself every 5 s")
+    sheet.say("  median", p(took, 50), "s")
+
+
 def main(arguments: list[str], folder: Path) -> None:
     parser = argparse.ArgumentParser(prog="bench form")
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=200, help="forms that are made")
+    parser.add_argument("--people", type=int, default=200, help="who have one open")
     given = parser.parse_args(arguments)
     # No spawner here speaks to Kubernetes, but each reads how it would.
     (folder / "kubeconfig").write_text(json.dumps(NOWHERE))
     with kubeconfig_of_spawners(folder / "kubeconfig"):
         asyncio.run(_run(folder, given.rounds))
+        asyncio.run(_push(folder, given.people))

@@ -53,9 +53,16 @@ def xsrf(page: str) -> str:
 
 @contextmanager
 def plain_hub(
-    folder: Path, *, platform_file: Path, service_url: str, key: str, groups: dict[str, Any], kubeconfig: Path
+    folder: Path,
+    *,
+    platform_file: Path,
+    service_url: str,
+    key: str,
+    groups: dict[str, Any],
+    kubeconfig: Path,
+    interval_s: float = 0.2,
 ) -> Iterator[PlainHub]:
-    """Run the hub until the end of the block."""
+    """Run the hub until the end of the block; an open form asks for its person every `interval_s` seconds."""
     socket, port = bind_unused_port()
     socket.close()
     (folder / "hub-key").write_text(key)
@@ -67,6 +74,7 @@ def plain_hub(
         "service_url": service_url,
         "hub_key_file": str(folder / "hub-key"),
         "token": TOKEN,
+        "interval_s": interval_s,
     }
     environment = {**os.environ, "PLAINHUB": json.dumps(settings), "KUBECONFIG": str(kubeconfig)}
     log = folder / "hub.log"
