@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, MutableMapping
+import time
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
@@ -25,10 +26,17 @@ class Feed:
 
     Args:
         service: the way to it, for nobody in particular.
+        clock: Unix seconds.
+
+    Attributes:
+        stock: what the service said last; None while it does not answer.
+        changed_at: when that was another version for the first time.
     """
 
-    def __init__(self, service: AtService) -> None:
+    def __init__(self, service: AtService, *, clock: Callable[[], float] = time.time) -> None:
         self.stock: StockOffer | None = None
+        self.changed_at = 0.0
+        self._clock = clock
         self._service = service
         self._listeners: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
@@ -55,13 +63,17 @@ class Feed:
                 self._task = None
 
     def freshen(self, seen: Seen) -> Seen:
-        """A person's offer with what is free now, if that is newer."""
+        """A person's offer with what is free now, if that has come later.
+
+        By when they came here: `at` is of the oldest observation behind it, and nodes are seldom heard of.
+        """
         stock, offer = self.stock, seen.offer
-        if stock is None or offer is None or seen.failing or stock.at <= offer.at:
+        if stock is None or offer is None or seen.failing or self.changed_at <= seen.at:
             return seen
         known = {flavour.flavour: flavour for flavour in stock.flavours}
         flavours = [known.get(flavour.flavour, flavour) for flavour in offer.flavours]
-        return replace(seen, offer=msgspec.structs.replace(offer, flavours=flavours, at=stock.at))
+        offer = msgspec.structs.replace(offer, flavours=flavours, at=max(offer.at, stock.at))
+        return replace(seen, offer=offer, at=self.changed_at)
 
     async def _run(self) -> None:
         while True:
@@ -81,5 +93,6 @@ class Feed:
         except msgspec.MsgspecError as error:
             raise Unavailable("the service answers something else") from error
         if self.stock.version != version:
+            self.changed_at = self._clock()
             for event in self._listeners:
                 event.set()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.offerservice import KEY, OfferService, offer, offer_service
+from support.offerservice import KEY, OfferService, offer_service
 
 from aiinfn_hub.contract.offer import FlavourOffer, Offer, StockOffer
 from aiinfn_hub.hub.at_service import AtService
@@ -86,23 +87,26 @@ OLD, NEW = FlavourOffer("t4", 8, 5, "unit"), FlavourOffer("t4", 8, 4, "unit")
 OTHER = FlavourOffer("a30", 1, 1, "unit")
 
 
+STOCK, BEFORE = StockOffer(1, 40.0, [OTHER, NEW]), Seen(Offer("a", 50.0, [OLD], []), 55.0)
+
+
 @pytest.mark.parametrize(
-    ("stock", "seen", "free"),
+    ("stock", "changed_at", "seen", "free"),
     [
-        pytest.param(StockOffer(1, 60.0, [OTHER, NEW]), Seen(Offer("a", 50.0, [OLD], []), 55.0), 4, id="newer"),
-        pytest.param(StockOffer(1, 40.0, [NEW]), Seen(Offer("a", 50.0, [OLD], []), 55.0), 5, id="older"),
-        pytest.param(None, Seen(Offer("a", 50.0, [OLD], []), 55.0), 5, id="nothing"),
-        pytest.param(StockOffer(1, 60.0, [OTHER]), Seen(Offer("a", 50.0, [OLD], []), 55.0), 5, id="of others"),
-        pytest.param(StockOffer(1, 60.0, [NEW]), Seen(Offer("a", 50.0, [OLD], []), 55.0, "away"), 5, id="it fails"),
+        pytest.param(STOCK, 60.0, BEFORE, 4, id="it came later"),
+        pytest.param(STOCK, 50.0, BEFORE, 5, id="it came before"),
+        pytest.param(None, 60.0, BEFORE, 5, id="nothing"),
+        pytest.param(StockOffer(1, 60.0, [OTHER]), 60.0, BEFORE, 5, id="of others"),
+        pytest.param(STOCK, 60.0, replace(BEFORE, failing="away"), 5, id="the service fails"),
     ],
 )
 async def test_an_offer_has_what_is_free_by_now_and_no_flavour_more(
-    tmp_path: Path, stock: StockOffer | None, seen: Seen, free: int
+    tmp_path: Path, stock: StockOffer | None, changed_at: float, seen: Seen, free: int
 ) -> None:
+    """Whatever `at` says: of nodes nothing may have been heard for a minute."""
     feed = Feed(AtService("", "", tmp_path))
-    feed.stock = stock
+    feed.stock, feed.changed_at = stock, changed_at
     found = feed.freshen(seen)
     assert found.offer is not None
     assert [(one.flavour, one.free) for one in found.offer.flavours] == [("t4", free)]
     assert feed.freshen(Seen(failing="x")) == Seen(failing="x")
-    assert offer().flavours, "the fake has some"

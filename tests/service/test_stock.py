@@ -13,7 +13,11 @@ import pytest_asyncio
 from support.service import HUB_KEY, RunningService, running_service
 
 from aiinfn_hub.contract.offer import StockOffer
+from aiinfn_hub.hub.at_service import AtService
+from aiinfn_hub.hub.feed import Feed
+from aiinfn_hub.hub.offers import OfferSource
 from aiinfn_hub.kube.client import NODES, PODS
+from aiinfn_hub.sessions.availability import availability
 
 pytestmark = pytest.mark.asyncio
 
@@ -75,3 +79,21 @@ async def test_it_is_for_the_hub_alone(service: RunningService) -> None:
     assert (refused.status_code, "Only the hub" in refused.text) == (403, True)
     async with service.person() as http:
         assert (await http.get("/api/stock")).status_code == 401
+
+
+async def test_a_form_that_is_open_has_it_without_asking_again(service: RunningService, tmp_path: Path) -> None:
+    """The hub's side of it, against the real service."""
+    (tmp_path / "hub-key").write_text(HUB_KEY)
+    service.hub.add("alice", "/aiinfn", "/aiinfn/lhcb-flashsim")
+    await service.client.create(NODES, node())
+    hers = OfferSource(AtService("alice", service.url, tmp_path / "hub-key"), deadline_s=10)
+    feed = Feed(AtService("", service.url, tmp_path / "hub-key"))
+    async with asyncio.timeout(20):
+        with feed.listen() as news:
+            while availability(seen := await hers.look(0), "t4").text != "8 of 8 free":
+                await asyncio.sleep(0.05)
+            await service.client.create(PODS, somebodys(), "default")
+            while availability(feed.freshen(seen), "t4").text != "7 of 8 free":
+                await news.wait()
+                news.clear()
+    assert availability(seen, "t4").text == "8 of 8 free", "what she was told before"
