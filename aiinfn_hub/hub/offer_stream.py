@@ -43,6 +43,9 @@ class OfferStream(BaseHandler):
         self.authorise_s = authorise_s
         self._closed = asyncio.Event()
         self._news: asyncio.Event | None = None
+        # What the person may choose; a change of what is free is no reason to find that out again.
+        self._open: tuple[dict[str, str], list[str]] = ({}, [])
+        self._looked_at = float("-inf")
 
     def get_content_type(self) -> str:
         """What BaseHandler puts into the header."""
@@ -103,12 +106,9 @@ class OfferStream(BaseHandler):
         seen = feed.freshen(await spawner.offers.look(self.interval_s * 0.8))
         # The hub itself knows first when a session leaves the queue.
         starting = {"starting": [one.name for one in user.spawners.values() if one.active]}
-        try:
-            offered = choices(spawner.platform, spawner.person)
-        except AiinfnError:
-            return live(seen, {}, ()) | starting
-        titles = {choice.flavour.name: choice.flavour.title for choice in offered.flavours if choice.open}
-        return live(seen, titles, [activity.name for activity in offered.activities]) | starting
+        if time.monotonic() - self._looked_at >= self.interval_s:
+            self._open, self._looked_at = _open(spawner), time.monotonic()
+        return live(seen, *self._open) | starting
 
     async def _pause(self, news: asyncio.Event) -> None:
         """Until there is news of what is free, the tab is closed, or it is time; and never for less than a moment."""
@@ -119,6 +119,16 @@ class OfferStream(BaseHandler):
             # Not `wait_for`: in Python 3.11 it loses a cancellation that comes in the same moment as the event.
             async with asyncio.timeout(max(0.0, self.interval_s - MOMENT_S)):
                 await news.wait()
+
+
+def _open(spawner: Any) -> tuple[dict[str, str], list[str]]:
+    """Titles of the flavours by name, and the activities, that somebody may choose."""
+    try:
+        offered = choices(spawner.platform, spawner.person)
+    except AiinfnError:
+        return {}, []
+    titles = {choice.flavour.name: choice.flavour.title for choice in offered.flavours if choice.open}
+    return titles, [activity.name for activity in offered.activities]
 
 
 def extra_handlers(interval_s: float = 5.0, authorise_s: float = 60.0) -> list[tuple[Any, ...]]:

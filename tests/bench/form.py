@@ -150,7 +150,7 @@ async def _push(folder: Path, people: int) -> None:
     seen: dict[str, float] = {}
     async with offer_service() as service, AsyncExitStack() as stack:
         files = {"platform_file": write_platform(folder / "small.yaml"), "kubeconfig": folder / "kubeconfig"}
-        site = plain_hub(folder, service_url=service.url, key=KEY, groups=groups, interval_s=5.0, **files)
+        site = plain_hub(folder, service_url=service.url, key=KEY, groups=groups, hasty=False, **files)
         hub = await asyncio.to_thread(site.__enter__)
         stack.push_async_callback(asyncio.to_thread, site.__exit__, None, None, None)
         readers = []

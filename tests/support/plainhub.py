@@ -60,9 +60,9 @@ def plain_hub(
     key: str,
     groups: dict[str, Any],
     kubeconfig: Path,
-    interval_s: float = 0.2,
+    hasty: bool = True,
 ) -> Iterator[PlainHub]:
-    """Run the hub until the end of the block; an open form asks for its person every `interval_s` seconds."""
+    """Run the hub until the end of the block; a hasty one looks at open forms and their people every moment."""
     socket, port = bind_unused_port()
     socket.close()
     (folder / "hub-key").write_text(key)
@@ -74,7 +74,7 @@ def plain_hub(
         "service_url": service_url,
         "hub_key_file": str(folder / "hub-key"),
         "token": TOKEN,
-        "interval_s": interval_s,
+        "stream": {"interval_s": 0.2, "authorise_s": 0.5} if hasty else {},
     }
     environment = {**os.environ, "PLAINHUB": json.dumps(settings), "KUBECONFIG": str(kubeconfig)}
     log = folder / "hub.log"

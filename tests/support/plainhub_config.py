@@ -47,7 +47,7 @@ c.Authenticator.allow_all = True
 c.JupyterHub.load_groups = settings["groups"]
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.template_paths = template_paths()
-c.JupyterHub.extra_handlers = extra_handlers(interval_s=settings["interval_s"], authorise_s=0.5)
+c.JupyterHub.extra_handlers = extra_handlers(**settings["stream"])
 c.JupyterHub.spawner_class = "aiinfn"
 c.AiinfnSpawner.platform_file = settings["platform_file"]
 c.AiinfnSpawner.service_url = settings["service_url"]
