@@ -16,7 +16,7 @@ from aiinfn_hub.accounting.admissions import KUEUE
 from aiinfn_hub.accounting.amounts import GOOD
 from aiinfn_hub.accounting.fold import HEARTBEAT_S, SKEW_S
 from aiinfn_hub.accounting.measuring import PROMETHEUS
-from aiinfn_hub.accounting.rollups import moment
+from aiinfn_hub.accounting.rollups import DAY, moment
 from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.store.ledger_tables import observation, record
 from aiinfn_hub.store.tables import audit
@@ -47,8 +47,10 @@ class Disagreement:
 def testimony(connection: sa.Connection, *, since: float, until: float, now: float) -> Iterator[Disagreement]:
     """Where somebody else disagrees with a record that began in the window [since, until), in Unix seconds."""
     begins = (record.c.held_from >= since, record.c.held_from < until, GOOD)
-    for check in (_kueue, _admitted, _stopped, _started, _measured, _active):
+    for check in (_kueue, _admitted, _measured, _active):
         yield from check(connection, begins)
+    for of_the_hub in (_stopped, _started):
+        yield from of_the_hub(connection, begins, since)
     yield from _unseen(connection, since=since, until=min(until, now - 2 * HEARTBEAT_S))
 
 
@@ -107,13 +109,16 @@ def _first_heard(kind: str) -> sa.Select[tuple[float]]:
     return said.where(record.c.kind == kind, observation.c.source == KUEUE).order_by(observation.c.id).limit(1)
 
 
-def _acts(what: str) -> sa.Subquery:
-    query = sa.select(audit.c.facts["uid"].as_string().label("uid"), audit.c.at).where(audit.c.what == what)
-    return query.subquery(what.replace("-", "_"))
+def _acts(what: str, since: float) -> sa.Subquery:
+    """Acts about pods since a day before; by their time first, because the audit is kept for ever."""
+    query = sa.select(audit.c.facts["uid"].as_string().label("uid"), audit.c.at)
+    return query.where(audit.c.at >= since - DAY, audit.c.what == what).subquery(what.replace("-", "_"))
 
 
-def _stopped(connection: sa.Connection, begins: tuple[sa.ColumnElement[bool], ...]) -> Iterator[Disagreement]:
-    stop = _acts("session-stopped")
+def _stopped(
+    connection: sa.Connection, begins: tuple[sa.ColumnElement[bool], ...], since: float
+) -> Iterator[Disagreement]:
+    stop = _acts("session-stopped", since)
     query = sa.select(record.c.pod_uid, stop.c.at, _KNOWN_TO.label("known_to"))
     for row in connection.execute(
         query.join(stop, stop.c.uid == record.c.pod_uid).where(*begins, stop.c.at + SKEW_S < _KNOWN_TO)
@@ -126,10 +131,13 @@ def _stopped(connection: sa.Connection, begins: tuple[sa.ColumnElement[bool], ..
         )
 
 
-def _started(connection: sa.Connection, begins: tuple[sa.ColumnElement[bool], ...]) -> Iterator[Disagreement]:
+def _started(
+    connection: sa.Connection, begins: tuple[sa.ColumnElement[bool], ...], since: float
+) -> Iterator[Disagreement]:
     """Sessions that the hub did not start, once it says what it starts."""
-    start = _acts("session-started")
-    first = connection.execute(sa.select(sa.func.min(start.c.at))).scalar()
+    start = _acts("session-started", since)
+    oldest = sa.select(audit.c.at).where(audit.c.what == "session-started").order_by(audit.c.at).limit(1)
+    first = connection.execute(oldest).scalar()
     if first is None:
         return
     query = (
@@ -148,7 +156,7 @@ def _started(connection: sa.Connection, begins: tuple[sa.ColumnElement[bool], ..
 
 
 def _unseen(connection: sa.Connection, *, since: float, until: float) -> Iterator[Disagreement]:
-    start = _acts("session-started")
+    start = _acts("session-started", since)
     query = (
         sa.select(start.c.uid, start.c.at)
         .join(record, record.c.pod_uid == start.c.uid, isouter=True)

@@ -52,7 +52,7 @@ class Feed:
         """An event that is set at each change, for as long as the block lasts."""
         event = asyncio.Event()
         self._listeners.add(event)
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="feed")
         try:
             yield event

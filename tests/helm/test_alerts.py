@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from support.prometheus import binary
 from support.values_files import values
 
 ROOT = Path(__file__).parents[2]
@@ -37,14 +36,6 @@ ILL: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.fixture
-def promtool() -> str:
-    if found := shutil.which("promtool"):
-        return found
-    message = "There is no promtool here: apt-get install prometheus."
-    return pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-
-
 def raised(alert: str) -> dict[str, Any]:
     rule = RULES[alert]
     labels = {"severity": rule["labels"]["severity"]}
@@ -55,7 +46,7 @@ def raised(alert: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("alert", sorted(RULES))
-def test_it_is_raised_for_what_it_is_about_and_for_nothing_else(alert: str, promtool: str, tmp_path: Path) -> None:
+def test_it_is_raised_for_what_it_is_about_and_for_nothing_else(alert: str, tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(GROUPS))
     series = WELL | ILL[alert]
     quiet = [name for name in RULES if name != "AiinfnWatchRestarts"]  # whose hour before is not made up
@@ -74,7 +65,7 @@ def test_it_is_raised_for_what_it_is_about_and_for_nothing_else(alert: str, prom
         yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]})
     )
     done = subprocess.run(
-        [promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [binary("promtool"), "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -77,6 +77,18 @@ async def test_a_service_that_fails_leaves_nothing_old_and_is_asked_again(
             assert free(feed) == 2
 
 
+async def test_a_feed_that_died_lives_again_with_the_next_form(tmp_path: Path) -> None:
+    async with fed(tmp_path) as (feed, _):
+        with feed.listen() as first:
+            await arrived(first)
+            assert feed._task is not None
+            feed._task.cancel()
+            await asyncio.gather(feed._task, return_exceptions=True)
+            feed.stock = None
+            with feed.listen() as second:
+                await asyncio.gather(arrived(first), arrived(second))
+
+
 async def test_there_is_one_feed_in_a_hub(tmp_path: Path) -> None:
     settings: dict[str, Any] = {}
     feeds = {Feed.of(settings, AtService(name, "http://x", tmp_path)) for name in ("ada", "bob")}

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -18,7 +18,8 @@ from tornado.testing import bind_unused_port
 Sample = tuple[str, float, float]
 
 
-def _binary(name: str) -> str:
+def binary(name: str) -> str:
+    """The path of `prometheus` or `promtool`; in CI a missing one is a failure, elsewhere a skip that says why."""
     found = shutil.which(name)
     if found is None:
         message = f"There is no {name} here: apt-get install prometheus."
@@ -29,7 +30,7 @@ def _binary(name: str) -> str:
 @contextmanager
 def prometheus_with(samples: Iterable[Sample], folder: Path) -> Iterator[str]:
     """Its address. Samples of one series are in the order of their times, and a series is written at one go."""
-    promtool, server = _binary("promtool"), _binary("prometheus")
+    promtool, server = binary("promtool"), binary("prometheus")
     text = folder / "samples.txt"
     text.write_text("".join(f"{series} {value} {at}\n" for series, at, value in samples) + "# EOF\n", encoding="utf-8")
     made = [promtool, "tsdb", "create-blocks-from", "openmetrics", text, folder / "data"]
@@ -52,9 +53,8 @@ def prometheus_with(samples: Iterable[Sample], folder: Path) -> Iterator[str]:
 def _await(url: str, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + 30
     while time.monotonic() < until and process.poll() is None:
-        try:
+        with suppress(httpx.TransportError):  # it does not listen yet
             if httpx.get(f"{url}/-/ready").status_code == 200:
                 return
-        except httpx.TransportError:
-            time.sleep(0.1)
+        time.sleep(0.1)  # a process of another program: there is nothing to wait on
     raise RuntimeError("Prometheus does not start.")
