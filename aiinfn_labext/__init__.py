@@ -30,4 +30,5 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 def _load_jupyter_server_extension(serverapp: Any) -> None:
     from aiinfn_labext.handlers import add_handlers  # noqa: PLC0415  a kernel needs no Jupyter server
 
-    add_handlers(serverapp.web_app, offload)
+    presence = add_handlers(serverapp.web_app, offload)
+    serverapp.io_loop.add_callback(presence.run)

@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobView, Target, Why
+from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer
 from aiinfn_hub.errors import NotAuthenticated, NotFound, RemoteFailed, Unavailable, from_json
@@ -103,6 +104,15 @@ class ServiceClient:
     def notices(self) -> list[Notice]:
         """What the platform has to say to me, or about this session, the most pressing first."""
         return _decoded(self._call("GET", "/api/notices"), dict[str, list[Notice]]).get("notices", [])
+
+    def tell(self, use: SessionUse) -> SessionLife:
+        """Say what this session does; how long it may go on."""
+        return _decoded(self._call("PUT", "/api/session", content=msgspec.json.encode(use)), SessionLife)
+
+    def extend(self, ends: float) -> SessionLife:
+        """Let this session go on for longer than to `ends`; `Conflict` if it may not, `QuotaExceeded` without room."""
+        wish = msgspec.json.encode(Extension(ends))
+        return _decoded(self._call("POST", "/api/session", content=wish, safe=True), SessionLife)
 
     def _upload(self, sha256: str, data: bytes) -> None:
         path = f"/api/blobs/{sha256}"

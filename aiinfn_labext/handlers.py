@@ -10,8 +10,10 @@ The browser speaks to its own server only, with Jupyter's own login and XSRF che
 | GET /aiinfn/api/jobs/ID/why | Why |
 | POST /aiinfn/api/jobs/ID/cancel | JobView |
 | GET /aiinfn/api/notices | {"notices": [Notice]} |
-| websocket /aiinfn/events | {"jobs": [JobView]} at once, then those that changed; {"error": ...} while unknown; and
-{"notices": [Notice]}, all of them at once, and again when they change |
+| POST /aiinfn/api/keep | SessionLife; the person is here |
+| POST /aiinfn/api/extend, {"ends": ...} | SessionLife; the session goes on for longer than to this end |
+| websocket /aiinfn/events | {"jobs": [JobView]} at once, then those that changed; {"error": ...} while unknown;
+{"notices": [Notice]} and {"life": SessionLife}, all of them at once, and again when they change |
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,10 +34,12 @@ from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from aiinfn_hub.contract.jobs import JobView
+from aiinfn_hub.contract.life import Extension, SessionLife
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_labext import token
 from aiinfn_labext.jobs import Offload
+from aiinfn_labext.presence import Presence, presence_of
 
 RESOURCE = "aiinfn"
 #: Seconds between two looks at the jobs for an open page, and the longest long poll.
@@ -51,14 +55,19 @@ class _Handler(APIHandler):
 
     auth_resource = RESOURCE
 
-    def initialize(self, offload: Offload, threads: ThreadPoolExecutor) -> None:
+    def initialize(self, offload: Offload, threads: ThreadPoolExecutor, presence: Presence) -> None:
         self.offload = offload
         self.threads = threads
+        self.presence = presence
 
     async def answer(self, call: Callable[[], Any]) -> None:
-        """Send what the call returns, or the error that it raises."""
+        """Send what the call, which blocks, returns, or the error that it raises."""
+        await self.send(asyncio.wrap_future(self.threads.submit(call)))
+
+    async def send(self, found: Awaitable[Any]) -> None:
+        """Send what is found, or the error that is raised instead."""
         try:
-            value, status = await asyncio.wrap_future(self.threads.submit(call)), 200
+            value, status = await found, 200
         except AiinfnError as error:
             value, status = error.to_json(), error.status
         self.set_status(status)
@@ -136,16 +145,41 @@ class NoticesHandler(_Handler):
         await self.answer(lambda: {"notices": _notices(self.offload)})
 
 
+class KeepHandler(_Handler):
+    """I am here."""
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        """The session is used, whatever it does."""
+        await self.send(self.presence.keep())
+
+
+class ExtendHandler(_Handler):
+    """More time."""
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        """For longer than to the end that the page knows."""
+        try:
+            wish = msgspec.json.decode(self.request.body, type=Extension)
+        except msgspec.MsgspecError as error:
+            raise web.HTTPError(400, f"This is no wish for more time: {error}") from error
+        await self.send(self.presence.extend(wish.ends))
+
+
 class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     """The one websocket of a page: the jobs and the notices, then what changes."""
 
     auth_resource = RESOURCE
     _tasks: tuple[asyncio.Task[None], ...] = ()
 
-    def initialize(self, offload: Offload, threads: ThreadPoolExecutor) -> None:
+    def initialize(self, offload: Offload, threads: ThreadPoolExecutor, presence: Presence) -> None:
         """Keep what the routes give."""
         self.offload = offload
         self.threads = threads
+        self.presence = presence
 
     @ws_authenticated
     async def get(self, *args: Any, **kwargs: Any) -> None:
@@ -168,8 +202,12 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     async def _push_notices(self) -> None:
         known: list[Notice] | None = None
+        life: SessionLife | None = None
         with contextlib.suppress(WebSocketClosedError):
             while True:
+                if self.presence.life != life:
+                    life = self.presence.life
+                    await self.write_message(msgspec.json.encode({"life": life}))
                 # Whether the service answers, the jobs tell; what it said last is still true for all that we know.
                 with contextlib.suppress(AiinfnError):
                     notices = await asyncio.wrap_future(self.threads.submit(_notices, self.offload))
@@ -197,8 +235,8 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
                 await asyncio.sleep(EVERY_S)
 
 
-def add_handlers(application: web.Application, offload: Offload) -> None:
-    """Add the routes to a Jupyter server."""
+def add_handlers(application: web.Application, offload: Offload) -> Presence:
+    """Add the routes to a Jupyter server; what its loop is to run beside them."""
     job = r"/api/jobs/([A-Za-z0-9_-]+)"
     routes: list[tuple[str, type[web.RequestHandler]]] = [
         ("/api/jobs", JobsHandler),
@@ -207,12 +245,17 @@ def add_handlers(application: web.Application, offload: Offload) -> None:
         (job + "/why", WhyHandler),
         (job + "/cancel", CancelHandler),
         ("/api/notices", NoticesHandler),
+        ("/api/keep", KeepHandler),
+        ("/api/extend", ExtendHandler),
         ("/events", EventsHandler),
     ]
     base = application.settings["base_url"]
     # The client blocks; a long poll must not take the threads that the rest of the server shares.
-    given = {"offload": offload, "threads": ThreadPoolExecutor(THREADS, thread_name_prefix="aiinfn")}
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="aiinfn")
+    presence = presence_of(application.settings, offload.service, threads)
+    given = {"offload": offload, "threads": threads, "presence": presence}
     application.add_handlers(".*$", [(url_path_join(base, "aiinfn", path), handler, given) for path, handler in routes])
+    return presence
 
 
 def _notices(offload: Offload) -> list[Notice]:

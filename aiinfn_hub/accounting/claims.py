@@ -12,7 +12,7 @@ from aiinfn_hub.accounting.amounts import GOOD
 from aiinfn_hub.accounting.quotas import HOUR, Ask
 from aiinfn_hub.catalogue import Platform, Quota
 from aiinfn_hub.contract.jobs import FINAL
-from aiinfn_hub.store.ledger_tables import record, reservation, subject
+from aiinfn_hub.store.ledger_tables import extension, record, reservation, subject
 from aiinfn_hub.store.tables import run
 
 #: Seconds from a reservation to the pod on its node: pulling an image may take that long, and what waits longer in the
@@ -99,10 +99,12 @@ def _claim(row: Mapping[str, Any], *, until: float, holds: bool, queued: bool = 
 
 
 def _held(connection: sa.Connection, ask: Ask | None) -> list[Mapping[str, Any]]:
-    names = ("kind", "server", "run_id", "activity", "flavour", "units", "weight", "held_from", "planned_s")
+    names = ("kind", "server", "run_id", "activity", "flavour", "units", "weight", "held_from")
+    planned = record.c.planned_s + sa.func.coalesce(extension.c.seconds, 0.0)
     query = (
-        sa.select(subject.c.name.label("person"), *(record.c[name] for name in names))
+        sa.select(subject.c.name.label("person"), *(record.c[name] for name in names), planned.label("planned_s"))
         .join(subject, subject.c.alias == record.c.person)
+        .join(extension, extension.c.pod_uid == record.c.pod_uid, isouter=True)
         .where(record.c.held_to.is_(None), record.c.held_from.is_not(None), GOOD)
     )
     return _rows(connection, query, ask, subject.c.name, record.c.activity)

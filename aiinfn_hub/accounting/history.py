@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from aiinfn_hub.accounting.amounts import GOOD
 from aiinfn_hub.accounting.rollups import DAY
 from aiinfn_hub.capacity.forecast import Holder
-from aiinfn_hub.store.ledger_tables import record
+from aiinfn_hub.store.ledger_tables import extension, record
 from aiinfn_hub.store.tables import run
 
 #: Days of cases, and at most so many, the newest: people change their habits, and the platform its limits.
@@ -20,13 +20,16 @@ KEEP_DAYS, AT_MOST = 60, 5000
 #: By flavour and kind, sorted: held time as a share of the time that was asked for.
 Cases: TypeAlias = dict[tuple[str, str], list[float]]
 
-#: Seconds that a session or a job asked for; NULL where nobody knows.
-_PLANNED = sa.func.coalesce(sa.func.nullif(record.c.planned_s, 0.0), run.c.request["resources"]["time_s"].as_integer())
+#: Seconds that a session or a job asked for, with those by which it was extended; NULL where nobody knows.
+_OF_SESSION = sa.func.nullif(record.c.planned_s, 0.0) + sa.func.coalesce(extension.c.seconds, 0.0)
+_PLANNED = sa.func.coalesce(_OF_SESSION, run.c.request["resources"]["time_s"].as_integer())
 
 
 def _records(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
     query = sa.select(record.c.flavour, record.c.kind, _PLANNED.label("planned_s"), *columns)
-    return query.join(run, run.c.id == record.c.run_id, isouter=True).where(GOOD, record.c.units > 0)
+    query = query.join(run, run.c.id == record.c.run_id, isouter=True)
+    query = query.join(extension, extension.c.pod_uid == record.c.pod_uid, isouter=True)
+    return query.where(GOOD, record.c.units > 0)
 
 
 def cases(connection: sa.Connection, *, now: float) -> Cases:

@@ -82,10 +82,21 @@ def last_active(held: Held) -> tuple[str, float]:
 
 
 def _series(metric: str, held: Held) -> list[str]:
-    return [
-        f'{metric}{{{prefix}namespace="{held.namespace}",{prefix}pod="{held.pod_name}"}}'
-        for prefix in ("exported_", "")
-    ]
+    return series(metric, held.namespace, held.pod_name)
+
+
+def series(metric: str, namespace: str, pod: str) -> list[str]:
+    """What the exporter says of a pod, under either name of its labels."""
+    return [f'{metric}{{{prefix}namespace="{namespace}",{prefix}pod="{pod}"}}' for prefix in ("exported_", "")]
+
+
+def busiest(namespace: str, pod: str, over_s: float) -> tuple[str, str]:
+    """What is asked for the largest share of time in which any device of a pod did something, and for its looks.
+
+    Both over the last seconds: a device that was not looked at all the time may have worked meanwhile.
+    """
+    active, over = " or ".join(series(ACTIVE, namespace, pod)), f"[{round(over_s)}s:{STEP_S}s]"
+    return f"max(max_over_time(({active}){over}))", f"min(count_over_time(({active}){over}))"
 
 
 def measured(held: Held, answers: dict[str, float | None]) -> dict[str, float | None]:

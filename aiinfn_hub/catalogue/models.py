@@ -83,6 +83,17 @@ class SiteCapacity(Capacity):
     """Units of each flavour with an accelerator that the site has."""
 
 
+class Idle(Model):
+    """When a session counts as not used: nothing in it did anything for so long, and everything was measured."""
+
+    after_s: Seconds = Field(validation_alias="after")
+    """Without any use; then it gets notice."""
+    cpu_below: Cpu = Field(default=100)
+    """Cores that all its processes together may use, and still be idle."""
+    accelerator_below: float = Field(0.02, ge=0, le=1)
+    """The share of time in which the accelerator may do something; asked of Prometheus where the service knows one."""
+
+
 class Flavour(Model):
     """A kind of machine that a person can ask for: an accelerator (or none) with CPU and memory beside it.
 
@@ -111,7 +122,9 @@ class Flavour(Model):
     memory_weight: Weight = 0.0
     """Share of a whole A100 in memory."""
     max_lifetime_s: Seconds = Field(validation_alias="max_lifetime")
-    """How long one session may last before it must be extended."""
+    """How long one session may last; beyond that it must be extended."""
+    idle: Idle | None = None
+    """When a session that nobody uses is stopped; left out: never."""
     activities: tuple[ObjectName, ...] = ()
     """Who may use it; empty for everybody."""
     max_per_user: int | None = Field(None, ge=1)

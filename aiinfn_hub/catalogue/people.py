@@ -85,3 +85,5 @@ class Activity(Model):
     gpu_hours: float | None = Field(None, ge=0, allow_inf_nan=False)
     """Hours of a whole A100 in every window; none for no limit."""
     window_days: int = Field(30, ge=1, le=366)
+    max_extension_s: Seconds | None = Field(None, validation_alias="max_extension")
+    """By how much a session may be extended beyond its flavour's max_lifetime; left out: not at all."""

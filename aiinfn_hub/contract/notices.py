@@ -7,6 +7,8 @@ from typing import Literal
 from aiinfn_hub.contract.jobs import Wire
 
 Level = Literal["info", "warning", "error"]
+#: What somebody may do about it with one click: nothing, let the session go on for longer, say to be here.
+Act = Literal["", "extend", "keep"]
 
 
 class Notice(Wire, frozen=True):
@@ -20,6 +22,7 @@ class Notice(Wire, frozen=True):
         since: Unix seconds.
         due: when something happens that cannot be undone; None for nothing.
         server: the session that it is about; None for the person as a whole.
+        act: what one click does about it.
     """
 
     id: str
@@ -29,3 +32,4 @@ class Notice(Wire, frozen=True):
     since: float
     due: float | None = None
     server: str | None = None
+    act: Act = ""

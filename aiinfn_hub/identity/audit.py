@@ -26,7 +26,8 @@ What = Literal[
     "token-issued",  # a session has a token of the IAM
     "token-taken",  # and has it no more
     "hub-token",  # a token of JupyterHub was made or revoked
-    "drain",  # a session is to end, because its person lost the right to it
+    "extended",  # a session may last longer
+    "drain",  # a session is to end: its person lost the right to it, its time is over, nobody uses it
     "drain-off",  # and may stay after all
     "stopped",  # and has been stopped
     "held",  # a ticket or a job of such a person was put aside

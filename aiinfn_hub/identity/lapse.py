@@ -12,7 +12,7 @@ from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.hubapi import HubStanding
 from aiinfn_hub.identity.person import Person, may_enter
 
-Kind = Literal["inactive", "groups", "activity", "quota"]
+Kind = Literal["inactive", "groups", "activity", "quota", "lifetime", "longest", "idle"]
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,18 @@ class Lapse:
 
     Attributes:
         kind: the account is not active; no group lets the person in; the group of this activity is lost; a quota is
-            used up.
+            used up; its time is over, and it may be extended or not; nobody uses it.
         sentence: for the person.
         next_step: what to do about it.
         at_once: without a notice period.
+        due: when it has to end, in Unix seconds; None for one notice period from now. Never before that.
     """
 
     kind: Kind
     sentence: str
     next_step: str
     at_once: bool = False
+    due: float | None = None
 
 
 def lapse(platform: Platform, person: Person, activity: str, standing: HubStanding | None) -> Lapse | None:

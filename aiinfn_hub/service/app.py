@@ -27,7 +27,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import NODES, PODS, KubeClient
 from aiinfn_hub.kube.slim import Node, Pod, decode_node, decode_pod
 from aiinfn_hub.panel import pages
-from aiinfn_hub.service import audit, budget
+from aiinfn_hub.service import audit, budget, lives
 from aiinfn_hub.service.config import ServiceConfig, read_secret
 from aiinfn_hub.service.forecasts import Forecasts
 from aiinfn_hub.service.handlers import (
@@ -96,15 +96,14 @@ class Service:
         await self._watch(client)
         self._background("ledger", self.observer.run)
         self._background("sums", Keeper(self.database).run)
-        if self.config.prometheus_url:
-            prometheus = Prometheus(self.config.prometheus_url)
-            self._stack.push_async_callback(prometheus.close)
-            self._background("measuring", Measurer(self.database, prometheus).run)
+        if self.prometheus is not None:
+            self._background("measuring", Measurer(self.database, self.prometheus).run)
         self._background("tickets", self.tickets.run)
         self._background("stock", self.board.run)
         self._background("runs", self.offloading.follower.run)
         self._background("audit", self.audit.run)
         self._background("quotas", self.spent.run)
+        self._background("lives", self.lives.run)
         self._background("rights", self.rights.run)
         if self.platform.tokens is not None:
             self._background("tokens", self.offloading.tokens.run)
@@ -125,6 +124,10 @@ class Service:
         self.forecasts = Forecasts(self.database, self.platform)
         self.board = Board(self.reporter, self.forecasts, self.tickets)
         self.spent = Spent(self.database, self.platform)
+        self.prometheus = Prometheus(self.config.prometheus_url) if self.config.prometheus_url else None
+        if self.prometheus is not None:
+            self._stack.push_async_callback(self.prometheus.close)
+        self.lives = lives.Lives(self.platform, self.audit, self.pods, prometheus=self.prometheus)
         self.rights = Rights(
             self.platform,
             self.hub,
@@ -132,8 +135,9 @@ class Service:
             self.pods,
             self.offloading.workloads,
             audit=self.audit,
-            spent=lambda: self.spent.lapses,
+            others=(lambda: self.spent.lapses, lambda: self.lives.lapses),
         )
+        self.lives.on_news = self.rights.notice
         for cache in self.caches:
             await cache.start()
             self._stack.push_async_callback(cache.close)
@@ -198,6 +202,7 @@ class Service:
             (rf"{prefix}/api/tickets", TicketsHandler, queue),
             (rf"{prefix}/api/tickets/([a-z0-9-]+)", TicketHandler, queue),
             (rf"{prefix}/api/openapi.json", OpenApiHandler),
+            *lives.routes(prefix, lives=self.lives),
             *self.offloading.routes(prefix),
             *ledger_routes.routes(prefix, database=self.database),
             *quota_routes.routes(prefix, database=self.database, platform=self.platform),

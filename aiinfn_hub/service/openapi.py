@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from aiinfn_hub import __version__
+from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer, StockOffer
 from aiinfn_hub.contract.reservation import Reservation, ReservationRequest
@@ -17,9 +18,9 @@ Operation = dict[str, Any]
 
 def document() -> dict[str, Any]:
     """The whole document, for version 3.1."""
-    (offer, stock, notice, wanted, reserved), schemas = msgspec.json.schema_components(
-        [Offer, StockOffer, Notice, ReservationRequest, Reservation], ref_template="#/components/schemas/{name}"
-    )
+    kinds = [Offer, StockOffer, Notice, ReservationRequest, Reservation, SessionUse, SessionLife, Extension]
+    found, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    offer, stock, notice, wanted, reserved, *session = found
     components = offload.components()
     return {
         "openapi": "3.1.0",
@@ -30,7 +31,11 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/services/aiinfn"}],
         "security": [{"hubToken": []}],
-        "paths": offload.paths("") | _own(offer, stock, notice) | _ledger() | _quotas(wanted, reserved),
+        "paths": offload.paths("")
+        | _own(offer, stock, notice)
+        | _ledger()
+        | _quotas(wanted, reserved)
+        | _session(*session),
         "components": components | {"schemas": schemas | components["schemas"]},
     }
 
@@ -91,6 +96,20 @@ def _quotas(wanted: dict[str, Any], reserved: dict[str, Any]) -> dict[str, Any]:
     operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": wanted}}}
     operation["responses"]["429"] = {"description": "No quota has room; the body says when there is again."}
     return {"/api/reservations": {"post": operation}}
+
+
+def _session(use: dict[str, Any], life: dict[str, Any], wish: dict[str, Any]) -> dict[str, Any]:
+    server = _query("server", "string", "the session's name, where no session speaks")
+    said, extended = _get("Say what the session does; from itself", life), _get("Let it go on for longer", life)
+    for operation, schema in ((said, use), (extended, wish)):
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    extended |= {"parameters": [server]}
+    extended["responses"] |= {
+        "409": {"description": "It has lasted as long as it may."},
+        "429": {"description": "No quota has room for more."},
+    }
+    get = _get("How long a session of the caller may go on, and whether it is idle", life, parameters=[server])
+    return {"/api/session": {"get": get, "put": said, "post": extended}}
 
 
 def _audit() -> Operation:

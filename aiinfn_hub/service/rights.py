@@ -1,6 +1,6 @@
 """Continuous authorisation: who has lost the right to what runs or waits gets notice, and then it ends or is held.
 
-So does a session whose quota is used up.
+So does a session whose quota is used up, whose time is over, or which nobody uses.
 
 The hub asks the login provider in the background; here its groups of now are compared with what people hold. What was
 taken by mistake, or only for a while, is given back: notices are called off, and what was held goes on.
@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiinfn_hub.capacity.inventory import FINISHED
@@ -27,6 +28,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import WORKLOADS, KubeClient
 from aiinfn_hub.kube.slim import Pod, Workload
 from aiinfn_hub.offload import runs
+from aiinfn_hub.offload.bell import woken
 from aiinfn_hub.pods import names
 from aiinfn_hub.service.audit import Audit
 from aiinfn_hub.sessions.drains import Drain, Plan, Running, drains, keep, plan
@@ -35,6 +37,13 @@ from aiinfn_hub.sessions.tickets import is_ticket
 
 #: Seconds between two looks at everybody.
 EVERY_S = 20.0
+#: Why a session may stay after all, by the reason for which it was to end; else its person has the right again.
+_BACK = {
+    "quota": "There is room again.",
+    "lifetime": "It was extended.",
+    "longest": "It may last longer.",
+    "idle": "It is used again.",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class Rights:
         workloads: WatchCache[Workload],
         *,
         audit: Audit,
-        spent: Callable[[], Mapping[str, Lapse]],
+        others: Sequence[Callable[[], Mapping[str, Lapse]]] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = client
@@ -77,7 +86,8 @@ class Rights:
         self._pods = pods
         self._workloads = workloads
         self._audit = audit
-        self._spent = spent
+        self._others = others
+        self._wake = asyncio.Event()
         self._clock = clock
         self._log = logging.getLogger("aiinfn.rights")
 
@@ -91,7 +101,11 @@ class Rights:
             except AiinfnError as error:
                 # Without the hub's word nobody loses anything, and what was said stays said.
                 self._log.warning("Rights are looked at later: %s", error)
-            await asyncio.sleep(EVERY_S)
+            await woken(self._wake, EVERY_S)
+
+    def notice(self) -> None:
+        """Something that decides about sessions has changed."""
+        self._wake.set()
 
     async def look(self) -> None:
         """Once.
@@ -129,9 +143,9 @@ class Rights:
         return lapse(self._platform, person, activity, self.standings.get(user.name))
 
     async def _drain(self, sessions: list[Running], people: dict[str, HubUser]) -> None:
-        spent = self._spent()
+        others: Mapping[str, Lapse] = ChainMap(*(dict(other()) for other in self._others))
         verdicts = {
-            one.uid: self._lapse(people[one.person], one.activity) or spent.get(one.uid)
+            one.uid: self._lapse(people[one.person], one.activity) or others.get(one.uid)
             for one in sessions
             if one.person in people
         }
@@ -151,7 +165,7 @@ class Rights:
             await self._audit.note(Act(what="drain", about=one.person, why=one.sentence, facts=facts))
         for one in decided.call_off:
             if one.uid in there:
-                why = "There is room again." if one.reason == "quota" else f"The right to {one.activity} is back."
+                why = _BACK.get(one.reason, f"The right to {one.activity} is back.")
                 await self._audit.note(Act(what="drain-off", about=one.person, why=why, facts={"server": one.server}))
             elif one.due <= now:
                 gone: dict[str, Fact] = {"server": one.server, "activity": one.activity}

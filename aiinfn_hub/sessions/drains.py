@@ -1,4 +1,6 @@
-"""Sessions that are to end because their person lost the right to them: when, and whether they may stay after all.
+"""Sessions that are to end: when, why, and whether they may stay after all.
+
+Their person lost the right to them, a quota is used up, their time is over, or nobody uses them.
 
 The decision is pure; what was decided is in the database, because a notice period outlives a restart.
 """
@@ -15,6 +17,8 @@ from aiinfn_hub.store import tables
 from aiinfn_hub.store.engine import insert
 
 _T = tables.drain
+#: Rights are lost one after the other; the notice of the first holds for all of them.
+_RIGHTS = frozenset({"inactive", "groups", "activity"})
 
 
 @dataclass(frozen=True)
@@ -78,14 +82,18 @@ def plan(
         if lapse is None:
             call_off += [known] if known else []
             continue
-        due = now if lapse.at_once else now + notice_s
-        if known is None or (lapse.at_once and known.due > now):
+        due = now if lapse.at_once else max(lapse.due or 0.0, now + notice_s)
+        if known is None or (lapse.at_once and known.due > now) or not _same(known.reason, lapse.kind):
             known = Drain(**asdict(one), **_words(lapse), since=now, due=due)
             begin.append(known)
         if known.due <= now:
             stop.append(known)
     call_off += [drain for uid, drain in drains.items() if uid not in seen]
     return Plan(tuple(begin), tuple(call_off), tuple(stop))
+
+
+def _same(before: str, now: str) -> bool:
+    return before == now or {before, now} <= _RIGHTS
 
 
 def _words(lapse: Lapse) -> dict[str, str]:

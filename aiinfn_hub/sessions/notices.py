@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiinfn_hub.contract.notices import Notice
+from aiinfn_hub.contract.notices import Act, Notice
 from aiinfn_hub.identity.hubapi import HubStanding
 from aiinfn_hub.kube.slim import Workload
 from aiinfn_hub.sessions.drains import Drain
+
+#: What one click does about a session that is to end, by the reason.
+_ACTS: dict[str, Act] = {"lifetime": "extend", "idle": "keep"}
 
 
 def of_drain(one: Drain) -> Notice:
@@ -20,6 +23,7 @@ def of_drain(one: Drain) -> Notice:
         since=one.since,
         due=one.due,
         server=one.server,
+        act=_ACTS.get(one.reason, ""),
     )
 
 

@@ -195,6 +195,15 @@ reservation = Table(
     Column("made_at", Double, nullable=False),
 )
 
+#: By how much the session of a pod was extended beyond what it asked for, and when last.
+extension = Table(
+    "extension",
+    metadata,
+    Column("pod_uid", Text, primary_key=True),
+    Column("seconds", Double, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
 #: What was asked for and not given, append-only: demand that no record shows. `person` is an alias.
 refusal = Table(
     "refusal",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +18,11 @@ LOST = Lapse("activity", "You are no longer in /lhcb.", "Save.")
 BLOCKED = Lapse("inactive", "The account is not active.", "Ask.", at_once=True)
 
 
-def drain(since: float = 0.0, due: float = NOTICE, kind: Literal["activity", "inactive"] = "activity") -> Drain:
+ENDS = Lapse("lifetime", "You asked for 8 h.", "Extend it.", due=2000.0)
+IDLE = Lapse("idle", "Nothing ran for 1 h.", "Run anything.")
+
+
+def drain(since: float = 0.0, due: float = NOTICE, kind: str = "activity") -> Drain:
     return Drain("uid-1", "ada", "", "lhcb", kind, "s", "n", since, due)
 
 
@@ -37,6 +39,13 @@ def drain(since: float = 0.0, due: float = NOTICE, kind: Literal["activity", "in
         pytest.param(BLOCKED, None, 5.0, 5.0, False, True, id="blocked: at once"),
         pytest.param(BLOCKED, drain(), 5.0, 5.0, False, True, id="blocked while a notice runs"),
         pytest.param(BLOCKED, drain(due=5.0), 6.0, None, False, True, id="blocked, and told so already"),
+        pytest.param(ENDS, None, 1100.0, 2000.0, False, False, id="a known end"),
+        pytest.param(ENDS, None, 1990.0, 2890.0, False, False, id="late news of it still gives notice"),
+        pytest.param(IDLE, None, 5.0, 905.0, False, False, id="nobody uses it"),
+        pytest.param(None, drain(kind="idle"), 899.0, None, True, False, id="and then somebody does"),
+        pytest.param(ENDS, drain(kind="idle"), 1200.0, 2100.0, False, False, id="used again, and its time is over"),
+        pytest.param(IDLE, drain(kind="lifetime"), 1200.0, 2100.0, False, False, id="extended, and nobody uses it"),
+        pytest.param(LOST, drain(kind="groups"), 100.0, None, False, False, id="one right after the other"),
         pytest.param("unknown", drain(), 9000.0, None, False, False, id="without the hub's word nothing happens"),
         pytest.param("unknown", None, 9000.0, None, False, False, id="nor begins"),
     ],

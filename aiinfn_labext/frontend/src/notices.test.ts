@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { changes, reads, type Notice } from './notices.js';
+import { changes, reads, toSave, type Notice } from './notices.js';
 
 function notice(more: Partial<Notice> = {}): Notice {
-  return { id: 'a', level: 'error', title: 'Ends at {due}.', text: '', since: 0, due: 840, server: '', ...more };
+  return { id: 'a', level: 'error', title: 'Ends at {due}.', text: '', since: 0, due: 840, server: '', act: '', ...more };
 }
 
 test('a time is on the clock of the person, and from now', () => {
@@ -12,7 +12,7 @@ test('a time is on the clock of the person, and from now', () => {
   assert.equal(reads(notice(), 0), `Ends at ${clock} (in 14 min).`);
   assert.equal(reads(notice(), 815), `Ends at ${clock} (in less than a minute).`);
   assert.equal(reads(notice(), 900), `Ends at ${clock} (now).`);
-  assert.equal(reads(notice({ due: 86400 }), 0).endsWith('(in 24 h).'), true);
+  assert.match(reads(notice({ due: 86400 }), 0), /2.* \(in 24 h\)\.$/, 'with the day');
   assert.equal(reads(notice({ title: 'No answer.', due: null }), 0), 'No answer.');
 });
 
@@ -26,4 +26,12 @@ test('what is new is shown, what reads otherwise is updated, what is over goes',
   assert.deepEqual(changes(shown, [a, b], 0), { show: [b], update: [], dismiss: ['gone'] });
   assert.deepEqual(changes(shown, [a], 120), { show: [], update: [a], dismiss: ['gone'] });
   assert.deepEqual(changes(new Map(), [], 0), { show: [], update: [], dismiss: [] });
+});
+
+test('what is open is saved once, a minute before the session ends', () => {
+  const ends = notice();
+  const other = notice({ id: 'b', server: null });
+  assert.deepEqual(toSave(new Set(), [ends, other], 700), []);
+  assert.deepEqual(toSave(new Set(), [ends, other], 790), [ends]);
+  assert.deepEqual(toSave(new Set(['a']), [ends], 790), []);
 });

@@ -1,6 +1,8 @@
 /**
  * What the platform has to say, as `aiinfn_hub.contract.notices` writes it; and how it reads. Pure.
  */
+import { clock, left } from './times.js';
+
 export interface Notice {
   /** The same for as long as it is about the same thing. */
   id: string;
@@ -12,7 +14,12 @@ export interface Notice {
   since: number;
   due: number | null;
   server: string | null;
+  /** What one click does about it: let the session go on for longer, or say that somebody is here. */
+  act: '' | 'extend' | 'keep';
 }
+
+/** Seconds before the end of a session at which what is open is saved. */
+const SAVE_BEFORE_S = 60;
 
 /** What to do with those that are shown, so that the ones that are true now are. */
 export interface Changes {
@@ -36,17 +43,13 @@ export function reads(notice: Notice, now: number): string {
   if (notice.due === null) {
     return notice.title;
   }
-  const clock = new Date(notice.due * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
-  return notice.title.replace('{due}', `${clock} (${left(notice.due - now)})`);
+  return notice.title.replace('{due}', `${clock(notice.due, now)} (${left(notice.due - now)})`);
 }
 
-function left(seconds: number): string {
-  const minutes = Math.round(seconds / 60);
-  if (seconds <= 0) {
-    return 'now';
-  }
-  if (minutes < 1) {
-    return 'in less than a minute';
-  }
-  return minutes < 90 ? `in ${minutes} min` : `in ${Math.round(minutes / 60)} h`;
+/** Those of sessions that are about to end, for which nothing was saved yet. */
+export function toSave(saved: ReadonlySet<string>, notices: readonly Notice[], now: number): Notice[] {
+  return notices.filter(
+    notice =>
+      notice.server !== null && notice.due !== null && notice.due - now <= SAVE_BEFORE_S && !saved.has(notice.id)
+  );
 }

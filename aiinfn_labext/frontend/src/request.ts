@@ -4,11 +4,26 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
+import type { Life } from './life.js';
 import type { Notice } from './notices.js';
 
 /** What the websocket says; jobs are for another part of the page. */
 interface Message {
   notices?: Notice[];
+  life?: Life;
+}
+
+/**
+ * Ask the server for an act on this session: `keep` or `extend`. Rejects with what the server says, or cannot say.
+ */
+export async function act(settings: ServerConnection.ISettings, name: string, body: object): Promise<Life> {
+  const url = URLExt.join(settings.baseUrl, 'aiinfn', 'api', name);
+  const answer = await ServerConnection.makeRequest(url, { method: 'POST', body: JSON.stringify(body) }, settings);
+  const said = (await answer.json()) as Life & { error?: { message: string; hint: string } };
+  if (!answer.ok) {
+    throw new Error(said.error ? `${said.error.message} ${said.error.hint}` : `The server answered ${answer.status}.`);
+  }
+  return said;
 }
 
 /** Seconds before the first and between the later tries to connect again. */
@@ -24,7 +39,8 @@ const LONGEST_S = 30;
 export class Events {
   constructor(
     private readonly settings: ServerConnection.ISettings,
-    private readonly onNotices: (notices: Notice[]) => void
+    private readonly onNotices: (notices: Notice[]) => void,
+    private readonly onLife: (life: Life) => void
   ) {
     this.open();
   }
@@ -43,6 +59,9 @@ export class Events {
       const message = JSON.parse(event.data) as Message;
       if (message.notices) {
         this.onNotices(message.notices);
+      }
+      if (message.life) {
+        this.onLife(message.life);
       }
     };
     socket.onclose = () => {
