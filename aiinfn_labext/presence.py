@@ -98,7 +98,7 @@ class Presence:
             except AiinfnError as error:
                 # What is not heard is no evidence: the session does not end for it.
                 self._log.info("The service does not hear what this session does: %s", error)
-            except Exception:  # a background loop is one of the two places for this
+            except Exception:  # noqa: BLE001  a background loop: the next report may be heard
                 self._log.exception("What this session does could not be told")
             await asyncio.sleep(pause)
 

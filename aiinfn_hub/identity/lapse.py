@@ -12,7 +12,7 @@ from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.hubapi import HubStanding
 from aiinfn_hub.identity.person import Person, may_enter
 
-Kind = Literal["inactive", "groups", "activity", "quota", "lifetime", "longest", "idle"]
+Kind = Literal["inactive", "groups", "activity", "quota", "lifetime", "longest", "idle", "node"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Lapse:
 
     Attributes:
         kind: the account is not active; no group lets the person in; the group of this activity is lost; a quota is
-            used up; its time is over, and it may be extended or not; nobody uses it.
+            used up; its time is over, and it may be extended or not; nobody uses it; its node goes
+            out of service.
         sentence: for the person.
         next_step: what to do about it.
         at_once: without a notice period.

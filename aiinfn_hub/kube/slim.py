@@ -15,7 +15,7 @@ import msgspec
 
 from aiinfn_hub.kube import shapes
 from aiinfn_hub.kube.amounts import amounts, pod_requests, pod_storage
-from aiinfn_hub.pods.names import HELD, REMOTE_ID
+from aiinfn_hub.pods.names import DRAIN_AT, HELD, REMOTE_ID
 
 #: Annotations that mean something to us; others (a whole manifest in last-applied-configuration) are not kept.
 KEPT_ANNOTATIONS = ("aiinfn.infn.it/", "kueue.x-k8s.io/", "hub.jupyter.org/", REMOTE_ID)
@@ -76,7 +76,7 @@ class Taint(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """A node; `since` is when it became ready or ceased to be."""
+    """A node; `since` is when it became ready or ceased to be, `drain_at` when an operator wants it empty."""
 
     uid: str
     name: str
@@ -89,6 +89,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     allocatable: dict[str, int] = {}
     capacity: dict[str, int] = {}
     conditions: dict[str, Condition] = {}
+    drain_at: float | None = None
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +137,14 @@ def _kept(found: Mapping[str, str] | None) -> dict[str, str]:
 
 def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
+
+
+def _moment(text: str) -> float | None:
+    """A time that an operator typed; None for none, and for what is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None
 
 
 def _since(found: Iterable[shapes.Condition] | None, name: str, status: str = "") -> float | None:
@@ -237,6 +246,7 @@ def decode_node(text: bytes) -> Node:
         allocatable=amounts(status.allocatable if status.allocatable is not None else status.capacity),
         capacity=amounts(status.capacity),
         conditions=conditions,
+        drain_at=_moment((meta.annotations or {}).get(DRAIN_AT, "")),
     )
 
 

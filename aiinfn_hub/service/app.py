@@ -127,7 +127,7 @@ class Service:
         self.prometheus = Prometheus(self.config.prometheus_url) if self.config.prometheus_url else None
         if self.prometheus is not None:
             self._stack.push_async_callback(self.prometheus.close)
-        self.lives = lives.Lives(self.platform, self.audit, self.pods, prometheus=self.prometheus)
+        self.lives = lives.Lives(self.platform, self.audit, self.pods, self.nodes, prometheus=self.prometheus)
         self.rights = Rights(
             self.platform,
             self.hub,
@@ -135,7 +135,7 @@ class Service:
             self.pods,
             self.offloading.workloads,
             audit=self.audit,
-            others=(lambda: self.spent.lapses, lambda: self.lives.lapses),
+            others=(self.spent, self.lives),
         )
         self.lives.on_news = self.rights.notice
         for cache in self.caches:

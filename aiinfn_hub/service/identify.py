@@ -19,6 +19,8 @@ from aiinfn_hub.service.config import ServiceConfig
 FOR_THE_HUB = (("GET", "/api/offer"), ("POST", "/api/reservations"))
 #: And for nobody in particular.
 FOR_ALL = ("GET", "/api/stock")
+#: Who acts is asked for anew; what is read, or put again and again, may be some seconds behind.
+ACTS = frozenset({"POST", "DELETE"})
 
 
 def hub_oauth(config: ServiceConfig, token: str) -> HubOAuth:
@@ -63,14 +65,14 @@ class Identify:
             raise Forbidden("This token may not use the service.", hint="It lacks access:services!service=aiinfn.")
         if model.get("kind", "user") != "user":
             raise Forbidden(f"{model['name']} is a service, not a person.")
-        person = await self.person(model["name"])
+        person = await self.person(model["name"], fresh=handler.request.method in ACTS)
         if self.auth.get_token(handler, in_cookie=False):
             person = narrowed(self.platform, person, model["scopes"])
         return Caller(person, _server_of(model))
 
-    async def person(self, name: str) -> Person:
-        """What the platform grants to this user of the hub."""
-        user = await self.hub.user(name)
+    async def person(self, name: str, *, fresh: bool = False) -> Person:
+        """What the platform grants to this user of the hub; `fresh` asks for the groups of this moment."""
+        user = await self.hub.user(name, fresh=fresh)
         return person_of(self.platform, user.name, user.groups, admin=user.admin)
 
     def _is_hub(self, handler: RequestHandler) -> bool:

@@ -1,4 +1,4 @@
-"""How long each session may go on: what its server reports, what Prometheus measured, and how it was extended."""
+"""How long each session may go on: what its server reports, what Prometheus measured, how it was extended, its node."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aiinfn_hub.accounting.quotas import of_session
 from aiinfn_hub.capacity.inventory import FINISHED
 from aiinfn_hub.catalogue import Idle, Platform
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
+from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.errors import AiinfnError, Conflict, Forbidden, NotFound, RemoteFailed, Unavailable
 from aiinfn_hub.identity.audit import Act, Fact
@@ -22,10 +23,10 @@ from aiinfn_hub.identity.lapse import Lapse
 from aiinfn_hub.identity.person import Caller
 from aiinfn_hub.identity.web import ApiHandler
 from aiinfn_hub.kube.cache import WatchCache
-from aiinfn_hub.kube.slim import Pod
+from aiinfn_hub.kube.slim import Node, Pod
 from aiinfn_hub.pods import names
 from aiinfn_hub.service.audit import Audit
-from aiinfn_hub.sessions import lifetime
+from aiinfn_hub.sessions import lifetime, maintenance
 from aiinfn_hub.sessions.lifetime import Idleness, Life, Use
 from aiinfn_hub.sessions.tickets import is_ticket
 
@@ -50,6 +51,7 @@ class Lives:
         platform: Platform,
         audit: Audit,
         pods: WatchCache[Pod],
+        nodes: WatchCache[Node],
         *,
         prometheus: Prometheus | None = None,
         clock: Callable[[], float] = time.time,
@@ -60,6 +62,7 @@ class Lives:
         self._audit = audit
         self._database = audit.database
         self._pods = pods
+        self._nodes = nodes
         self._prometheus = prometheus
         self._clock = clock
         self._log = logging.getLogger("aiinfn.lives")
@@ -132,8 +135,18 @@ class Lives:
 
     def _lapse(self, pod: Pod) -> Lapse | None:
         now, notice_s = self._clock(), self._platform.access.notice_s
-        idle = self._idleness(pod, now)
-        return lifetime.lapse(self._life(pod), idle, self._rule(pod), now=now, notice_s=notice_s)
+        idle, node = self._idleness(pod, now), self._node(pod)
+        own = lifetime.lapse(self._life(pod), idle, self._rule(pod), now=now, notice_s=notice_s)
+        return maintenance.first(own, maintenance.lapse(node, now=now, notice_s=notice_s))
+
+    def _node(self, pod: Pod) -> Node | None:
+        return next((node for node in self._nodes.items.values() if node.name == pod.node), None)
+
+    def notices(self, person: str) -> list[Notice]:
+        """What somebody should know of the nodes of their sessions, unless they read already that one ends."""
+        mine = [pod for pod in self._pods.items.values() if pod.annotations.get(names.PERSON_NAME) == person]
+        told = [maintenance.notice(self._node(pod), pod) for pod in mine if _runs(pod) and pod.uid not in self.lapses]
+        return [one for one in told if one is not None]
 
     def pod_of(self, caller: Caller, server: str | None) -> Pod:
         """A session of the caller's own; a session's own token is for that one only.

@@ -14,6 +14,7 @@ import time
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiinfn_hub.capacity.inventory import FINISHED
 from aiinfn_hub.capacity.queue import waits
@@ -43,6 +44,7 @@ _BACK = {
     "lifetime": "It was extended.",
     "longest": "It may last longer.",
     "idle": "It is used again.",
+    "node": "Its node stays in service.",
 }
 
 
@@ -53,6 +55,17 @@ class Waiting:
     uid: str
     person: str
     activity: str
+
+
+class Others(Protocol):
+    """Whoever else knows why sessions are to end."""
+
+    @property
+    def lapses(self) -> Mapping[str, Lapse]:
+        """Why, by the uid of the pod."""
+
+    def notices(self, person: str) -> list[Notice]:
+        """What a person should know before it comes to that."""
 
 
 class Rights:
@@ -73,7 +86,7 @@ class Rights:
         workloads: WatchCache[Workload],
         *,
         audit: Audit,
-        others: Sequence[Callable[[], Mapping[str, Lapse]]] = (),
+        others: Sequence[Others] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = client
@@ -143,7 +156,7 @@ class Rights:
         return lapse(self._platform, person, activity, self.standings.get(user.name))
 
     async def _drain(self, sessions: list[Running], people: dict[str, HubUser]) -> None:
-        others: Mapping[str, Lapse] = ChainMap(*(dict(other()) for other in self._others))
+        others: Mapping[str, Lapse] = ChainMap(*(dict(other.lapses) for other in self._others))
         verdicts = {
             one.uid: self._lapse(people[one.person], one.activity) or others.get(one.uid)
             for one in sessions
@@ -208,6 +221,7 @@ class Rights:
     def notices(self, person: str) -> list[Notice]:
         """What the person should know, the most pressing first."""
         found = [of_drain(one) for one in self.drains.values() if one.person == person]
+        found += [notice for other in self._others for notice in other.notices(person)]
         held = self.held.get(person)
         if held:
             found.append(of_held(person, held))

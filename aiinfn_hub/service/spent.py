@@ -10,6 +10,7 @@ from collections.abc import Callable
 from aiinfn_hub.accounting import spending
 from aiinfn_hub.accounting.quotas import Standing
 from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.identity.lapse import Lapse
@@ -66,6 +67,10 @@ class Spent:
             for uid, standing in found.items()
             if (standing.lasts_s() or 0.0) <= notice_s * (CALM if uid in self.lapses else 1.0)
         }
+
+    def notices(self, person: str) -> list[Notice]:  # noqa: ARG002  of the protocol
+        """None: the form and the panel show how the quotas stand."""
+        return []
 
 
 def lapse(standing: Standing) -> Lapse:

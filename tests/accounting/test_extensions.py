@@ -80,6 +80,8 @@ def test_a_forecast_knows_the_later_end_and_the_share(database: Database) -> Non
     start(database)
     more(database, None, H, 4 * H, H)
     assert [one.planned_s for one in database.run(holders)["t4"]] == [6 * H]
-    ended = seen("u1", at=3 * H, held_from=0.0, ran_from=1.0, ran_to=3 * H, terminal=True, flavour="t4", planned_s=2 * H)
+    ended = seen(
+        "u1", at=3 * H, held_from=0.0, ran_from=1.0, ran_to=3 * H, terminal=True, flavour="t4", planned_s=2 * H
+    )
     database.run(ledger.observe, [ended])
     assert database.run(cases, now=T0 + 4 * H) == {("t4", "session"): [pytest.approx(0.5, abs=0.01)]}

@@ -10,7 +10,7 @@ from support.prometheus import Sample, prometheus_with
 from support.sightings import T0, life
 
 from aiinfn_hub.accounting import ledger
-from aiinfn_hub.accounting.measuring import ACTIVE, ENERGY, Measurer
+from aiinfn_hub.accounting.measuring import ACTIVE, ENERGY, STEP_S, Measurer, busiest
 from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.store.engine import Database
 from aiinfn_hub.store.ledger_tables import observation, record
@@ -73,3 +73,29 @@ async def test_what_dcgm_left_comes_into_the_records(database: Database, url: st
     # Only bob's devices were seen at work a minute after its end.
     assert [(row["pod_uid"], row["kind"]) for row in said] == [("bob", "ended")]
     assert said[0]["observed_at"] == pytest.approx(T0 + H + 97, abs=30)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("who", "at", "most", "covered_s"),
+    [
+        pytest.param("alice", H, 1.0, H, id="active half of the time"),
+        pytest.param("bob", H, 0.5, H / 2, id="looked at for half of the hour"),
+        pytest.param("carol", 2 * H - 300, 1.0, H, id="active at the begin of the hour"),
+        pytest.param("carol", 2 * H, 0.0, H, id="not active in the last hour"),
+        pytest.param("dave", H, None, None, id="never looked at"),
+    ],
+)
+async def test_whether_a_device_did_anything_of_late(
+    url: str, who: str, at: float, most: float | None, covered_s: float | None
+) -> None:
+    prometheus = Prometheus(url)
+    try:
+        active, looks = busiest("aiinfn", f"jupyter-{who}", H)
+        seen = await prometheus.value(looks, at=T0 + at)
+        assert (None if seen is None else seen * STEP_S) == (
+            None if covered_s is None else pytest.approx(covered_s, abs=90)
+        )
+        assert await prometheus.value(active, at=T0 + at) == most
+    finally:
+        await prometheus.close()

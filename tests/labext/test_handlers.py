@@ -4,76 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 from support.fakeservice import FakeService
+from support.jupyter import JUPYTER_TOKEN, JupyterServer
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.contract.notices import Notice
 
-TOKEN = "jupyter-token"
-
-
-class Server:
-    """A Jupyter server as a process, found by the file that it writes when it is ready."""
-
-    def __init__(self, root: Path, environ: dict[str, str]) -> None:
-        self._environ = {
-            **os.environ,
-            **environ,
-            **{f"JUPYTER_{kind}_DIR": str(root / kind) for kind in ("CONFIG", "DATA", "RUNTIME")},
-            "XDG_STATE_HOME": str(root),
-        }
-        options = {"ip": "127.0.0.1", "port": "0", "open_browser": "False", "allow_root": "True", "root_dir": str(root)}
-        options |= {"allow_unauthenticated_access": "False", "base_url": "/user/me/"}
-        command = [sys.executable, "-m", "jupyter_server", f"--IdentityProvider.token={TOKEN}"]
-        command += [f"--ServerApp.{name}={value}" for name, value in options.items()]
-        self.log = (root / "jupyter.log").open("wb")
-        self.process = subprocess.Popen(command, env=self._environ, stdout=self.log, stderr=subprocess.STDOUT)
-        self.url = self._ready(root / "RUNTIME")
-
-    def _ready(self, runtime: Path) -> str:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and self.process.poll() is None:
-            for path in runtime.glob("jpserver-*.json"):
-                url = str(json.loads(path.read_text())["url"])
-                try:
-                    httpx.get(url + "api", timeout=1)
-                except httpx.HTTPError:
-                    continue
-                return url
-            time.sleep(0.05)
-        raise AssertionError(Path(self.log.name).read_text())
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
-        self.log.close()
-
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeService, Server]]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeService, JupyterServer]]:
     service = FakeService(tmp_path_factory.mktemp("service"))
     service.spec_extra = {"grace_s": 1}
-    server = Server(tmp_path_factory.mktemp("jupyter"), service.environ)
+    server = JupyterServer(tmp_path_factory.mktemp("jupyter"), service.environ)
     yield service, server
     server.stop()
     service.stop()
 
 
 @pytest.fixture
-def service(place: tuple[FakeService, Server]) -> FakeService:
+def service(place: tuple[FakeService, JupyterServer]) -> FakeService:
     place[0].runs.clear()
     place[0].hold = True
     place[0].down = 0
@@ -81,7 +38,7 @@ def service(place: tuple[FakeService, Server]) -> FakeService:
 
 
 @pytest.fixture
-def url(place: tuple[FakeService, Server], service: FakeService) -> str:
+def url(place: tuple[FakeService, JupyterServer], service: FakeService) -> str:
     return place[1].url
 
 
@@ -89,8 +46,8 @@ def url(place: tuple[FakeService, Server], service: FakeService) -> str:
 def page(url: str) -> Iterator[httpx.Client]:
     """A page in a browser that has logged in: cookies, and no token."""
     with httpx.Client(base_url=url) as client:
-        client.get("api/status", headers={"Authorization": f"token {TOKEN}"})
-        client.get("login", params={"token": TOKEN}, follow_redirects=True)
+        client.get("api/status", headers={"Authorization": f"token {JUPYTER_TOKEN}"})
+        client.get("login", params={"token": JUPYTER_TOKEN}, follow_redirects=True)
         yield client
 
 
@@ -174,7 +131,7 @@ def test_the_websocket_tells_the_notices_and_then_what_changes(
     service.notices = []
 
     async def listen() -> list[Any]:
-        connection = await socket(url, Authorization=f"token {TOKEN}")
+        connection = await socket(url, Authorization=f"token {JUPYTER_TOKEN}")
         heard = [await of(connection, "notices")]
         service.notices = [ends]
         heard.append(await of(connection, "notices"))
@@ -190,7 +147,7 @@ def test_the_websocket_tells_the_jobs_and_then_what_changes(url: str, service: F
     first = service.submit(JobRequest("first", "1"))
 
     async def listen() -> list[Any]:
-        connection = await socket(url, Authorization=f"token {TOKEN}")
+        connection = await socket(url, Authorization=f"token {JUPYTER_TOKEN}")
         heard = [await of(connection, "jobs")]
         service.submit(JobRequest("second", "1"))
         heard.append(await of(connection, "jobs"))

@@ -17,7 +17,7 @@ from support.service import RunningService, running_service
 from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.identity import audit
-from aiinfn_hub.kube.client import NAMESPACES, PODS
+from aiinfn_hub.kube.client import NAMESPACES, NODES, PODS
 from aiinfn_hub.pods import names
 
 pytestmark = pytest.mark.asyncio
@@ -247,3 +247,28 @@ async def test_a_database_that_is_away_ends_nothing_new(service: RunningService,
     with pytest.raises(Unavailable):
         await service.service.lives.look()
     assert service.service.lives.lapses == {}
+
+
+async def test_a_node_that_goes_out_of_service(service: RunningService, clock: Clock) -> None:
+    await session(service)
+    cordon = {"metadata": {"name": "node-1"}, "spec": {"unschedulable": True}}
+    await service.client.create(NODES, cordon)
+    await until(lambda: any(node.unschedulable for node in service.service.nodes.items.values()))
+    (notice,) = await look(service)
+    assert (notice["level"], notice["due"]) == ("warning", None)
+    assert notice["title"] == "node-1, on which your session runs, goes out of service soon."
+
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + H))
+    await service.client.patch(NODES, "node-1", {"metadata": {"annotations": {names.DRAIN_AT: at}}})
+    await until(lambda: any(node.drain_at for node in service.service.nodes.items.values()))
+    (notice,) = await look(service)
+    assert notice["due"] == pytest.approx(time.time() + H, abs=10)
+    clock.ahead = H - 800
+    (notice,) = await look(service)
+    assert (notice["level"], notice["act"]) == ("error", ""), "nobody extends a session on it"
+    clock.ahead = H + 200
+    await look(service)
+    assert service.hub.stops == [("ada", "")]
+    await service.client.patch(NODES, "node-1", {"metadata": {"annotations": None}, "spec": {"unschedulable": None}})
+    await until(lambda: not any(node.drain_at for node in service.service.nodes.items.values()))
+    assert await look(service) == []

@@ -27,6 +27,7 @@ import msgspec
 
 from aiinfn_hub.contract import run as runner
 from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Target, ValueRef, Why
+from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.errors import (
     AiinfnError,
@@ -122,6 +123,8 @@ class FakeService:
         self.spec_extra: dict[str, Any] = {}
         self.environment: dict[str, str] = {}
         self.notices: list[Notice] = []
+        self.uses: list[SessionUse] = []
+        self.life = SessionLife("NVIDIA T4", 0.0, 4e9, 3600.0)
         self._servers = [_serve(self, USER_ROUTES), _serve(self, RUN_ROUTES)]
 
     @property
@@ -399,6 +402,18 @@ def _notices(service: FakeService, request: _Request) -> Any:
     return {"notices": service.notices}
 
 
+def _session(service: FakeService, request: _Request) -> SessionLife:
+    request.user()
+    if request.command == "PUT":
+        service.uses.append(msgspec.json.decode(request.body, type=SessionUse))
+        return service.life
+    wish = msgspec.json.decode(request.body, type=Extension)
+    if not service.life.extend_s:
+        raise QuotaExceeded("Nothing is left.")
+    service.life = msgspec.structs.replace(service.life, ends=wish.ends + service.life.extend_s, extend_s=0.0)
+    return service.life
+
+
 def _targets(_service: FakeService, request: _Request) -> Any:
     request.user()
     return {"targets": [Target(name="local", kind="local", description="the cluster", flavours=["cpu", "t4"])]}
@@ -415,6 +430,7 @@ USER_ROUTES: list[tuple[str, str, Any]] = [
     ("GET", _API + "/jobs/([^/]+)/why", _why),
     ("GET", _API + "/jobs/([^/]+)/outputs/([^/]+)", _output),
     ("GET", _API + "/notices", _notices),
+    ("PUT|POST", _API + "/session", _session),
     ("GET", _API + "/targets", _targets),
 ]
 RUN_ROUTES: list[tuple[str, str, Any]] = [

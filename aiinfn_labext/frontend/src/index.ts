@@ -8,7 +8,7 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { Widget } from '@lumino/widgets';
 
 import { explains, reads as lifeReads, span, type Life } from './life.js';
-import { changes, reads, toSave, type Notice } from './notices.js';
+import { changes, ending, reads, type Notice } from './notices.js';
 import { act, Events } from './request.js';
 
 /** How often the minutes that are left are counted anew. */
@@ -72,8 +72,7 @@ class Shown {
       this.ids.delete(id);
       this.texts.delete(id);
     }
-    for (const notice of toSave(this.saved, this.notices, now)) {
-      this.saved.add(notice.id);
+    if (ending(this.notices, now)) {
       this.session.save();
     }
   }
@@ -99,7 +98,6 @@ class Shown {
   private notices: Notice[] = [];
   private readonly ids = new Map<string, string>();
   private readonly texts = new Map<string, string>();
-  private readonly saved = new Set<string>();
 }
 
 function details(event: MouseEvent, notice: Notice): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { changes, reads, toSave, type Notice } from './notices.js';
+import { changes, ending, reads, type Notice } from './notices.js';
 
 function notice(more: Partial<Notice> = {}): Notice {
   return { id: 'a', level: 'error', title: 'Ends at {due}.', text: '', since: 0, due: 840, server: '', act: '', ...more };
@@ -28,10 +28,9 @@ test('what is new is shown, what reads otherwise is updated, what is over goes',
   assert.deepEqual(changes(new Map(), [], 0), { show: [], update: [], dismiss: [] });
 });
 
-test('what is open is saved once, a minute before the session ends', () => {
-  const ends = notice();
+test('what is open is saved in the last minute of a session', () => {
   const other = notice({ id: 'b', server: null });
-  assert.deepEqual(toSave(new Set(), [ends, other], 700), []);
-  assert.deepEqual(toSave(new Set(), [ends, other], 790), [ends]);
-  assert.deepEqual(toSave(new Set(['a']), [ends], 790), []);
+  assert.equal(ending([notice(), other], 700), false);
+  assert.equal(ending([notice(), other], 790), true);
+  assert.equal(ending([other], 790), false, 'it is about the person, not about this session');
 });

@@ -46,10 +46,9 @@ export function reads(notice: Notice, now: number): string {
   return notice.title.replace('{due}', `${clock(notice.due, now)} (${left(notice.due - now)})`);
 }
 
-/** Those of sessions that are about to end, for which nothing was saved yet. */
-export function toSave(saved: ReadonlySet<string>, notices: readonly Notice[], now: number): Notice[] {
-  return notices.filter(
-    notice =>
-      notice.server !== null && notice.due !== null && notice.due - now <= SAVE_BEFORE_S && !saved.has(notice.id)
+/** Whether the session is about to end, so that what is open is to be saved, again and again. */
+export function ending(notices: readonly Notice[], now: number): boolean {
+  return notices.some(
+    notice => notice.server !== null && notice.due !== null && notice.due - now <= SAVE_BEFORE_S
   );
 }
