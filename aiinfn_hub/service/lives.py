@@ -101,7 +101,7 @@ class Lives:
             rule, now = self._rule(pod), self._clock()
             if self._prometheus is None or rule is None or now - self._devices.get(pod.uid, (0.0, None))[0] < ASK_S:
                 continue
-            idle = lifetime.idleness(rule, self._uses.get(pod.uid), device_quiet=True, now=now).since
+            idle = lifetime.idleness(rule, self._uses.get(pod.uid), device=False, device_quiet=None, now=now).since
             if not self._accelerated(pod) or idle is None or now - idle < rule.after_s:
                 continue
             try:
@@ -127,11 +127,10 @@ class Lives:
         rule = self._rule(pod)
         if rule is None:
             return Idleness()
-        device: bool | None = True
-        if self._prometheus is not None and self._accelerated(pod):
-            at, device = self._devices.get(pod.uid, (0.0, None))
-            device = device if now - at <= 2 * ASK_S else None
-        return lifetime.idleness(rule, self._uses.get(pod.uid), device_quiet=device, now=now)
+        device = self._prometheus is not None and self._accelerated(pod)
+        at, quiet = self._devices.get(pod.uid, (0.0, None))
+        quiet = quiet if now - at <= 2 * ASK_S else None
+        return lifetime.idleness(rule, self._uses.get(pod.uid), device=device, device_quiet=quiet, now=now)
 
     def _lapse(self, pod: Pod) -> Lapse | None:
         now, notice_s = self._clock(), self._platform.access.notice_s

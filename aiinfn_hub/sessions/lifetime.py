@@ -55,10 +55,14 @@ class Use:
 
 @dataclass(frozen=True)
 class Idleness:
-    """Since when nothing happened; None where something did, or where `unknown` says what nobody measured."""
+    """Since when nothing happened; None where something did, or where `unknown` says what nobody measured.
+
+    `device` says that an accelerator was looked at too.
+    """
 
     since: float | None = None
     unknown: str = ""
+    device: bool = False
 
 
 def life(platform: Platform, pod: Pod, extended_s: float) -> Life | None:
@@ -88,14 +92,14 @@ def heard(before: Use | None, said: SessionUse, rule: Idle | None, now: float) -
     return Use(now, quiet_since, now if works or known is None else known)
 
 
-def idleness(rule: Idle, use: Use | None, *, device_quiet: bool | None, now: float) -> Idleness:
+def idleness(rule: Idle, use: Use | None, *, device: bool, device_quiet: bool | None, now: float) -> Idleness:
     """Whether nobody uses a session.
 
     Args:
         rule: of its flavour.
         use: what its server said last.
-        device_quiet: whether the accelerator did nothing for the time of the rule; None for nobody knows, True where
-            there is none, or nobody measures any.
+        device: whether it has an accelerator, and somebody measures those.
+        device_quiet: whether the accelerator did nothing for the time of the rule; None for nobody knows.
         now: Unix seconds.
     """
     if use is None or now - use.heard_at > FRESH_S:
@@ -106,9 +110,9 @@ def idleness(rule: Idle, use: Use | None, *, device_quiet: bool | None, now: flo
     if now - since < rule.after_s:
         # Whether the accelerator does anything is asked only when all else is quiet for long enough.
         return Idleness(since if now - since >= REPORT_EVERY_S else None)
-    if device_quiet is None:
+    if device and device_quiet is None:
         return Idleness(unknown="its use of the accelerator is not measured")
-    return Idleness(since if device_quiet else None)
+    return Idleness(since if device_quiet or not device else None, device=device)
 
 
 def lapse(known: Life | None, idle: Idleness, rule: Idle | None, *, now: float, notice_s: float) -> Lapse | None:
@@ -122,16 +126,18 @@ def lapse(known: Life | None, idle: Idleness, rule: Idle | None, *, now: float, 
             return Lapse("lifetime", said, f"Extend it if you need it; {saved}", due=known.ends)
         return Lapse("longest", f"{said} {title} may not last longer.", f"Save what you need; {saved}", due=known.ends)
     if rule is not None and idle.since is not None and now - idle.since >= rule.after_s:
-        return Lapse("idle", idle_words(rule, known), "Run anything, or say that you are here, and it goes on.")
+        return Lapse(
+            "idle", idle_words(rule, device=idle.device), "Run anything, or say that you are here, and it goes on."
+        )
     return None
 
 
-def idle_words(rule: Idle, known: Life | None) -> str:
+def idle_words(rule: Idle, *, device: bool) -> str:
     """What was seen of a session that nobody uses."""
-    device = ", and the accelerator was idle" if known and known.flavour and known.flavour.accelerator else ""
+    also = ", and the accelerator was idle" if device else ""
     return (
         f"For {format_duration(rule.after_s)} no kernel and no terminal did anything, everything together used less "
-        f"than {format_cpu(rule.cpu_below)} cores{device}."
+        f"than {format_cpu(rule.cpu_below)} cores{also}."
     )
 
 

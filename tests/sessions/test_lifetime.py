@@ -95,7 +95,10 @@ def test_what_the_person_reads() -> None:
     full = lifetime.lapse(FULL, Idleness(), RULE, now=12 * H, notice_s=NOTICE)
     assert full is not None
     assert full.sentence == "You asked for 8 h, and extended it by 4 h. NVIDIA T4 may not last longer."
-    idle = lifetime.lapse(LONG, Idleness(since=0.0), RULE, now=2 * H, notice_s=NOTICE)
+    bare = lifetime.lapse(LONG, Idleness(since=0.0), RULE, now=2 * H, notice_s=NOTICE)
+    assert bare is not None
+    assert "accelerator" not in bare.sentence, "nobody looked at it"
+    idle = lifetime.lapse(LONG, Idleness(since=0.0, device=True), RULE, now=2 * H, notice_s=NOTICE)
     assert idle is not None
     assert idle.sentence == (
         "For 1 h no kernel and no terminal did anything, everything together used less than 100m cores, and the "
@@ -122,7 +125,7 @@ QUIET = Use(NOW, NOW - 2 * H, NOW - 2 * H)
     ],
 )
 def test_whether_anybody_uses_it(use: Use | None, device: bool | None, since: float | None, unknown: str) -> None:
-    found = lifetime.idleness(RULE, use, device_quiet=device, now=NOW)
+    found = lifetime.idleness(RULE, use, device=True, device_quiet=device, now=NOW)
     assert found.since == since
     assert unknown in found.unknown
     assert bool(found.unknown) is bool(unknown)
@@ -161,7 +164,7 @@ def test_it_is_never_called_idle_within_the_time_of_its_rule_after_any_use(
         use = lifetime.heard(use, SessionUse(int(busy), quiet_s, cores), RULE, now)
         if busy or (cores is not None and cores >= 0.1):
             used_at = now
-        idle = lifetime.idleness(RULE, use, device_quiet=True, now=now)
+        idle = lifetime.idleness(RULE, use, device=False, device_quiet=None, now=now)
         assert idle.since is None or idle.since >= used_at
         assert cores is not None or idle.since is None
         found = lifetime.lapse(None, idle, RULE, now=now, notice_s=NOTICE)
