@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from aiinfn_hub.accounting import calendar
 from aiinfn_hub.accounting.amounts import GOOD
 from aiinfn_hub.accounting.claims import HOLD_S, Books, books, claims_of, counts
 from aiinfn_hub.accounting.quotas import (
@@ -79,7 +80,17 @@ def reserve(connection: sa.Connection, platform: Platform, ask: Ask, *, now: flo
 
 
 def decide(connection: sa.Connection, platform: Platform, ask: Ask, *, now: float) -> Decision:
-    """Whether it may start, and for how long, by every quota that counts it."""
+    """Whether it may start, and for how long, by every quota that counts it, and by the calendar."""
+    met = calendar.ahead(platform, ask, now)
+    if not met:
+        return _by_quotas(connection, platform, ask, now=now)
+    held = calendar.holdings(books(connection, now=now), ask, now)
+    booked = calendar.limit(platform.flavour(ask.flavour), met, held, ask, now)
+    decided = _by_quotas(connection, platform, ask, now=now)
+    return min(Decision(booked.verdict, booked.again_at), decided, key=lambda one: one.verdict.seconds)
+
+
+def _by_quotas(connection: sa.Connection, platform: Platform, ask: Ask, *, now: float) -> Decision:
     quotas = meant(platform, ask.activity, platform.flavour(ask.flavour))
     known = books(connection, ask, now=now)
     found = standings(platform, quotas, ask, known, summed(connection, needed(quotas, ask), now=now), now=now)

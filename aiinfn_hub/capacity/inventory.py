@@ -120,6 +120,19 @@ def _claim(pod: Pod | None) -> _Claim | None:
     return _Claim("", pod.labels.get(names.FLAVOUR), pod.requests)
 
 
+def sessions_hold(platform: Platform, pods: Iterable[Pod]) -> Counter[tuple[str, str]]:
+    """Units that sessions hold, or were promised, by flavour and activity."""
+    found: Counter[tuple[str, str]] = Counter()
+    flavours = {flavour.name: flavour for flavour in platform.flavours if flavour.accelerator}
+    for pod in pods:
+        flavour = flavours.get(pod.labels.get(names.FLAVOUR, ""))
+        if flavour is None or pod.labels.get(names.KIND) != names.SESSION or _claim(pod) is None:
+            continue
+        units = pod.requests.get(flavour.resource, 0) // flavour.count
+        found[flavour.name, pod.labels.get(names.ACTIVITY, "")] += units
+    return found
+
+
 def inventory(platform: Platform, nodes: Iterable[Node], pods: Iterable[Pod]) -> dict[str, Stock]:
     """The stock of every flavour, by name."""
     return count(shelves(platform, nodes), Demand(pods))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from aiinfn_hub.capacity.inventory import Demand, Shelf, Stock, count, shelves
+from aiinfn_hub.capacity.inventory import Demand, Shelf, Stock, count, sessions_hold, shelves
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, Reserved
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.slim import Node, Pod
+
+#: Seconds of the calendar that people see.
+AHEAD_S = 7 * 86400.0
 
 
 class Reporter:
@@ -66,8 +70,22 @@ class Reporter:
 
     def flavours(self) -> list[FlavourOffer]:
         """Every flavour, in the order of the platform file."""
-        unknown, stock = self.unknown_since, self.stock()
-        return [_flavour(stock[flavour.name], unknown) for flavour in self.platform.flavours]
+        unknown, stock, reserved = self.unknown_since, self.stock(), self._reserved()
+        return [
+            _flavour(stock[flavour.name], unknown, reserved.get(flavour.name, [])) for flavour in self.platform.flavours
+        ]
+
+    def _reserved(self) -> dict[str, list[Reserved]]:
+        """What the calendar has, by flavour; the pods are looked at only while something of it holds."""
+        now = self.clock()
+        soon = [one for one in self.platform.reservations if one.begins < now + AHEAD_S and one.ends > now]
+        held = sessions_hold(self.platform, self.pods.items.values()) if any(r.active(now) for r in soon) else Counter()
+        found: dict[str, list[Reserved]] = {}
+        for one in sorted(soon, key=lambda one: one.begins):
+            kept = max(0, one.units - held[one.flavour, one.activity]) if one.active(now) else 0
+            said = Reserved(one.title, one.activity, one.units, one.begins, one.ends, kept)
+            found.setdefault(one.flavour, []).append(said)
+        return found
 
     def offer(self, person: str, activities: Sequence[str], used: Mapping[str, float]) -> Offer:
         """What somebody of these activities may ask for and can have now.
@@ -90,10 +108,17 @@ class Reporter:
         return Offer(person, self.at, flavours, budgets)
 
 
-def _flavour(stock: Stock, unknown: float | None) -> FlavourOffer:
+def _flavour(stock: Stock, unknown: float | None, reserved: list[Reserved]) -> FlavourOffer:
     reason = f"{', '.join(stock.silent)} does not answer" if stock.silent else ""
     if unknown is not None:
         reason = "the cluster does not answer"
     return FlavourOffer(
-        stock.flavour, stock.total, stock.free, stock.unit, unknown, reason, neighbours=stock.neighbours
+        stock.flavour,
+        stock.total,
+        stock.free,
+        stock.unit,
+        unknown,
+        reason,
+        neighbours=stock.neighbours,
+        reserved=reserved,
     )

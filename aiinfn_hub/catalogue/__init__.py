@@ -1,5 +1,6 @@
 """What the platform offers, read from one `platform.yaml`: flavours, images, volumes, sites, activities. Pure."""
 
+from aiinfn_hub.catalogue.calendar import CalendarReservation
 from aiinfn_hub.catalogue.loader import example_path, load_platform, parse_platform
 from aiinfn_hub.catalogue.models import (
     Capacity,
@@ -22,6 +23,7 @@ from aiinfn_hub.catalogue.quotas import Quota, Quotas
 __all__ = [
     "Access",
     "Activity",
+    "CalendarReservation",
     "Capacity",
     "CpuSteps",
     "Flavour",

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from aiinfn_hub.catalogue.calendar import CalendarReservation
 from aiinfn_hub.catalogue.document import Finding, Location
 from aiinfn_hub.catalogue.models import LOCAL, Flavour, Image, Platform, Site, Steps, Toleration, Volume
 from aiinfn_hub.catalogue.policy import ImagePolicy
 from aiinfn_hub.catalogue.references import parse_reference
 
 Part = TypeVar("Part", bound=BaseModel)
-SECTIONS = ("flavours", "images", "volumes", "sites", "activities")
+SECTIONS = ("flavours", "images", "volumes", "sites", "activities", "reservations")
 #: What tells the folder of one from that of another, by kind of volume.
 PLACEHOLDERS = {"home": "{person}", "activity": "{activity}"}
 #: Section, key, and the section whose names the key's values are.
@@ -23,6 +24,8 @@ REFERENCES = (
     ("flavours", "activities", "activities"),
     ("sites", "flavours", "flavours"),
     ("images", "redirect", "images"),
+    ("reservations", "activity", "activities"),
+    ("reservations", "flavour", "flavours"),
 )
 
 
@@ -37,6 +40,7 @@ def check(data: Any) -> Iterator[Finding]:
     yield from _namespaces(data)
     yield from _site_units(data)
     yield from _made_folders(data)
+    yield from _reservations(data)
     for index, flavour in _parsed(data, "flavours", Flavour):
         yield from _flavour(("flavours", index), flavour)
     for index, volume in _parsed(data, "volumes", Volume):
@@ -174,6 +178,26 @@ def _site_units(data: Any) -> Iterator[Finding]:
                 yield Finding(place, "is not among the flavours of the site", "".join(near))
             elif name in flavours and not flavours[name].accelerator:
                 yield Finding(place, "has no accelerator to count; its measure is cpu and memory")
+
+
+def _reservations(data: Any) -> Iterator[Finding]:
+    """There are never more units reserved than there are, and those to whom they are given may use them."""
+    flavours = {flavour.name: flavour for _, flavour in _parsed(data, "flavours", Flavour)}
+    known = list(_parsed(data, "reservations", CalendarReservation))
+    for index, one in known:
+        flavour, place = flavours.get(one.flavour), ("reservations", index)
+        if flavour is None:
+            continue
+        if flavour.units is None or not flavour.accelerator:
+            yield Finding((*place, "flavour"), f"{one.flavour!r} has no units that could be reserved: give it `units`")
+            continue
+        if flavour.activities and one.activity not in flavour.activities:
+            yield Finding((*place, "activity"), f"{one.activity!r} may not use the flavour {one.flavour!r}")
+        # The sum only rises where one begins.
+        together = sum(other.units for _, other in known if other.flavour == one.flavour and other.active(one.begins))
+        if together > flavour.units:
+            said = f"at its begin {together} units of {one.flavour!r} are reserved, and there are {flavour.units}"
+            yield Finding((*place, "units"), said)
 
 
 def _made_folders(data: Any) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 
 from aiinfn_hub.catalogue.base import Model
+from aiinfn_hub.catalogue.calendar import CalendarReservation
 from aiinfn_hub.catalogue.fields import (
     AbsolutePath,
     Bytes,
@@ -240,6 +241,8 @@ class Platform(Model):
     sites: tuple[Site, ...] = ()
     activities: tuple[Activity, ...] = Field(min_length=1)
     quotas: Quotas = Quotas()
+    reservations: tuple[CalendarReservation, ...] = ()
+    """Units that are one activity's for some time."""
 
     def flavour(self, name: str) -> Flavour:
         """The flavour of that name."""

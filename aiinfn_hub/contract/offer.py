@@ -21,13 +21,27 @@ class Expected(Wire, frozen=True):
     gives_way: bool = False
 
 
+class Reserved(Wire, frozen=True):
+    """Units that only the sessions of an activity may hold from `begin` to `end` (Unix seconds).
+
+    `kept` are those of them that it does not hold yet, while it lasts: they are free, and for nobody else.
+    """
+
+    title: str
+    activity: str
+    units: int
+    begin: float
+    end: float
+    kept: int = 0
+
+
 class FlavourOffer(Wire, frozen=True):
     """One flavour as one person sees it.
 
     `free` and `total` count units of the flavour (a slice, a card, or CPU cores where the flavour has no accelerator).
     With `unknown_since` set (Unix seconds), they are the last numbers seen and must not be shown as free. `expected` is
     for who asks now, where nothing is free; None for not enough data. Up to `neighbours` others use the same device in
-    turns.
+    turns. `reserved` is what the calendar has for the next days.
     """
 
     flavour: str
@@ -38,6 +52,7 @@ class FlavourOffer(Wire, frozen=True):
     reason: str = ""
     expected: Expected | None = None
     neighbours: int = 0
+    reserved: list[Reserved] = msgspec.field(default_factory=list)
 
 
 class StockOffer(Wire, frozen=True):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.offer import FlavourOffer, Offer, TicketOffer
+from aiinfn_hub.contract.offer import FlavourOffer, Offer, Reserved, TicketOffer
 from aiinfn_hub.sessions import tickets
 from aiinfn_hub.sessions.tickets import when
 
@@ -31,7 +31,8 @@ class Seen:
 class Words:
     """What to show beside a flavour; `since` is shown as a clock time of the person's zone.
 
-    `expected` says when there will be some, in parts: text, and times that are shown as `since` is.
+    `expected` says when there will be some, in parts: text, and times that are shown as `since` is; `reserved` what is
+    or will be kept for an activity.
     """
 
     state: Literal["free", "none", "unknown"]
@@ -39,6 +40,7 @@ class Words:
     since: float | None = None
     reason: str = ""
     expected: Sequence[str | float] = ()
+    reserved: Sequence[str | float] = ()
 
 
 def availability(seen: Seen, flavour: str) -> Words:
@@ -50,17 +52,30 @@ def availability(seen: Seen, flavour: str) -> Words:
         return Words("unknown", "unknown", reason="the service says nothing about it")
     if found.unknown_since is not None:
         return Words("unknown", "unknown", found.unknown_since, found.reason)
+    mine = {activity.activity for activity in seen.offer.activities} if seen.offer else set()
+    free = found.free - sum(one.kept for one in found.reserved if one.activity not in mine)
+    kept = reserved(found.reserved)
     if found.total <= 0:
-        return Words("none", "none here now", reason=found.reason)
-    if found.free <= 0:
-        return Words("none", f"none free of {found.total}", reason=found.reason, expected=when(found.expected))
-    return Words("free", _count(found), reason=found.reason)
+        return Words("none", "none here now", reason=found.reason, reserved=kept)
+    if free <= 0:
+        said = when(found.expected) if found.free <= 0 else []
+        return Words("none", f"none free of {found.total}", reason=found.reason, expected=said, reserved=kept)
+    return Words("free", _count(found, free), reason=found.reason, reserved=kept)
 
 
-def _count(offer: FlavourOffer) -> str:
+def _count(offer: FlavourOffer, free: int) -> str:
     unit = f" {offer.unit}s" if offer.unit == "core" else ""
     shared = f", each shared with up to {offer.neighbours} others" if offer.neighbours else ""
-    return f"{offer.free} of {offer.total}{unit} free{shared}"
+    return f"{free} of {offer.total}{unit} free{shared}"
+
+
+def reserved(known: Iterable[Reserved]) -> Sequence[str | float]:
+    """What the calendar has, in parts as `Words.expected`."""
+    parts: list[str | float] = []
+    for one in known:
+        parts += ["; " if parts else "", f"{one.units} reserved for {one.title} "]
+        parts += ["from ", one.begin, " to ", one.end]
+    return tuple(parts)
 
 
 def budget(seen: Seen, activity: str) -> str:

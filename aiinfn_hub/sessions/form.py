@@ -240,7 +240,7 @@ def _clock(seconds: float) -> str:
 
 
 def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%a %H:%M UTC")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%a %d %b %H:%M UTC")
 
 
 def _iso(seconds: float) -> str:

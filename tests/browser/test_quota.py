@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 WAIT = 90_000
 #: Half an hour of a T4.
 WEEK = {"name": "week", "title": "GPU-hours of your week", "gpu_hours": 0.2, "window_days": 7}
+NOW = datetime.now(UTC)
+#: The only A30, for a school that has begun.
+SCHOOL = {
+    "name": "school",
+    "title": "School of machine learning",
+    "activity": "teaching",
+    "flavour": "a30",
+    "units": 1,
+    "begin": (NOW - timedelta(hours=1)).isoformat(),
+    "end": (NOW + timedelta(days=2)).isoformat(),
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +38,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[R
     folder = tmp_path_factory.mktemp("quota")
     platform = yaml.safe_load(example_path().read_text())
     platform["quotas"]["rules"] = [WEEK]
+    platform["reservations"] = [SCHOOL]
     (folder / "platform.yaml").write_text(yaml.safe_dump(platform))
     with running_demo(folder / "home", "--platform", str(folder / "platform.yaml")) as running:
         yield running
@@ -77,3 +90,20 @@ async def test_what_is_left_is_said_granted_and_then_refused(browser: Browser, t
     await expect(row).to_contain_text("0.8", timeout=WAIT)
     await expect(page.get_by_text("Nothing: pods, hub, queue, runners and Prometheus say the same.")).to_be_visible()
     await camera.shoot(page, "ledger", whole=True)
+
+
+@pytest.mark.asyncio
+async def test_what_a_school_has_reserved_is_not_for_others(browser: Browser, tight: RunningDemo, camera: Any) -> None:
+    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    page = await context.new_page()
+    await page.goto(f"{tight.info['hub_url']}hub/oauth_login?next=/hub/spawn")
+    await page.fill("[name=username]", "pi")
+    await page.fill("[name=password]", tight.account("pi")["password"])
+    await page.click("form button")
+    cell = page.locator("#free-a30")
+    await expect(cell).to_contain_text("none free of 1; 1 reserved for School of machine learning from ", timeout=WAIT)
+    await camera.shoot(page, "reserved", whole=True)
+    await page.get_by_label("NVIDIA A30").check()
+    await page.get_by_role("button", name="Start", exact=True).click()
+    said = "1 unit of NVIDIA A30 is reserved for School of machine learning now, and the others are in use."
+    await expect(page.get_by_text(said)).to_be_visible(timeout=WAIT)

@@ -31,6 +31,24 @@ def image(**changes: Any) -> dict[str, Any]:
 
 
 QUOTA = {"name": "week", "title": "GPU-hours of a week", "gpu_hours": 12}
+COURSE = {
+    "name": "school",
+    "title": "School",
+    "activity": "cms",
+    "flavour": "t4",
+    "units": 2,
+    "begin": "2026-12-07T09:00:00+01:00",
+    "end": "2026-12-07T18:00:00+01:00",
+}
+
+
+def course(of_t4: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """A reservation of some of four units of a T4."""
+    activities = [ACTIVITY, {**ACTIVITY, "name": "lhcb", "gid": 20077, "group": "/aiinfn/lhcb"}]
+    flavours = [CPU, {**T4, "units": 4, **(of_t4 or {})}]
+    return {"flavours": flavours, "activities": activities, "reservations": [{**COURSE, **changes}]}
+
+
 REFUSED = {
     "two flavours of one name": ({"flavours": [CPU, CPU]}, "flavours[1].name", "is the name of another"),
     "two images of one name": ({"images": [IMAGE, IMAGE]}, "images[1].name", "is the name of another"),
@@ -186,6 +204,17 @@ REFUSED = {
         "no accelerator to count",
     ),
     "a virtual node that is called as the cluster": (site(name="local"), "sites[0].name", "means the cluster itself"),
+    "a course that ends before it begins": (course(end="2026-12-07T08:00:00Z"), "reservations[0]", "end is not after"),
+    "a course without a zone": (course(begin="2026-12-07T09:00:00"), "reservations[0].begin", "timezone"),
+    "a course of nobody": (course(activity="atlas"), "reservations[0].activity", "there is no 'atlas'"),
+    "a course on nothing": (course(flavour="t5"), "reservations[0].flavour", "there is no 't5'"),
+    "a course on what cannot be counted": (course(flavour="cpu"), "reservations[0].flavour", "no units that could be"),
+    "a course that has too much": (course(units=5), "reservations[0].units", "5 units of 't4' are reserved"),
+    "a course on what its people may not use": (
+        course(of_t4={"activities": ["lhcb"]}),
+        "reservations[0].activity",
+        "may not use the flavour",
+    ),
     "a toleration of a site": (
         site(tolerations=[{"key": "a", "value": "b"}]),
         "sites[0].tolerations[0].value",
@@ -231,6 +260,13 @@ ALLOWED = {
     },
     "a flavour of which there is nothing left": flavour(units=0),
     "namespaces of other names": {"namespace": "a", "system_namespace": "b"},
+    "two courses one after the other": {
+        **course(units=4),
+        "reservations": [
+            {**COURSE, "units": 4},
+            {**COURSE, "name": "next", "units": 4, "begin": COURSE["end"], "end": "2026-12-07T20:00:00Z"},
+        ],
+    },
     "every class of part at once": {
         "flavours": [CPU, {**T4, "activities": ["cms"]}],
         "volumes": [HOME, SHARE],

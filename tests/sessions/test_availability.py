@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from support.small_platform import ACTIVITIES, FLAVOURS, small_platform
 
-from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, QuotaOffer, TicketOffer
+from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, QuotaOffer, Reserved, TicketOffer
 from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live, ticket_of, unasked
 
 NOON = 1_764_000_000.0
@@ -17,6 +17,33 @@ NO_DATA = "not enough data to say when"
 
 def seen(*flavours: FlavourOffer, failing: str = "", activities: tuple[ActivityOffer, ...] = ()) -> Seen:
     return Seen(Offer("mrossi", NOON, list(flavours), list(activities)), NOON + 1, failing)
+
+
+SCHOOL = Reserved("School of ML", "teaching", 4, NOON, NOON + 3600, kept=3)
+SAID = ("", "4 reserved for School of ML ", "from ", NOON, " to ", NOON + 3600)
+
+
+@pytest.mark.parametrize(
+    ("free", "activity", "words"),
+    [
+        pytest.param(5, "lhcb", Words("free", "2 of 8 free", reserved=SAID), id="what is kept is not for others"),
+        pytest.param(5, "teaching", Words("free", "5 of 8 free", reserved=SAID), id="but for its people"),
+        pytest.param(3, "lhcb", Words("none", "none free of 8", expected=[], reserved=SAID), id="all of it is kept"),
+        pytest.param(
+            0, "lhcb", Words("none", "none free of 8", expected=[NO_DATA], reserved=SAID), id="nobody has any"
+        ),
+    ],
+)
+def test_what_the_calendar_keeps(free: int, activity: str, words: Words) -> None:
+    offer = FlavourOffer("t4", 8, free, "unit", reserved=[SCHOOL])
+    assert availability(seen(offer, activities=(ActivityOffer(activity, 0.0),)), "t4") == words
+
+
+def test_two_of_the_calendar_are_told_apart() -> None:
+    later = msgspec.structs.replace(SCHOOL, title="Hackathon", begin=NOON + 7200, end=NOON + 9000, kept=0)
+    offer = FlavourOffer("t4", 8, 8, "unit", reserved=[SCHOOL, later])
+    found = availability(seen(offer), "t4").reserved
+    assert found[6:8] == ("; ", "4 reserved for Hackathon ")
 
 
 @pytest.mark.parametrize(
@@ -131,13 +158,14 @@ def test_the_stream_says_the_same_as_the_page() -> None:
     assert live(found, {"t4": "NVIDIA T4", "a30": "NVIDIA A30"}, ["lhcb"]) == {
         "at": NOON + 1,
         "flavours": {
-            "t4": {"state": "free", "text": "3 of 7 free", "since": None, "reason": "", "expected": ()},
+            "t4": {"state": "free", "text": "3 of 7 free", "since": None, "reason": "", "expected": (), "reserved": ()},
             "a30": {
                 "state": "unknown",
                 "text": "unknown",
                 "since": None,
                 "reason": "the service says nothing about it",
                 "expected": (),
+                "reserved": (),
             },
         },
         "activities": {"lhcb": "12.0 of 40 GPU-h left"},

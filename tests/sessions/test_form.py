@@ -86,12 +86,14 @@ def test_where_nothing_is_free_the_form_says_when() -> None:
         FlavourOffer("a100-1g.5gb", 7, 0, "unit", expected=Expected(limit=noon)),
     ]
     soup = page(seen=Seen(Offer("mrossi", noon, flavours, []), noon))
-    assert text(soup, "#free-t4") == "none free of 8: about Tue 12:00 UTC to Tue 12:30 UTC (from 23 cases)"
+    assert (
+        text(soup, "#free-t4") == "none free of 8: about Tue 25 Nov 12:00 UTC to Tue 25 Nov 12:30 UTC (from 23 cases)"
+    )
     assert [time["datetime"] for time in soup.select("#free-t4 time")] == [
         "2025-11-25T12:00:00+00:00",
         "2025-11-25T12:30:00+00:00",
     ]
-    assert text(soup, "[id='free-a100-1g.5gb']") == "none free of 7: by Tue 12:00 UTC at the latest"
+    assert text(soup, "[id='free-a100-1g.5gb']") == "none free of 7: by Tue 25 Nov 12:00 UTC at the latest"
 
 
 def test_each_accelerator_says_what_is_free_and_what_it_costs() -> None:

@@ -16,7 +16,7 @@
   const day = (seconds) => {
     const moment = new Date(seconds * 1000);
     const today = moment.toDateString() === new Date().toDateString();
-    return today ? clock(seconds) : `${moment.toLocaleDateString([], { weekday: "short" })} ${clock(seconds)}`;
+    return today ? clock(seconds) : `${moment.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })} ${clock(seconds)}`;
   };
   const spoken = (parts) => parts.map((part) => (typeof part === "number" ? day(part) : part)).join("");
 
@@ -83,7 +83,8 @@
     const since = found.since === null ? "" : ` since ${clock(found.since)}`;
     const reason = found.reason ? ` (${found.reason})` : "";
     const expected = found.expected.length ? `: ${spoken(found.expected)}` : "";
-    words.set(name, `${found.text}${since}${reason}${expected}`);
+    const reserved = found.reserved.length ? `; ${spoken(found.reserved)}` : "";
+    words.set(name, `${found.text}${since}${reason}${expected}${reserved}`);
     if (cell && !closed.has(name) && !radios.find((radio) => radio.value === name).disabled) {
       cell.textContent = words.get(name);
       cell.className = `aiinfn-free aiinfn-${found.state}`;
