@@ -15,6 +15,8 @@ from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.hub.at_service import AtService
+from aiinfn_hub.hub.form_page import form_page
+from aiinfn_hub.hub.last_choice import LastChoice
 from aiinfn_hub.hub.offers import OfferSource
 from aiinfn_hub.hub.outbox import tell
 from aiinfn_hub.hub.platform_file import current_platform
@@ -29,7 +31,7 @@ from aiinfn_hub.kube.client import KubeClient
 from aiinfn_hub.pods import names
 from aiinfn_hub.sessions.availability import Seen, ticket_of
 from aiinfn_hub.sessions.diagnosis import diagnose
-from aiinfn_hub.sessions.form import Attempt, render, salvage, understood
+from aiinfn_hub.sessions.form import Attempt, salvage, understood
 from aiinfn_hub.sessions.options import SessionSpec
 from aiinfn_hub.sessions.options import validate as decide
 from aiinfn_hub.sessions.pod import DICTS, LISTS, REPLACED, session_traits
@@ -84,7 +86,7 @@ class AiinfnSpawner(KubeSpawner):
             **{name: dict(getattr(self, name)) for name in DICTS},
             **{name: list(self._sorted_dict_values(getattr(self, name) or ())) for name in REPLACED},
         }
-        self.attempt: Attempt | None = None
+        self.last = LastChoice()
         self._spec: SessionSpec | None = None
         self._pod_start = PodStart(self, {})
         self._patience_ends = float("inf")
@@ -157,33 +159,20 @@ class AiinfnSpawner(KubeSpawner):
 
     # ---- the form, the link, the options
 
-    async def spawn_form(self) -> str:
-        """The form, filled in with what was just refused, what a link says, or the last session."""
-        attempt = self.attempt or Attempt(self.user_options)
-        self.attempt = None
-        if not self.person.activities and self.handler is not None:
-            # Who was told to ask for a group comes back when it is granted, not when JupyterHub asks again by itself.
-            await self.handler.refresh_auth(self.user, force=True)
-        platform, person = self.platform, self.person
-        try:
-            offered = choices(platform, person)
-        except AiinfnError as error:
-            raise refusal(error) from error
-        seen = await self.offers.look()
-        return render(platform, person, offered, seen=seen, attempt=attempt, ticket=self._ticket(seen))
+    spawn_form = form_page
 
     def _read_form(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        options, mistake = understood(self.platform, self.person, fields)
+        options, mistake = self.last.read(self.platform, self.person, fields)
         if mistake is not None:
             # JupyterHub renders the form of the default server after a failed post, whichever server was posted for.
-            self.user.spawner.attempt = Attempt(options, mistake)
+            self.user.spawner.last.attempt = Attempt(options, mistake)
             raise refusal(mistake, shown=False) from mistake
         return options
 
     def options_from_query(self, query_data: Mapping[str, Any]) -> dict[str, Any]:
         """A link fills in the form; JupyterHub would start a server from it, without a click."""
         options, mistake = understood(self.platform, self.person, query_data)
-        self.attempt = Attempt(options, mistake, "" if mistake else _LINK_NOTICE)
+        self.last.attempt = Attempt(options, mistake, "" if mistake else _LINK_NOTICE)
         if mistake is not None:
             raise refusal(mistake, shown=False) from mistake
         raise Refusal(_LINK_NOTICE, reason="link", status=200, shown=False)
@@ -228,10 +217,10 @@ class AiinfnSpawner(KubeSpawner):
 
     async def waits(self, found: Diagnosis) -> Refusal:
         """What the person reads when the session goes on waiting as a ticket; no failure for JupyterHub's counter."""
-        ticket = self._ticket(await self.offers.look(0))
+        ticket = self.ticket(await self.offers.look(0))
         return queued(parked(self._spec.flavour.title if self._spec else "", ticket, found))
 
-    def _ticket(self, seen: Seen) -> TicketOffer | None:
+    def ticket(self, seen: Seen) -> TicketOffer | None:
         """This server's ticket. The watch knows best whether there is one, the service where it stands."""
         known = ticket_of(seen, self.name)
         return ticket_in(self.reflected(), known) if self.pod_reflector else known
@@ -240,7 +229,18 @@ class AiinfnSpawner(KubeSpawner):
         """As KubeSpawner, but a ticket does not run: a hub that finds one has nothing to wait for or to stop."""
         status: int | None = await super().poll()
         waits = status is None and not self.starting and self._pod_start.left(self.reflected())
+        if status is None and not waits and self.server is not None and not self._waiting_for_response:
+            self.last.worked = dict(self.user_options)  # JupyterHub looks before it stops it, too
         return 0 if waits else status
+
+    def get_state(self) -> dict[str, Any]:
+        """As KubeSpawner, and what worked."""
+        return {**super().get_state(), **self.last.state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The same, back."""
+        self.last.load(state)
+        super().load_state(state)
 
     async def stop(self, now: bool = False) -> None:  # noqa: FBT001, FBT002  KubeSpawner's signature
         """Stop the pod, and its Secret goes with it; a ticket stays, unless somebody stopped the start that made it."""

@@ -18,6 +18,7 @@ from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, 
 from aiinfn_hub.sessions.environment import KINDS, followed
 from aiinfn_hub.sessions.options import OPTIONS, SessionSpec, default_lifetime, lifetimes, validate
 from aiinfn_hub.sessions.profiles import Choices, FlavourChoice
+from aiinfn_hub.sessions.quick import Quick
 from aiinfn_hub.sessions.tickets import words
 
 _GIB = 1024**3
@@ -136,6 +137,7 @@ def render(
     seen: Seen,
     attempt: Attempt,
     ticket: TicketOffer | None = None,
+    buttons: Sequence[Quick] = (),
 ) -> str:
     """The form's HTML, to stand inside JupyterHub's own `<form>`.
 
@@ -146,6 +148,7 @@ def render(
         seen: what is free, as far as it is known.
         attempt: what to fill in.
         ticket: the session of this server that waits in the queue, if there is one.
+        buttons: what starts with one click.
     """
     options, mistake = attempt.options, attempt.mistake
     kept, spec, _ = salvage(platform, person, options)
@@ -175,6 +178,7 @@ def render(
         script_data=script_data(choices),
         quotas=quotas(seen),
         unasked=unasked(platform, seen),
+        buttons=buttons,
     )
 
 

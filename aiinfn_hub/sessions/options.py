@@ -43,7 +43,7 @@ OPTIONS: dict[str, Option] = {
         Option("flavour", "Accelerator", "The device you get, or none."),
         Option("cpu", "CPU", "Cores of your own."),
         Option("memory", "Memory", "Memory of your own; a session that takes more is stopped."),
-        Option("lifetime", "For", "When this time is over you are asked whether you still need the session."),
+        Option("lifetime", "For", "You get notice before this time is over, and may extend it."),
         Option("environment", "Environment", "The software of the session."),
         Option("volumes", "Volumes", "Storage beside your home."),
     )

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from playwright.async_api import Browser, Page, expect
-from support.demo import RunningDemo, running_demo
-from support.people_at_work import SESSION, session
+from support.demo import RunningDemo, Visitor, running_demo
+from support.people_at_work import SESSION, session, stop
 
 from aiinfn_hub.catalogue import example_path
 
@@ -39,14 +39,19 @@ def brief(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[R
         yield running
 
 
-async def lab(browser: Browser, demo: RunningDemo, name: str) -> Page:
+async def login(browser: Browser, demo: RunningDemo, name: str, path: str) -> Page:
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
     page = await context.new_page()
-    await page.goto(f"{demo.info['hub_url']}hub/oauth_login?next=/hub/home")
+    await page.goto(f"{demo.info['hub_url']}hub/oauth_login?next=/hub/{path}")
     await page.fill("[name=username]", name)
     await page.fill("[name=password]", demo.account(name)["password"])
     await page.click("form button")
-    await page.wait_for_url("**/hub/home")
+    await page.wait_for_url(f"**/hub/{path}")
+    return page
+
+
+async def lab(browser: Browser, demo: RunningDemo, name: str) -> Page:
+    page = await login(browser, demo, name, "home")
     await page.goto(f"{demo.info['hub_url']}user/{name}/lab")
     await expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=WAIT)
     await page.get_by_role("button", name="No", exact=True).click()  # to JupyterLab's own news
@@ -100,3 +105,28 @@ async def test_who_does_nothing_is_asked_and_says_to_be_here(browser: Browser, b
     await expect(toast).to_have_count(0, timeout=WAIT)
     await page.wait_for_timeout(15_000)
     await expect(toast).to_have_count(0)
+
+
+@pytest.mark.asyncio
+async def test_one_click_starts_what_worked_last(browser: Browser, brief: RunningDemo, camera: Any) -> None:
+    """At first there is only the way without an accelerator; what failed does not come back."""
+    page = await login(browser, brief, "operator", "spawn")
+    buttons = page.locator("[data-quick]")
+    await expect(buttons).to_have_count(1)
+    await page.get_by_role("button", name="Start without accelerator").click()
+    await page.wait_for_url("**/lab*", timeout=WAIT)
+    visitor = Visitor(brief, "operator")
+    await visitor.login()
+    await stop(visitor)
+    failed = await visitor.spawn(SESSION | {"flavour": "a30", "lifetime": "1s"})
+    assert "too short" in failed.text
+
+    await page.goto(f"{brief.info['hub_url']}hub/spawn")
+    again = page.locator("#quick-again")
+    await expect(again).to_contain_text(
+        "CPU only, 2 cores, 4 GB, 2 min, pytorch-notebook:cuda12-python-3.12", timeout=WAIT
+    )
+    await expect(buttons).to_have_count(1)  # the last one had no accelerator
+    await camera.shoot(page, "quick", whole=True)
+    await page.get_by_role("button", name="Start the last one again").click()
+    await page.wait_for_url("**/lab*", timeout=WAIT)

@@ -147,7 +147,7 @@ async def test_when_there_will_be_some_is_said_in_the_zone_of_the_person(tab: Ta
     now = time.time()
     noon = now - now % 86400 + 3 * 86400 + 43200  # in three days, by UTC
     service.free, service.expected = 0, Expected(noon, noon + 1800, noon + 7200, 23)
-    day = datetime.fromtimestamp(noon, UTC).strftime("%a")
+    day = f"{datetime.fromtimestamp(noon, UTC):%a %-d %b}"
     text = f"none free of 7: about {day} 21:00 to {day} 21:30 (from 23 cases)"
     async with tab("mrossi", timezone_id="Asia/Tokyo", locale="en-GB") as page:
         await expect(page.locator(FREE)).to_have_text(text)
@@ -254,7 +254,7 @@ async def test_the_pending_page_follows_the_start_and_its_failure(tab: Tabs, sit
         )
         await page.click("#aiinfn-again")
         await page.wait_for_url("**/hub/spawn/both*")
-        assert await page.is_checked("#flavour-t4")
+        assert await page.is_checked("#flavour-cpu"), "a choice that failed is not offered again"
 
 
 async def test_a_wait_offers_what_is_free_instead(tab: Tabs, site: Site) -> None:

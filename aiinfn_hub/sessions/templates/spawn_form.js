@@ -85,6 +85,9 @@
     const expected = found.expected.length ? `: ${spoken(found.expected)}` : "";
     const reserved = found.reserved.length ? `; ${spoken(found.reserved)}` : "";
     words.set(name, `${found.text}${since}${reason}${expected}${reserved}`);
+    for (const one of root.querySelectorAll(`[data-free="${name}"]`)) {
+      one.textContent = words.get(name);
+    }
     if (cell && !closed.has(name) && !radios.find((radio) => radio.value === name).disabled) {
       cell.textContent = words.get(name);
       cell.className = `aiinfn-free aiinfn-${found.state}`;
@@ -120,6 +123,18 @@
   activity.addEventListener("change", followActivity);
   lifetime.addEventListener("change", followCost);
   followActivity();
+
+  // A start of one click. Not a submit button: a browser would press the first one of the form for the Enter key.
+  document.getElementById("aiinfn-quick")?.removeAttribute("hidden");
+  root.querySelectorAll("[data-quick]").forEach((button) => {
+    button.addEventListener("click", () => {
+      const field = document.createElement("input");
+      Object.assign(field, { type: "hidden", name: "quick", value: button.dataset.quick });
+      root.append(field);
+      root.closest("form").submit();
+      root.querySelectorAll("[data-quick]").forEach((one) => (one.disabled = true));
+    });
+  });
 
   // One stream a tab, closed while nobody looks. It speaks about the person who is logged in, not about another one.
   let source = null;
