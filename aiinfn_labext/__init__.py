@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from aiinfn_labext.job import Job, JobFailed
@@ -28,7 +29,11 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(serverapp: Any) -> None:
-    from aiinfn_labext.handlers import add_handlers  # noqa: PLC0415  a kernel needs no Jupyter server
+    # A kernel needs no Jupyter server.
+    from aiinfn_labext.handlers import add_handlers  # noqa: PLC0415
+    from aiinfn_labext.welcome import welcome  # noqa: PLC0415
 
+    if offload.service.configured:
+        welcome(Path(serverapp.root_dir))
     presence = add_handlers(serverapp.web_app, offload)
     serverapp.io_loop.add_callback(presence.run)

@@ -128,6 +128,19 @@ async def test_the_first_taste_of_the_readme_works_word_for_word(demo: RunningDe
 
 
 @pytest.mark.asyncio
+async def test_the_example_in_a_new_home_runs_to_its_end(demo: RunningDemo) -> None:
+    visitor = await session(demo)
+    kernel = await visitor.kernel()
+    found = await visitor.http.get(f"{visitor.hub}/user/scientist/api/contents/Welcome.ipynb")
+    assert found.status_code == 200, found.text
+    replies = [
+        await kernel.run(cell["source"]) for cell in found.json()["content"]["cells"] if cell["cell_type"] == "code"
+    ]
+    assert [reply.status for reply in replies] == ["ok"] * len(replies)
+    assert "the sum is 6" in replies[-2].shown
+    assert replies[-1].shown.strip() == "42"
+
+
 async def test_a_small_model_is_fitted_elsewhere_and_comes_back_with_its_plot(demo: RunningDemo) -> None:
     kernel = await (await session(demo)).kernel()
     await kernel.run("data = [[0, 1.0], [1, 3.0], [2, 5.0], [3, 7.0]]")
