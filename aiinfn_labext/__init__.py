@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,13 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 def _load_jupyter_server_extension(serverapp: Any) -> None:
     # A kernel needs no Jupyter server.
     from aiinfn_labext.handlers import add_handlers  # noqa: PLC0415
+    from aiinfn_labext.space import VARIABLE  # noqa: PLC0415
     from aiinfn_labext.welcome import welcome  # noqa: PLC0415
 
-    if offload.service.configured:
+    if os.environ.get(VARIABLE):
+        # A trash would keep what was deleted, on the same disk.
+        serverapp.contents_manager.delete_to_trash = False
+    elif offload.service.configured:
         welcome(Path(serverapp.root_dir))
     presence = add_handlers(serverapp.web_app, offload)
     serverapp.io_loop.add_callback(presence.run)

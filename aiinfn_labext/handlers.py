@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -37,7 +36,6 @@ from aiinfn_hub.contract.jobs import JobView
 from aiinfn_hub.contract.life import Extension, SessionLife
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.errors import AiinfnError, InvalidInput
-from aiinfn_labext import token
 from aiinfn_labext.jobs import Offload
 from aiinfn_labext.presence import Presence, presence_of
 
@@ -142,7 +140,7 @@ class NoticesHandler(_Handler):
     @authorized
     async def get(self) -> None:
         """To me, or about this session."""
-        await self.answer(lambda: {"notices": _notices(self.offload)})
+        await self.answer(lambda: {"notices": self.presence.notices()})
 
 
 class KeepHandler(_Handler):
@@ -210,7 +208,7 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
                     await self.write_message(msgspec.json.encode({"life": life}))
                 # Whether the service answers, the jobs tell; what it said last is still true for all that we know.
                 with contextlib.suppress(AiinfnError):
-                    notices = await asyncio.wrap_future(self.threads.submit(_notices, self.offload))
+                    notices = await asyncio.wrap_future(self.threads.submit(self.presence.notices))
                     if notices != known:
                         await self.write_message(msgspec.json.encode({"notices": notices}))
                     known = notices
@@ -256,10 +254,6 @@ def add_handlers(application: web.Application, offload: Offload) -> Presence:
     given = {"offload": offload, "threads": threads, "presence": presence}
     application.add_handlers(".*$", [(url_path_join(base, "aiinfn", path), handler, given) for path, handler in routes])
     return presence
-
-
-def _notices(offload: Offload) -> list[Notice]:
-    return [*offload.service.notices(), *token.notices(os.environ)]
 
 
 def _views(offload: Offload, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:

@@ -17,8 +17,10 @@ from typing import Any
 from aiinfn_hub.contract.life import REPORT_EVERY_S, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.errors import AiinfnError
+from aiinfn_labext import token
 from aiinfn_labext.client import ServiceClient
 from aiinfn_labext.processor import MARK, Processor
+from aiinfn_labext.space import VARIABLE, Space
 
 #: Seconds before the end at which the person's own program is started, and JupyterLab saves what is open.
 BEFORE_S = 60.0
@@ -75,6 +77,7 @@ class Presence:
         *,
         home: Path,
         processor: Processor | None = None,
+        space: Space | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.life: SessionLife | None = None
@@ -83,6 +86,7 @@ class Presence:
         self._threads = threads
         self._home = home
         self._processor = processor
+        self._space = space
         self._clock = clock
         self._here = clock()
         self._ended: set[str] = set()
@@ -123,6 +127,15 @@ class Presence:
         self.life = await self._thread(lambda: self._service.extend(ends))
         return self.life
 
+    def notices(self) -> list[Notice]:
+        """What the platform has to say, and what this session knows itself. It blocks.
+
+        Raises:
+            Unavailable: the service does not answer.
+        """
+        own = [*token.notices(os.environ), *([self._space.notice] if self._space is not None else [])]
+        return [*self._service.notices(), *own]
+
     async def before_end(self) -> float:
         """Start the person's program if the session is about to end, once for each end; seconds to the next look."""
         program = self._home / PROGRAM
@@ -161,4 +174,6 @@ def presence_of(settings: Mapping[str, Any], service: ServiceClient, threads: Ex
         return found
 
     processor = Processor(os.environ.get(MARK, "")) if service.configured else None
-    return Presence(service, look, threads, home=Path.home(), processor=processor)
+    full = os.environ.get(VARIABLE, "")
+    space = Space(Path(full)) if full else None
+    return Presence(service, look, threads, home=Path.home(), processor=processor, space=space)

@@ -205,7 +205,7 @@ class AiinfnSpawner(KubeSpawner):
         """JupyterHub's environment; the token comes from a Secret."""
         env: dict[str, Any] = super().get_env()
         env.pop("JPY_API_TOKEN", None)  # the same token, for JupyterHub before 0.8
-        known = {"AIINFN_SERVICE_URL": self.service_url, "HOME": self.working_dir}
+        known = {"AIINFN_SERVICE_URL": self.service_url, "HOME": self.environment.get("HOME", self.working_dir)}
         return env | {"JUPYTERHUB_API_TOKEN": self.objects.token_variable} | {k: v for k, v in known.items() if v}
 
     async def _make_create_pod_request(self, pod: Any, request_timeout: float) -> bool:  # noqa: ARG002  `objects` has it
@@ -230,7 +230,7 @@ class AiinfnSpawner(KubeSpawner):
         status: int | None = await super().poll()
         waits = status is None and not self.starting and self._pod_start.left(self.reflected())
         if status is None and not waits and self.server is not None and not self._waiting_for_response:
-            self.last.worked = dict(self.user_options)  # JupyterHub looks before it stops it, too
+            self.last.ran(self.user_options, self._start_future)  # JupyterHub looks before it stops it, too
         return 0 if waits else status
 
     def get_state(self) -> dict[str, Any]:
@@ -267,6 +267,7 @@ class AiinfnSpawner(KubeSpawner):
         if self.starting and pod is not None:
             found = diagnose(pod, self.events)
             if found.final or time.monotonic() > self._patience_ends:
+                self.last.failed(found.cause, self.user_options)
                 raise failed(found)
         return False
 

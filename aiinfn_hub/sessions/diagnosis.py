@@ -15,6 +15,8 @@ _PULL_REASONS = frozenset(
 )
 #: What Kueue has let in and nobody has started yet.
 ADMITTED = Diagnosis("admitted", "queue", "The queue has let your session in.")
+#: The cause that a rescue start helps with.
+HOME_FULL = "home-full"
 _MOUNT_REASONS = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 
 

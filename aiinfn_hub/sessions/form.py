@@ -164,7 +164,8 @@ def render(
         rows=rows,
         seen=seen,
         budgets={activity.name: budget(seen, activity.name) for activity in choices.activities},
-        chosen=kept | {"activity": spec.activity.name if spec else "", "flavour": flavour.name},
+        chosen=kept
+        | {"activity": spec.activity.name if spec else "", "flavour": flavour.name, "rescue": spec and spec.rescue},
         volumes=spec.volumes if spec else tuple(volume.name for volume in choices.volumes if volume.default),
         steps=_steps(choices, kept, spec),
         images=_images(platform, choices, image),

@@ -36,6 +36,9 @@ class Option:
     help: str
 
 
+#: The option that lets a session start whose home is full.
+RESCUE = "rescue"
+
 OPTIONS: dict[str, Option] = {
     option.name: option
     for option in (
@@ -46,6 +49,7 @@ OPTIONS: dict[str, Option] = {
         Option("lifetime", "For", "You get notice before this time is over, and may extend it."),
         Option("environment", "Environment", "The software of the session."),
         Option("volumes", "Volumes", "Storage beside your home."),
+        Option(RESCUE, "Rescue start", "For a home that is full: JupyterLab keeps its own files elsewhere."),
     )
 }
 
@@ -71,6 +75,7 @@ class SessionSpec:
     apptainer: str
     lifetime_s: int
     volumes: tuple[str, ...]
+    rescue: bool = False
 
 
 def validate(platform: Platform, person: Person, options: Mapping[str, Any]) -> SessionSpec:
@@ -99,7 +104,9 @@ def validate(platform: Platform, person: Person, options: Mapping[str, Any]) -> 
         image, apptainer = environment(platform, given.get("environment"))
     with _blaming("volumes", given):
         volumes = _volumes(platform, offered, given.get("volumes"))
-    return SessionSpec(flavour, cpu, memory, activity, reason, image, apptainer, lifetime, volumes)
+    with _blaming(RESCUE, given):
+        rescue = _flag(given.get(RESCUE))
+    return SessionSpec(flavour, cpu, memory, activity, reason, image, apptainer, lifetime, volumes, rescue)
 
 
 def check_held(spec: SessionSpec, others: Sequence[str]) -> None:
@@ -216,6 +223,14 @@ def _lifetime(value: Any, flavour: Flavour) -> int:
             hint=f"Between {format_duration(_SHORTEST_LIFETIME)} and {format_duration(longest)}; extend it later.",
         )
     return seconds
+
+
+def _flag(value: Any) -> bool:
+    """A checkbox of the form, a word of a link, or a truth value of JSON."""
+    known = {"1": True, "true": True, "on": True, "0": False, "false": False, "none": False}
+    if str(value).lower() not in known:
+        raise InvalidInput(f"{str(value)[:40]!r} is neither yes nor no.", hint="Write 1, or leave it out.")
+    return known[str(value).lower()]
 
 
 def _volumes(platform: Platform, offered: Choices, value: Any) -> tuple[str, ...]:

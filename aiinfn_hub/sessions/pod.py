@@ -11,7 +11,7 @@ from typing import Any
 
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.person import Person
-from aiinfn_hub.pods import folders, iam_token, names
+from aiinfn_hub.pods import folders, iam_token, names, rescue
 from aiinfn_hub.pods.apptainer import apptainer_command
 from aiinfn_hub.pods.placement import placement
 from aiinfn_hub.pods.resources import resources
@@ -22,9 +22,16 @@ from aiinfn_hub.sessions.tickets import digest
 
 Manifests = list[dict[str, Any]]
 
+#: A session has started when it listens, and not before: what ends as it begins is then a start that failed, whose last
+#: words tell why. JupyterHub alone would wait for an answer and say that none came.
+_STARTING: dict[str, Any] = {
+    "startupProbe": {"tcpSocket": {"port": "notebook-port"}, "periodSeconds": 1, "failureThreshold": 600},
+    "terminationMessagePolicy": "FallbackToLogsOnError",
+}
+
 #: Traits to which a session adds; the operator's own values come first.
 LISTS = ("init_containers", "volumes", "volume_mounts", "tolerations", "node_affinity_preferred")
-DICTS = ("extra_labels", "extra_annotations", "extra_pod_config", "environment")
+DICTS = ("extra_labels", "extra_annotations", "extra_pod_config", "extra_container_config", "environment")
 REPLACED = ("cmd", "node_affinity_required")
 
 
@@ -52,6 +59,8 @@ def session_traits(
     volumes, mounts = storage(platform, person.name, spec.activity, spec.volumes)
     if platform.tokens:
         volumes, mounts = [*volumes, iam_token.volume(iam_token.secret_name(pod))], [*mounts, iam_token.mount()]
+    if spec.rescue:
+        volumes, mounts = [*volumes, rescue.VOLUME], [*mounts, rescue.MOUNT]
     placed = placement(spec.flavour)
     affinity = placed.get("affinity", {}).get("nodeAffinity", {})
     added: dict[str, Any] = {
@@ -63,7 +72,11 @@ def session_traits(
         "extra_labels": _labels(person, spec) | (_queue(spec) if queued else {}),
         "extra_annotations": _annotations(person, server, spec),
         "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": _gates(configured, queued=queued)},
-        "environment": iam_token.environment() if platform.tokens else {},
+        "extra_container_config": _STARTING,
+        "environment": {
+            **(iam_token.environment() if platform.tokens else {}),
+            **(rescue.environment(platform) if spec.rescue else {}),
+        },
     }
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
     home = platform.home

@@ -67,6 +67,7 @@ def digest(spec: SessionSpec) -> str:
         spec.image,
         spec.apptainer,
         *spec.volumes,
+        *(["rescue"] if spec.rescue else []),
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
