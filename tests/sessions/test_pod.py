@@ -105,3 +105,24 @@ def test_terms_are_combined_so_that_both_hold(
 def test_terms_by_field_are_kept() -> None:
     field = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-1"]}]}
     assert both([field], [term("a")]) == [{**term("a"), **field}]
+
+
+def test_a_rescue_start_writes_elsewhere_and_works_at_home() -> None:
+    found = traits({"rescue": "1"})
+    assert found["environment"] == {"HOME": "/rescue", "AIINFN_FULL_HOME": "/home/jovyan"}
+    assert found["working_dir"] == "/home/jovyan"
+    assert {"name": "rescue", "emptyDir": {"sizeLimit": "1Gi"}} in found["volumes"]
+    assert {"name": "rescue", "mountPath": "/rescue"} in found["volume_mounts"]
+    assert traits()["environment"] == {}
+    assert not any(volume["name"] == "rescue" for volume in traits()["volumes"])
+
+
+def test_an_apptainer_session_is_rescued_too() -> None:
+    found = traits({"rescue": "1", "environment": "apptainer:/cvmfs/unpacked.infn.it/x:1", "volumes": ["cvmfs"]})
+    assert "/rescue" in " ".join(found["cmd"])
+
+
+def test_a_session_has_started_when_it_listens() -> None:
+    found = traits()["extra_container_config"]
+    assert found["startupProbe"]["tcpSocket"] == {"port": "notebook-port"}
+    assert found["terminationMessagePolicy"] == "FallbackToLogsOnError", "its last words say why it ended"
