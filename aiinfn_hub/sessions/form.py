@@ -155,7 +155,8 @@ def render(
     flavour = spec.flavour if spec else choices.first
     rows = [Row(c, availability(seen, c.flavour.name), c.flavour.name == flavour.name) for c in choices.flavours]
     titles = {choice.flavour.name: choice.flavour.title for choice in choices.flavours}
-    kind, _, typed = str(options.get("environment") or "image:").partition(":")
+    # A refused text stays, so that it can be corrected; a saved one that cannot be used any more does not come back.
+    kind, _, typed = str((options if mistake else kept).get("environment") or "image:").partition(":")
     image = str(kept.get("environment") or "").removeprefix("image:") if kind == "image" else ""
     return _TEMPLATES.get_template("spawn_form.html").render(
         person=person,
@@ -170,7 +171,6 @@ def render(
         steps=_steps(choices, kept, spec),
         images=_images(platform, choices, image),
         kind=kind if kind in KINDS else "image",
-        # A refused text stays, so that it can be corrected.
         typed={"registry": "", "apptainer": "", kind: typed},
         refused=mistake,
         wrong=str(mistake.details.get("option", "")) if mistake else "",
