@@ -17,6 +17,7 @@ from aiinfn_hub.catalogue.fields import (
     AbsolutePath,
     Bytes,
     Cpu,
+    CudaVersion,
     ExistingName,
     LabelKey,
     LabelValue,
@@ -115,6 +116,8 @@ class Flavour(Model):
     device_memory_bytes: Annotated[Bytes, Field(ge=0)] = Field(0, validation_alias="device_memory")
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels that the node must have."""
+    cuda: CudaVersion = ""
+    """The highest version of CUDA that the driver of its nodes runs; images for a later one are refused."""
     tolerations: tuple[Toleration, ...] = ()
     cpu: CpuSteps
     memory: MemorySteps
@@ -156,7 +159,7 @@ class Image(Model):
     apptainer: OptionalAbsolutePath = ""
     """Where the same image is unpacked, for sites without a container runtime."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """What a person wants to know before choosing, such as the CUDA version."""
+    """What a person wants to know before choosing; `cuda` is the version that it needs."""
     hidden: bool = False
     redirect: str = ""
     """Whoever asks for this image gets the one named."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiinfn_hub.catalogue import Image, Platform
+from aiinfn_hub.catalogue import Flavour, Image, Platform
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.pods.apptainer import apptainer_path
 from aiinfn_hub.pods.images import image_reference
@@ -38,6 +38,34 @@ def environment(platform: Platform, value: Any) -> tuple[str, str]:
         return image_reference(platform.image_policy.check(rest)), ""
     path = apptainer_path(platform.image_policy.check_apptainer(rest))
     return image_reference(_carrier(platform).ref), path
+
+
+def check_cuda(platform: Platform, value: Any, flavour: Flavour) -> None:
+    """Whether an environment of the list runs on a flavour, as far as the platform file says.
+
+    Raises:
+        InvalidInput: it needs a later CUDA than the drivers there have; the hint names images that do not.
+    """
+    kind, _, name = str(value or "image:").partition(":")
+    if kind != "image" or not flavour.cuda:
+        return
+    image = followed(platform, name) if name else recommended(platform)
+    if _fits(image, flavour):
+        return
+    able = [one.title for one in platform.images if not one.hidden and not one.redirect and _fits(one, flavour)]
+    raise InvalidInput(
+        f"{image.title} needs CUDA {image.labels['cuda']}, and the drivers of {flavour.title} have {flavour.cuda}.",
+        hint=f"Choose {' or '.join(able)}." if able else "Choose another accelerator.",
+    )
+
+
+def _fits(image: Image, flavour: Flavour) -> bool:
+    """A driver runs what was made for its own version of CUDA or an earlier one; within a major version, any.
+
+    NVIDIA's minor version compatibility: an application of 12.x runs on every driver for 12.0 and later.
+    """
+    needed = image.labels.get("cuda", "").partition(".")[0]
+    return not needed.isdigit() or int(needed) <= int(flavour.cuda.partition(".")[0])
 
 
 def recommended(platform: Platform) -> Image:

@@ -23,7 +23,7 @@ from aiinfn_hub.contract.quantities import (
 )
 from aiinfn_hub.errors import Forbidden, InvalidInput, QuotaExceeded
 from aiinfn_hub.identity.person import Person
-from aiinfn_hub.sessions.environment import environment
+from aiinfn_hub.sessions.environment import check_cuda, environment
 from aiinfn_hub.sessions.profiles import Choices, choices
 
 
@@ -102,6 +102,7 @@ def validate(platform: Platform, person: Person, options: Mapping[str, Any]) -> 
         lifetime = _lifetime(given.get("lifetime"), flavour)
     with _blaming("environment", given):
         image, apptainer = environment(platform, given.get("environment"))
+        check_cuda(platform, given.get("environment"), flavour)
     with _blaming("volumes", given):
         volumes = _volumes(platform, offered, given.get("volumes"))
     with _blaming(RESCUE, given):

@@ -317,3 +317,34 @@ def test_what_was_decided_can_be_asked_for_again() -> None:
         volumes=list(first.volumes),
     )
     assert (again.cpu_millis, again.memory_bytes, again.lifetime_s) == (4000, 8 * GI, 2 * H)
+
+
+@pytest.mark.parametrize(
+    ("driver", "chosen", "refused"),
+    [
+        pytest.param(
+            "12.8", "image:pytorch", "PyTorch 2.9 needs CUDA 13, and the drivers of NVIDIA T4 have 12.8.", id="too new"
+        ),
+        pytest.param("12.8", None, "PyTorch 2.9 needs CUDA 13", id="the recommended one is too new"),
+        pytest.param("12.8", "image:gone", "PyTorch 2.9 needs CUDA 13", id="what it was replaced by is"),
+        pytest.param("13.0", "image:pytorch", "", id="as new as the driver"),
+        pytest.param("14", "image:pytorch", "", id="older than the driver"),
+        pytest.param("12.8", "image:root", "", id="it says nothing of CUDA"),
+        pytest.param("", "image:pytorch", "", id="nobody knows the drivers"),
+        pytest.param("12.8", "registry:ghcr.io/infn/x:1", "", id="nobody knows the image"),
+    ],
+)
+def test_an_image_for_a_later_cuda_is_refused_before_a_pod_exists(
+    driver: str, chosen: str | None, refused: str
+) -> None:
+    flavours = [one | {"cuda": driver} if one["name"] == "t4" else one for one in FLAVOURS]
+    platform = small_platform(flavours=flavours)
+    options = {"flavour": "t4", "environment": chosen}
+    if not refused:
+        assert validate(platform, scientist(platform), options)
+        return
+    with pytest.raises(InvalidInput) as found:
+        validate(platform, scientist(platform), options)
+    assert refused in found.value.message
+    assert found.value.hint == "Choose ROOT 6."
+    assert found.value.details["option"] == "environment"
