@@ -103,6 +103,8 @@ LabelValue = Annotated[str, Grammar(rf"(?:{_LABEL})?", "a label value: letters, 
 #: An extended resource of nodes; "" asks for none.
 ResourceName = Annotated[str, Grammar(rf"(?:{_DNS}/{_LABEL})?", 'a resource name, as in "nvidia.com/gpu"', 317)]
 MigProfile = Annotated[str, Grammar(r"(?:[1-9]g\.[1-9][0-9]*gb)?", 'a MIG profile, as in "1g.5gb"', 16)]
+#: A host, and a port where it is not that of HTTPS.
+Host = Annotated[str, Grammar(rf"{_DNS}(?::[0-9]{{1,5}})?", 'a host, as in "gitlab.cern.ch"', 259)]
 CudaVersion = Annotated[str, Grammar(r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){0,2})?", 'a version of CUDA, as in "12.8"', 16)]
 #: A group of the IAM by its full path.
 GroupPath = Annotated[str, Grammar(r"(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)+", 'a full group path, as in "/aiinfn/cms"', 255)]

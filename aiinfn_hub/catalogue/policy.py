@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
-from aiinfn_hub.catalogue.fields import AbsolutePath
+from aiinfn_hub.catalogue.fields import AbsolutePath, Host
 from aiinfn_hub.catalogue.references import DOCKER_HUB, is_pattern, matches, parse_reference
 from aiinfn_hub.errors import InvalidInput
 
@@ -38,6 +38,12 @@ class ImagePolicy(BaseModel):
     """Patterns of registry and repository: * is one component, a last /** everything below."""
     any_tag: bool = True
     """Whether a tag is enough; otherwise only a digest says which image is meant."""
+    look_up: bool = False
+    """Whether the registry is asked before a session starts; then the digest that was found runs."""
+    token_hosts: tuple[Host, ...] = ()
+    """Hosts beside the registries' own where they send us for a token, such as gitlab.cern.ch."""
+    private_hosts: tuple[Host, ...] = ()
+    """Registries with addresses of a private network."""
     apptainer: tuple[AbsolutePath, ...] = ()
     """Folders with unpacked images or image files."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,20 @@ class AtService:
     service_url: str
     key_file: Path
 
-    async def ask(self, path: str, *, deadline_s: float, body: bytes | None = None) -> bytes:
+    async def ask(
+        self, path: str, *, deadline_s: float, body: bytes | None = None, passed: Collection[int] = (429,)
+    ) -> bytes:
         """The answer to a GET, or with a body to a POST.
+
+        Args:
+            path: below its API, with a query if there is one.
+            deadline_s: seconds.
+            body: of a POST.
+            passed: statuses whose errors are raised as the service says them.
 
         Raises:
             Unavailable: there is no service, or it does not answer as ours does.
-            QuotaExceeded: it refuses, as it says it.
+            AiinfnError: one of those that are passed on.
         """
         if not self.service_url:
             raise Unavailable("no service is configured")
@@ -51,13 +60,13 @@ class AtService:
                 follow_redirects=False,
             )
         except HTTPClientError as error:
-            raise _refused(error) from error
+            raise _refused(error, passed) from error
         except OSError as error:
             raise Unavailable("the service does not answer") from error
         return answer.body
 
 
-def _refused(error: HTTPClientError) -> Exception:
+def _refused(error: HTTPClientError, passed: Collection[int]) -> Exception:
     # 599 is tornado's own number for "no answer".
     if error.code == 599 or error.response is None:
         return Unavailable("the service does not answer")
@@ -65,5 +74,5 @@ def _refused(error: HTTPClientError) -> Exception:
         said = msgspec.json.decode(error.response.body)
     except msgspec.MsgspecError:
         said = None
-    ours = isinstance(said, dict) and "error" in said and error.code == 429
+    ours = isinstance(said, dict) and "error" in said and error.code in passed
     return from_json(error.code, said) if ours else Unavailable(f"the service answers {error.code}")

@@ -16,6 +16,7 @@ from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_hub.hub.at_service import AtService
 from aiinfn_hub.hub.form_page import form_page
+from aiinfn_hub.hub.images import settled
 from aiinfn_hub.hub.last_choice import LastChoice
 from aiinfn_hub.hub.offers import OfferSource
 from aiinfn_hub.hub.outbox import tell
@@ -82,9 +83,8 @@ class AiinfnSpawner(KubeSpawner):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._configured = {
-            **{name: list(self._sorted_dict_values(getattr(self, name))) for name in LISTS},
+            **{name: list(self._sorted_dict_values(getattr(self, name) or ())) for name in (*LISTS, *REPLACED)},
             **{name: dict(getattr(self, name)) for name in DICTS},
-            **{name: list(self._sorted_dict_values(getattr(self, name) or ())) for name in REPLACED},
         }
         self.last = LastChoice()
         self._spec: SessionSpec | None = None
@@ -185,18 +185,17 @@ class AiinfnSpawner(KubeSpawner):
         try:
             person = await numbered(self)
             spec = decide(platform, person, self.user_options)
+            image = await settled(self.service, platform, spec, self.log)
             granted_s = await may_start(self, platform, spec)
         except AiinfnError as error:
             # JupyterHub has stored the options already: what cannot be used must not come back by itself.
             self.orm_spawner.user_options = salvage(platform, person, self.user_options)[0]
             raise refusal(error) from error
-        self._spec = spec
-        traits = session_traits(
-            platform, person, self.name, spec, self._configured, pod=self.pod_name, queued=self.queued
-        )
+        self._spec, told = spec, {"pod": self.pod_name, "queued": self.queued}
+        traits = session_traits(platform, person, self.name, spec, self._configured, **told)
         # The choice stays what it was, so that a session in the queue is found again; the pod knows what it may use.
         traits["extra_annotations"] |= {START: uuid.uuid4().hex, names.LIFETIME: str(granted_s)}
-        for name, value in traits.items():
+        for name, value in (traits | {"image": image}).items():
             setattr(self, name, value)
 
     # ---- the pod and its Secret

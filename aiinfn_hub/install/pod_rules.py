@@ -183,7 +183,9 @@ def _unrestricted() -> str:
 def _images(platform: Platform) -> list[Rule]:
     listed = texts(image.ref for image in platform.images)
     pattern = text(image_pattern(platform.image_policy))
-    named = f"c.image in {listed} || (c.image.matches({text(FULL_REFERENCE)}) && c.image.matches({pattern}))"
+    # With the digest that its registry gave for the tag, it is the same entry of the list.
+    dated = f'(c.image.matches("@sha256:[0-9a-f]{{64}}$") && c.image.split("@")[0] in {listed})'
+    named = f"c.image in {listed} || {dated} || (c.image.matches({text(FULL_REFERENCE)}) && c.image.matches({pattern}))"
     good = " || ".join(filter(None, [maker(platform), named]))
     return [
         Rule(

@@ -21,13 +21,14 @@ from aiinfn_hub.accounting.observer import Observer
 from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import load_platform
+from aiinfn_hub.environments.registry import Registries
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import NODES, PODS, KubeClient
 from aiinfn_hub.kube.slim import Node, Pod, decode_node, decode_pod
 from aiinfn_hub.panel import pages
-from aiinfn_hub.service import audit, budget, lives
+from aiinfn_hub.service import audit, budget, images, lives
 from aiinfn_hub.service.config import ServiceConfig, read_secret
 from aiinfn_hub.service.forecasts import Forecasts
 from aiinfn_hub.service.handlers import (
@@ -123,6 +124,10 @@ class Service:
         self.tickets = Tickets(client, self.hub, self.pods, self.offloading.workloads, full=self._full)
         self.forecasts = Forecasts(self.database, self.platform)
         self.board = Board(self.reporter, self.forecasts, self.tickets)
+        policy = self.platform.image_policy
+        registries = Registries(token_hosts=policy.token_hosts, private=policy.private_hosts)
+        self._stack.push_async_callback(registries.close)
+        self.images = images.Images(self.platform, registries)
         self.spent = Spent(self.database, self.platform)
         self.prometheus = Prometheus(self.config.prometheus_url) if self.config.prometheus_url else None
         if self.prometheus is not None:
@@ -203,6 +208,7 @@ class Service:
             (rf"{prefix}/api/tickets/([a-z0-9-]+)", TicketHandler, queue),
             (rf"{prefix}/api/openapi.json", OpenApiHandler),
             *lives.routes(prefix, lives=self.lives),
+            *images.routes(prefix, images=self.images),
             *self.offloading.routes(prefix),
             *ledger_routes.routes(prefix, database=self.database),
             *quota_routes.routes(prefix, database=self.database, platform=self.platform),

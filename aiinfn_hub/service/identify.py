@@ -16,7 +16,7 @@ from aiinfn_hub.identity.roles import narrowed
 from aiinfn_hub.service.config import ServiceConfig
 
 #: What the hub may ask, whoever it asks for.
-FOR_THE_HUB = (("GET", "/api/offer"), ("POST", "/api/reservations"))
+FOR_THE_HUB = (("GET", "/api/offer"), ("GET", "/api/image"), ("POST", "/api/reservations"))
 #: And for nobody in particular.
 FOR_ALL = ("GET", "/api/stock")
 #: Who acts is asked for anew; what is read, or put again and again, may be some seconds behind.
@@ -80,12 +80,12 @@ class Identify:
         return scheme == "Bearer" and hmac.compare_digest(key.encode(), self._hub_key.encode())
 
     async def _on_behalf(self, handler: RequestHandler) -> Caller:
-        """The hub process may ask for any person's offer and reserve, nothing else (it says for whom with `person`)."""
+        """What the hub process may ask, and nothing else; it says for whom with `person`."""
         name, path = handler.get_query_argument("person", ""), handler.request.path
         if handler.request.method == FOR_ALL[0] and path.endswith(FOR_ALL[1]):
             return Caller(Person("", frozenset(), ()), None, hub=True)
         if not name or not any(handler.request.method == method and path.endswith(end) for method, end in FOR_THE_HUB):
-            raise Forbidden("The hub may only ask for a person's offer, and reserve for one.")
+            raise Forbidden("The hub may only ask for a person's offer and an image, and reserve for one.")
         return Caller(await self.person(name), None, hub=True)
 
 

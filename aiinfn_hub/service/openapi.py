@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from aiinfn_hub import __version__
+from aiinfn_hub.contract.images import ImageFound
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer, StockOffer
@@ -18,9 +19,9 @@ Operation = dict[str, Any]
 
 def document() -> dict[str, Any]:
     """The whole document, for version 3.1."""
-    kinds = [Offer, StockOffer, Notice, ReservationRequest, Reservation, SessionUse, SessionLife, Extension]
+    kinds = [Offer, StockOffer, Notice, ReservationRequest, Reservation, ImageFound, SessionUse, SessionLife, Extension]
     found, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
-    offer, stock, notice, wanted, reserved, *session = found
+    offer, stock, notice, wanted, reserved, image, *session = found
     components = offload.components()
     return {
         "openapi": "3.1.0",
@@ -35,7 +36,8 @@ def document() -> dict[str, Any]:
         | _own(offer, stock, notice)
         | _ledger()
         | _quotas(wanted, reserved)
-        | _session(*session),
+        | _session(*session)
+        | _image(image),
         "components": components | {"schemas": schemas | components["schemas"]},
     }
 
@@ -110,6 +112,13 @@ def _session(use: dict[str, Any], life: dict[str, Any], wish: dict[str, Any]) ->
     }
     get = _get("How long a session of the caller may go on, and whether it is idle", life, parameters=[server])
     return {"/api/session": {"get": get, "put": said, "post": extended}}
+
+
+def _image(found: dict[str, Any]) -> dict[str, Any]:
+    operation = _get("Does an image exist, and which one is it now; for the hub alone", found)
+    operation["parameters"] = [_query("ref", "string", "its reference"), _query("person", "string", "who wants it")]
+    operation["responses"]["404"] = {"description": "Its registry has none."}
+    return {"/api/image": {"get": operation}}
 
 
 def _audit() -> Operation:

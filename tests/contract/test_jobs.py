@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from aiinfn_hub.contract import jobs, life, notices, offer, reservation
+from aiinfn_hub.contract import images, jobs, life, notices, offer, reservation
 from aiinfn_hub.contract.jobs import (
     FINAL,
     JOB_NAME,
@@ -35,7 +35,7 @@ from aiinfn_hub.errors import InvalidInput
 S = JobState
 STRUCTS = [
     value
-    for module in (jobs, life, notices, offer, reservation)
+    for module in (images, jobs, life, notices, offer, reservation)
     for value in vars(module).values()
     if isinstance(value, type) and issubclass(value, Wire) and value.__module__ == module.__name__
 ]
@@ -136,6 +136,7 @@ SAMPLES: list[Wire] = [
     offer.StockOffer(7, 1.5, [offer.FlavourOffer("t4", 8, 3, "unit")]),
     offer.QuotaOffer("week", "GPU-hours of a week", 12.0, 7, 3.5, 1.0, ["lhcb"], ["t4"], 1.5),
     offer.Reserved("School", "teaching", 4, 1.5, 2.5, 3),
+    images.ImageFound("ghcr.io/infn/x:1@sha256:" + "ab" * 32, 2_000_000_000),
     life.SessionUse(1, 0.5, 0.25),
     life.SessionLife("NVIDIA T4", 1.5, 2.5, 3600.0, 7200.0, None, "the session does not say what it does"),
     life.Extension(2.5),

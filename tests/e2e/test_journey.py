@@ -141,6 +141,7 @@ async def test_the_example_in_a_new_home_runs_to_its_end(demo: RunningDemo) -> N
     assert replies[-1].shown.strip() == "42"
 
 
+@pytest.mark.asyncio
 async def test_a_small_model_is_fitted_elsewhere_and_comes_back_with_its_plot(demo: RunningDemo) -> None:
     kernel = await (await session(demo)).kernel()
     await kernel.run("data = [[0, 1.0], [1, 3.0], [2, 5.0], [3, 7.0]]")

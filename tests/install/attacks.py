@@ -129,7 +129,7 @@ def another_container(where: str, **fields: Any) -> Change:
     def change(obj: Object) -> None:
         pod = template(obj)["spec"]
         one = {**deepcopy(pod["containers"][0]), "name": "second", **fields}
-        for field in ("ports", "lifecycle"):  # of one container only
+        for field in ("ports", "lifecycle", "startupProbe"):  # of one container only
             one.pop(field, None)
         pod.setdefault(where, []).append(one)
 
@@ -239,6 +239,7 @@ RULES = [
     ("links", spec(enableServiceLinks=True), "enableServiceLinks"),
     # Images
     ("image-from-elsewhere", container(image="evil.example.org/miner:1"), "image_policy: evil.example.org/miner:1"),
+    ("image-by-digest", container(image=f"evil.example.org/x:1@sha256:{'ab' * 32}"), "image_policy: evil.example.org"),
     ("image-without-registry", container(image="jupyter/scipy-notebook:1"), "image_policy: jupyter/scipy"),
     ("image-without-tag", container(image="quay.io/jupyter/scipy-notebook"), "image_policy: quay.io/jupyter"),
     ("image-below-a-pattern", container(image="quay.io/jupyter/a/b:1"), "image_policy: quay.io/jupyter/a/b:1"),
@@ -390,8 +391,12 @@ ATTACKS: list[Attack] = [
 ]
 
 #: Changes that must go through, in the same form; `words` say whose they are.
+#: An image of the example's list, with the digest that its registry gives for the tag.
+BY_DIGEST = f"quay.io/jupyter/scipy-notebook:python-3.12@sha256:{'ab' * 32}"
+
 WORK: list[Attack] = [
     Attack("session as it is", "session", nothing, "KubeSpawner"),
+    Attack("session by digest", "session", container(image=BY_DIGEST), "KubeSpawner, with what a registry said"),
     Attack("job as it is", "job", nothing, "the service"),
     Attack("job pod as it is", "job pod", nothing, "the Job controller"),
     Attack(

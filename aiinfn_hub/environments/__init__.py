@@ -1,0 +1,1 @@
+"""What sessions run in: images of registries."""
