@@ -155,9 +155,7 @@ def render(
     flavour = spec.flavour if spec else choices.first
     rows = [Row(c, availability(seen, c.flavour.name), c.flavour.name == flavour.name) for c in choices.flavours]
     titles = {choice.flavour.name: choice.flavour.title for choice in choices.flavours}
-    # A refused text stays, so that it can be corrected; a saved one that cannot be used any more does not come back.
-    kind, _, typed = str((options if mistake else kept).get("environment") or "image:").partition(":")
-    image = str(kept.get("environment") or "").removeprefix("image:") if kind == "image" else ""
+    kind, typed, image = _environment(kept, attempt)
     return _TEMPLATES.get_template("spawn_form.html").render(
         person=person,
         choices=choices,
@@ -181,6 +179,17 @@ def render(
         unasked=unasked(platform, seen),
         buttons=buttons,
     )
+
+
+def _environment(kept: Mapping[str, Any], attempt: Attempt) -> tuple[str, str, str]:
+    """Kind of the environment, what was typed for it, and the image of the list.
+
+    A refused text stays, so that it can be corrected; a saved one that cannot be used any more does not come back.
+    """
+    source = attempt.options if attempt.mistake else kept
+    kind, _, typed = str(source.get("environment") or "image:").partition(":")
+    image = str(kept.get("environment") or "").removeprefix("image:") if kind == "image" else ""
+    return kind, typed, image
 
 
 def script_data(choices: Choices) -> dict[str, Any]:

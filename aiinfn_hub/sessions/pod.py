@@ -56,11 +56,7 @@ def session_traits(
         pod: name of the pod.
         queued: whether it goes through Kueue's queue, in which it may have to be left behind as a ticket.
     """
-    volumes, mounts = storage(platform, person.name, spec.activity, spec.volumes)
-    if platform.tokens:
-        volumes, mounts = [*volumes, iam_token.volume(iam_token.secret_name(pod))], [*mounts, iam_token.mount()]
-    if spec.rescue:
-        volumes, mounts = [*volumes, rescue.VOLUME], [*mounts, rescue.MOUNT]
+    volumes, mounts = _storage(platform, person, spec, pod)
     placed = placement(spec.flavour)
     affinity = placed.get("affinity", {}).get("nodeAffinity", {})
     added: dict[str, Any] = {
@@ -73,10 +69,7 @@ def session_traits(
         "extra_annotations": _annotations(person, server, spec),
         "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": _gates(configured, queued=queued)},
         "extra_container_config": _STARTING,
-        "environment": {
-            **(iam_token.environment() if platform.tokens else {}),
-            **(rescue.environment(platform) if spec.rescue else {}),
-        },
+        "environment": _environment(platform, spec),
     }
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
     home = platform.home
@@ -106,6 +99,21 @@ def both(terms: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]) 
         for one in terms
         for other in ours
     ]
+
+
+def _storage(platform: Platform, person: Person, spec: SessionSpec, pod: str) -> tuple[Manifests, Manifests]:
+    """Volumes and mounts: the catalogue's, the token's, and the folder of a rescue start."""
+    volumes, mounts = storage(platform, person.name, spec.activity, spec.volumes)
+    if platform.tokens:
+        volumes, mounts = [*volumes, iam_token.volume(iam_token.secret_name(pod))], [*mounts, iam_token.mount()]
+    if spec.rescue:
+        volumes, mounts = [*volumes, rescue.VOLUME], [*mounts, rescue.MOUNT]
+    return volumes, mounts
+
+
+def _environment(platform: Platform, spec: SessionSpec) -> dict[str, str]:
+    token = iam_token.environment() if platform.tokens else {}
+    return token | (rescue.environment(platform) if spec.rescue else {})
 
 
 def _labels(person: Person, spec: SessionSpec) -> dict[str, str]:
