@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aiinfn_hub.catalogue import Flavour, Platform
+from aiinfn_hub.catalogue import Flavour, Image, Platform
 from aiinfn_hub.kube.slim import Node, Pod, Taint
 from aiinfn_hub.pods import names
 
@@ -23,6 +23,8 @@ class Stock:
     """Units of one flavour; `silent` names nodes that should have some and do not answer.
 
     A unit that is a share of a device in turns (time-slicing, MPS) has up to `neighbours` others on the same device.
+    `images` says of how many of its `nodes` each image of the list is on the disk, and how large it is there (bytes; 0
+    for nobody knows); empty where the nodes do not say what they have.
     """
 
     flavour: str
@@ -31,6 +33,8 @@ class Stock:
     unit: str
     silent: tuple[str, ...] = ()
     neighbours: int = 0
+    nodes: int = 0
+    images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Shelf:
     nodes: tuple[tuple[str, int], ...]
     silent: tuple[str, ...]
     neighbours: int = 0
+    images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Demand:
@@ -141,7 +146,8 @@ def inventory(platform: Platform, nodes: Iterable[Node], pods: Iterable[Pod]) ->
 def shelves(platform: Platform, nodes: Iterable[Node]) -> list[Shelf]:
     """One for each flavour, in their order."""
     known = list(nodes)
-    return [_shelf(flavour, known) for flavour in platform.flavours]
+    sizes = {name: size for node in known for name, size in node.images.items()}
+    return [_shelf(flavour, known, platform.images, sizes) for flavour in platform.flavours]
 
 
 def count(found: Iterable[Shelf], demand: Demand) -> dict[str, Stock]:
@@ -149,12 +155,16 @@ def count(found: Iterable[Shelf], demand: Demand) -> dict[str, Stock]:
     return {shelf.flavour.name: _stock(shelf, demand) for shelf in found}
 
 
-def _shelf(flavour: Flavour, nodes: Iterable[Node]) -> Shelf:
+def _shelf(flavour: Flavour, nodes: Iterable[Node], images: Iterable[Image], sizes: Mapping[str, int]) -> Shelf:
     resource, size = (flavour.resource, flavour.count) if flavour.accelerator else ("cpu", 1000)
     fitting = [node for node in nodes if node.allocatable.get(resource, 0) >= size and suits(flavour, node)]
-    usable = tuple((node.name, node.allocatable[resource]) for node in fitting if node.ready and not node.unschedulable)
+    open_ones = [node for node in fitting if node.ready and not node.unschedulable]
+    usable = tuple((node.name, node.allocatable[resource]) for node in open_ones)
+    says = any(node.images for node in open_ones)
+    on = {i.name: (sum(i.ref in n.images for n in open_ones), sizes.get(i.ref, 0)) for i in images} if says else {}
     silent = tuple(node.name for node in fitting if not node.ready)
-    return Shelf(flavour, resource, size, usable, silent, max((_neighbours(resource, n) for n in fitting), default=0))
+    neighbours = max((_neighbours(resource, node) for node in fitting), default=0)
+    return Shelf(flavour, resource, size, usable, silent, neighbours, on)
 
 
 def _neighbours(resource: str, node: Node) -> int:
@@ -169,7 +179,7 @@ def _stock(shelf: Shelf, demand: Demand) -> Stock:
     free = sum(max(0, amount - demand.held(node, resource)) // size for node, amount in shelf.nodes)
     unit = "unit" if shelf.flavour.accelerator else "core"
     left = max(0, free - demand.promised(shelf))
-    return Stock(shelf.flavour.name, total, left, unit, shelf.silent, shelf.neighbours)
+    return Stock(shelf.flavour.name, total, left, unit, shelf.silent, shelf.neighbours, len(shelf.nodes), shelf.images)
 
 
 def suits(flavour: Flavour, node: Node) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiinfn_hub.capacity.inventory import Demand, Shelf, Stock, count, sessions_hold, shelves
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, Reserved
+from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, OnNodes, Reserved
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.slim import Node, Pod
 
@@ -121,4 +121,5 @@ def _flavour(stock: Stock, unknown: float | None, reserved: list[Reserved]) -> F
         reason,
         neighbours=stock.neighbours,
         reserved=reserved,
+        images={name: OnNodes(on, stock.nodes, size) for name, (on, size) in stock.images.items()},
     )

@@ -35,13 +35,22 @@ class Reserved(Wire, frozen=True):
     kept: int = 0
 
 
+class OnNodes(Wire, frozen=True):
+    """An image is on the disk of `on` of `nodes` that could take a session; `size` in bytes there, 0 for unknown."""
+
+    on: int
+    nodes: int
+    size: int = 0
+
+
 class FlavourOffer(Wire, frozen=True):
     """One flavour as one person sees it.
 
     `free` and `total` count units of the flavour (a slice, a card, or CPU cores where the flavour has no accelerator).
     With `unknown_since` set (Unix seconds), they are the last numbers seen and must not be shown as free. `expected` is
     for who asks now, where nothing is free; None for not enough data. Up to `neighbours` others use the same device in
-    turns. `reserved` is what the calendar has for the next days.
+    turns. `reserved` is what the calendar has for the next days, `images` where the images of the
+    list are, by name; empty where the nodes do not say.
     """
 
     flavour: str
@@ -53,6 +62,7 @@ class FlavourOffer(Wire, frozen=True):
     expected: Expected | None = None
     neighbours: int = 0
     reserved: list[Reserved] = msgspec.field(default_factory=list)
+    images: dict[str, OnNodes] = msgspec.field(default_factory=dict)
 
 
 class StockOffer(Wire, frozen=True):

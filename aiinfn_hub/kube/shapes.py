@@ -182,9 +182,17 @@ class NodeSpec(_Shape):
     unschedulable: bool | None = None
 
 
+class NodeImage(_Shape):
+    """An image that a node has; by tag and by digest, in bytes on its disk."""
+
+    names: list[str] | None = None
+    size_bytes: int = 0
+
+
 class NodeStatus(_Shape):
     """`status` of a node."""
 
+    images: list[NodeImage] | None = None
     allocatable: dict[str, str | int | float] | None = None
     capacity: dict[str, str | int | float] | None = None
     conditions: list[Condition] | None = None

@@ -76,7 +76,10 @@ class Taint(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """A node; `since` is when it became ready or ceased to be, `drain_at` when an operator wants it empty."""
+    """A node; `since` is when it became ready or ceased to be, `drain_at` when an operator wants it empty.
+
+    `images` are those on its disk, by reference, in bytes there. A kubelet names the 50 largest, unless told otherwise.
+    """
 
     uid: str
     name: str
@@ -90,6 +93,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     capacity: dict[str, int] = {}
     conditions: dict[str, Condition] = {}
     drain_at: float | None = None
+    images: dict[str, int] = {}
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,6 +250,7 @@ def decode_node(text: bytes) -> Node:
         allocatable=amounts(status.allocatable if status.allocatable is not None else status.capacity),
         capacity=amounts(status.capacity),
         conditions=conditions,
+        images={sys.intern(name): one.size_bytes for one in status.images or () for name in one.names or ()},
         drain_at=_moment((meta.annotations or {}).get(DRAIN_AT, "")),
     )
 

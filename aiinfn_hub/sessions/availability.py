@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.offer import FlavourOffer, Offer, Reserved, TicketOffer
+from aiinfn_hub.contract.offer import FlavourOffer, Offer, OnNodes, Reserved, TicketOffer
 from aiinfn_hub.sessions import tickets
 from aiinfn_hub.sessions.tickets import when
 
@@ -76,6 +76,26 @@ def reserved(known: Iterable[Reserved]) -> Sequence[str | float]:
         parts += ["; " if parts else "", f"{one.units} reserved for {one.title} "]
         parts += ["from ", one.begin, " to ", one.end]
     return tuple(parts)
+
+
+#: Bytes of an image, as it is on a disk, that a node is taken to fetch and unpack in a second: an assumption, not
+#: measured here, of a fast network and an ordinary disk. The size is said beside the minutes.
+FETCHED_BYTES_S = 50e6
+
+
+def on_nodes(seen: Seen, flavour: str) -> dict[str, str]:
+    """How soon each image of the list is there for a session of a flavour, by name; nothing where nobody knows."""
+    known = seen.offer.flavours if seen.offer and not seen.failing else []
+    images = next((one.images for one in known if one.flavour == flavour), {})
+    return {name: _fetched(one) for name, one in images.items() if one.nodes}
+
+
+def _fetched(one: OnNodes) -> str:
+    if one.on >= one.nodes:
+        return "on the node already"
+    minutes = max(1, round(one.size / FETCHED_BYTES_S / 60))
+    fetch = f"about {minutes} min ({one.size / 1e9:.1f} GB)" if one.size else "some minutes"
+    return f"on {one.on} of {one.nodes} nodes already, else to fetch: {fetch}" if one.on else f"to fetch: {fetch}"
 
 
 def budget(seen: Seen, activity: str) -> str:

@@ -14,7 +14,7 @@ from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.identity.person import Person
-from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, quotas, unasked
+from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, on_nodes, quotas, unasked
 from aiinfn_hub.sessions.environment import KINDS, followed
 from aiinfn_hub.sessions.options import OPTIONS, SessionSpec, default_lifetime, lifetimes, validate
 from aiinfn_hub.sessions.profiles import Choices, FlavourChoice
@@ -174,7 +174,8 @@ def render(
         wrong=str(mistake.details.get("option", "")) if mistake else "",
         notice=attempt.notice,
         ticket=words(ticket, titles.get(ticket.flavour, ticket.flavour)) if ticket else None,
-        script_data=script_data(choices),
+        script_data=script_data(choices, seen),
+        fetched=on_nodes(seen, flavour.name),
         quotas=quotas(seen),
         unasked=unasked(platform, seen),
         buttons=buttons,
@@ -192,12 +193,16 @@ def _environment(kept: Mapping[str, Any], attempt: Attempt) -> tuple[str, str, s
     return kind, typed, image
 
 
-def script_data(choices: Choices) -> dict[str, Any]:
-    """What the page's script needs to narrow CPU, memory and time to the flavour, and flavours to the activity."""
+def script_data(choices: Choices, seen: Seen) -> dict[str, Any]:
+    """What the page's script needs to narrow CPU, memory and time to the flavour, and flavours to the activity.
+
+    And to say how soon an image is there.
+    """
     return {
         choice.flavour.name: {
             "activities": list(choice.activities),
             "weight": choice.flavour.weight,
+            "fetched": on_nodes(seen, choice.flavour.name),
             "cpu": _values(choice.flavour.cpu.choices, format_cpu),
             "memory": _values(choice.flavour.memory.choices, format_bytes),
             "lifetime": [f"{seconds}s" for seconds in lifetimes(choice.flavour)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from support.cluster_records import node, pod, stranger, taint
 from support.small_platform import small_platform
 
 from aiinfn_hub.capacity.inventory import Demand, Stock, count, inventory, shelves
+from aiinfn_hub.kube.slim import decode_node
 
 PLATFORM = small_platform()
 
@@ -146,3 +148,33 @@ def test_counting_by_differences_is_counting_anew(changes: list[tuple[int, dict[
 def test_who_shares_a_device_in_turns_is_said(labels: dict[str, str], neighbours: int) -> None:
     shared = node("gpu-2", labels={"nvidia.com/gpu.product": "Tesla-T4"} | labels)
     assert t4([node(), shared], []).neighbours == neighbours
+
+
+TORCH, ROOT = (image.ref for image in PLATFORM.images[:2])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "images"),
+    [
+        pytest.param([node()], {}, id="nodes that do not say what they have"),
+        pytest.param([node(images={TORCH: 7}), node("gpu-2")], {"pytorch": (1, 7), "root": (0, 0)}, id="on one"),
+        pytest.param([node(images={"docker.io/x:1": 5})], {"pytorch": (0, 0), "root": (0, 0)}, id="only others"),
+        pytest.param(
+            [node(images={TORCH: 7}, unschedulable=True), node("gpu-2", images={"x:1": 1})],
+            {"pytorch": (0, 7), "root": (0, 0)},
+            id="a drained node has it for nobody, and knows its size",
+        ),
+        pytest.param([node(product="NVIDIA-A30", images={TORCH: 7})], {}, id="on nodes of another flavour"),
+    ],
+)
+def test_where_the_images_of_the_list_are(nodes: list[Any], images: dict[str, tuple[int, int]]) -> None:
+    found = t4(nodes, []).images
+    assert {name: where for name, where in found.items() if name in ("pytorch", "root")} == images
+
+
+def test_the_images_of_a_node_as_kubernetes_lists_them() -> None:
+    names = [f"ghcr.io/infn/root@sha256:{'ab' * 32}", "ghcr.io/infn/root:6"]
+    status = {"images": [{"names": names, "sizeBytes": 42}, {"names": None, "sizeBytes": 1}]}
+    assert decode_node(json.dumps({"metadata": {"name": "n"}, "status": status}).encode()).images == dict.fromkeys(
+        names, 42
+    )

@@ -135,6 +135,7 @@ SAMPLES: list[Wire] = [
     offer.Expected(1.5, 2.5, 3.5, 23),
     offer.StockOffer(7, 1.5, [offer.FlavourOffer("t4", 8, 3, "unit")]),
     offer.QuotaOffer("week", "GPU-hours of a week", 12.0, 7, 3.5, 1.0, ["lhcb"], ["t4"], 1.5),
+    offer.OnNodes(2, 3, 6_000_000_000),
     offer.Reserved("School", "teaching", 4, 1.5, 2.5, 3),
     images.ImageFound("ghcr.io/infn/x:1@sha256:" + "ab" * 32, 2_000_000_000),
     life.SessionUse(1, 0.5, 0.25),

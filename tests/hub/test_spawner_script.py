@@ -94,6 +94,18 @@ async def test_cpu_memory_and_time_follow_the_accelerator(tab: Tabs) -> None:
         assert (await able(page, "#field-lifetime"))[-1] == "28800s"
 
 
+async def test_how_soon_an_image_is_there_follows_accelerator_and_image(tab: Tabs) -> None:
+    async with tab("mrossi") as page:
+        note = page.locator("#aiinfn-fetched")
+        await expect(note).to_have_text("on 1 of 3 nodes already, else to fetch: about 2 min (6.0 GB)")
+        await page.check("#flavour-t4")
+        await expect(note).to_have_text("on the node already")
+        await page.select_option("[name=environment-image]", "root")
+        await expect(note).to_have_text("to fetch: some minutes")
+        await page.check(SLICE)
+        await expect(note).to_have_text("")
+
+
 async def test_a_choice_that_the_next_accelerator_has_too_is_kept(tab: Tabs) -> None:
     async with tab("mrossi") as page:
         await page.select_option("#field-memory", "8Gi")

@@ -8,8 +8,17 @@ import msgspec
 import pytest
 from support.small_platform import ACTIVITIES, FLAVOURS, small_platform
 
-from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, QuotaOffer, Reserved, TicketOffer
-from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live, ticket_of, unasked
+from aiinfn_hub.contract.offer import (
+    ActivityOffer,
+    Expected,
+    FlavourOffer,
+    Offer,
+    OnNodes,
+    QuotaOffer,
+    Reserved,
+    TicketOffer,
+)
+from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, live, on_nodes, ticket_of, unasked
 
 NOON = 1_764_000_000.0
 NO_DATA = "not enough data to say when"
@@ -214,3 +223,33 @@ def test_while_nobody_knows_the_tickets_the_stream_says_nothing_of_them(found: S
 def test_a_server_has_its_own_ticket(server: str, known: TicketOffer | None) -> None:
     assert ticket_of(with_tickets(LAB), server) == known
     assert ticket_of(Seen(), server) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        pytest.param(OnNodes(3, 3, 5), "on the node already", id="on all"),
+        pytest.param(OnNodes(0, 3, 18_000_000_000), "to fetch: about 6 min (18.0 GB)", id="on none"),
+        pytest.param(OnNodes(0, 3, 100_000_000), "to fetch: about 1 min (0.1 GB)", id="a small one"),
+        pytest.param(OnNodes(0, 3), "to fetch: some minutes", id="nobody has it, so nobody knows its size"),
+        pytest.param(
+            OnNodes(1, 3, 6_000_000_000), "on 1 of 3 nodes already, else to fetch: about 2 min (6.0 GB)", id="on one"
+        ),
+    ],
+)
+def test_how_soon_an_image_is_there(known: OnNodes, text: str) -> None:
+    offer = FlavourOffer("t4", 8, 8, "unit", images={"pytorch": known})
+    assert on_nodes(seen(offer), "t4") == {"pytorch": text}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        Seen(),
+        seen(FlavourOffer("t4", 8, 8, "unit"), failing="x"),
+        seen(FlavourOffer("t4", 8, 8, "unit", images={"pytorch": OnNodes(0, 0)})),
+        seen(FlavourOffer("a30", 8, 8, "unit", images={"pytorch": OnNodes(1, 1)})),
+    ],
+)
+def test_where_nobody_knows_nothing_is_said_of_images(found: Seen) -> None:
+    assert on_nodes(found, "t4") == {}

@@ -13,7 +13,16 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, QuotaOffer, StockOffer, TicketOffer
+from aiinfn_hub.contract.offer import (
+    ActivityOffer,
+    Expected,
+    FlavourOffer,
+    Offer,
+    OnNodes,
+    QuotaOffer,
+    StockOffer,
+    TicketOffer,
+)
 
 KEY = "the-hubs-key"
 
@@ -21,8 +30,8 @@ KEY = "the-hubs-key"
 def offer(person: str = "mrossi", free: int = 3, used: float = 28.0, expected: Expected | None = None) -> Offer:
     """Cores, cards and slices of the small platform; `free` slices are free."""
     flavours = [
-        FlavourOffer("cpu", 192, 64, "core"),
-        FlavourOffer("t4", 8, 0, "unit"),
+        FlavourOffer("cpu", 192, 64, "core", images={"pytorch": OnNodes(1, 3, 6_000_000_000)}),
+        FlavourOffer("t4", 8, 0, "unit", images={"pytorch": OnNodes(2, 2), "root": OnNodes(0, 2)}),
         FlavourOffer("a100-1g.5gb", 7, free, "unit", expected=expected),
     ]
     quotas = [

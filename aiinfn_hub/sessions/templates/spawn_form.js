@@ -46,6 +46,7 @@
       narrow("lifetime", times.filter((time) => parseFloat(time) <= most), flavour.default.lifetime);
     }
     followCost();
+    followImage();
   }
 
   // What the session counts in the budget, beside the limit that has the least left for it.
@@ -55,6 +56,16 @@
   const counts = (names, name) => names.length === 0 || names.includes(name);
   const left = (quota) => Math.max(0, quota.gpu_hours - quota.used - quota.committed);
   const amount = (hours) => (hours < 10 ? hours.toFixed(2) : hours.toFixed(1));
+
+  // How soon the image is there: some nodes of the flavour have it, others fetch it.
+  const image = root.querySelector("[name=environment-image]");
+  function followImage() {
+    const text = data[chosen()?.value]?.fetched[image.value] ?? "";
+    const note = document.getElementById("aiinfn-fetched");
+    if (note.textContent !== text) {
+      note.textContent = text;
+    }
+  }
 
   function followCost() {
     const name = chosen()?.value;
@@ -119,6 +130,7 @@
       group.querySelector("input[type=radio]").checked = true;
     });
   });
+  image.addEventListener("change", followImage);
   radios.forEach((radio) => radio.addEventListener("change", followFlavour));
   activity.addEventListener("change", followActivity);
   lifetime.addEventListener("change", followCost);
