@@ -48,8 +48,9 @@ def holdings(open_books: Books, ask: Ask, now: float) -> list[Holding]:
     own = (ask.person, ask.server)
     held = [row for row in open_books.held if row["kind"] == "session" and row["flavour"] == ask.flavour]
     seen = {own, *((row["person"], row["server"]) for row in held)}
+    # One whose time is over is about to be stopped, and is still there.
     found = [
-        Holding(row["activity"], row["units"], row["held_from"] + row["planned_s"])
+        Holding(row["activity"], row["units"], max(row["held_from"] + row["planned_s"], now + 1.0))
         for row in held
         if (row["person"], row["server"]) != own
     ]

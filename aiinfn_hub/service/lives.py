@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from aiinfn_hub.accounting.extensions import extend, extended
@@ -66,7 +66,10 @@ class Lives:
         self._prometheus = prometheus
         self._clock = clock
         self._log = logging.getLogger("aiinfn.lives")
+        # Of every session that was looked up, also those that were not extended.
         self._extended: dict[str, float] = {}
+        self._mine: dict[str, list[str]] = {}
+        self._by_name: dict[str, Node] = {}
         self._uses: dict[str, Use] = {}
         self._devices: dict[str, tuple[float, bool | None]] = {}
 
@@ -88,12 +91,22 @@ class Lives:
             Unavailable: the database does not answer.
         """
         there = {pod.uid: pod for pod in self._pods.items.values() if _runs(pod)}
-        self._extended = await self._database.read(extended, there.keys())
+        await self._learn(there)
         self._uses = {uid: use for uid, use in self._uses.items() if uid in there}
         self._devices = {uid: seen for uid, seen in self._devices.items() if uid in there}
+        self._extended = {uid: seconds for uid, seconds in self._extended.items() if uid in there}
+        self._by_name = {node.name: node for node in self._nodes.items.values()}
+        self._mine = {}
+        for pod in there.values():
+            self._mine.setdefault(pod.annotations[names.PERSON_NAME], []).append(pod.uid)
         await self._look_at_devices(there.values())
         found = {pod.uid: self._lapse(pod) for pod in there.values()}
         self.lapses = {uid: lapse for uid, lapse in found.items() if lapse is not None}
+
+    async def _learn(self, uids: Collection[str]) -> None:
+        """How far sessions were extended; that only grows, whichever answer comes later."""
+        known = await self._database.read(extended, list(uids))
+        self._extended |= {uid: max(known.get(uid, 0.0), self._extended.get(uid, 0.0)) for uid in uids}
 
     async def _look_at_devices(self, pods: Iterable[Pod]) -> None:
         """Ask what the devices of sessions did, where that is all that is missing to call them idle."""
@@ -113,7 +126,9 @@ class Lives:
                 return
 
     def _life(self, pod: Pod) -> Life | None:
-        return lifetime.life(self._platform, pod, self._extended.get(pod.uid, 0.0))
+        """None too while nobody knows how far it was extended: it does not end for that."""
+        extended_s = self._extended.get(pod.uid)
+        return None if extended_s is None else lifetime.life(self._platform, pod, extended_s)
 
     def _rule(self, pod: Pod) -> Idle | None:
         flavour = pod.labels.get(names.FLAVOUR)
@@ -134,29 +149,35 @@ class Lives:
 
     def _lapse(self, pod: Pod) -> Lapse | None:
         now, notice_s = self._clock(), self._platform.access.notice_s
-        idle, node = self._idleness(pod, now), self._node(pod)
+        idle, node = self._idleness(pod, now), self._by_name.get(pod.node)
         own = lifetime.lapse(self._life(pod), idle, self._rule(pod), now=now, notice_s=notice_s)
         return maintenance.first(own, maintenance.lapse(node, now=now, notice_s=notice_s))
 
-    def _node(self, pod: Pod) -> Node | None:
-        return next((node for node in self._nodes.items.values() if node.name == pod.node), None)
-
     def notices(self, person: str) -> list[Notice]:
         """What somebody should know of the nodes of their sessions, unless they read already that one ends."""
-        mine = [pod for pod in self._pods.items.values() if pod.annotations.get(names.PERSON_NAME) == person]
-        told = [maintenance.notice(self._node(pod), pod) for pod in mine if _runs(pod) and pod.uid not in self.lapses]
+        mine = [pod for pod in self._sessions_of(person) if pod.uid not in self.lapses]
+        told = [maintenance.notice(self._by_name.get(pod.node), pod) for pod in mine]
         return [one for one in told if one is not None]
 
-    def pod_of(self, caller: Caller, server: str | None) -> Pod:
+    def _sessions_of(self, person: str) -> list[Pod]:
+        """Those of the last look that still run."""
+        known = (self._pods.items.get(uid) for uid in self._mine.get(person, ()))
+        return [pod for pod in known if pod is not None and _runs(pod)]
+
+    async def pod_of(self, caller: Caller, server: str | None) -> Pod:
         """A session of the caller's own; a session's own token is for that one only.
 
         Raises:
             NotFound: it does not run.
+            Unavailable: the database does not answer.
         """
-        name = server if caller.server is None else caller.server
-        for pod in self._pods.items.values():
-            mine = pod.annotations.get(names.PERSON_NAME) == caller.person.name
-            if mine and pod.annotations.get(names.SERVER) == (name or "") and _runs(pod):
+        person, name = caller.person.name, (server if caller.server is None else caller.server) or ""
+        # One that has just started is in none of the looks.
+        for pod in (*self._sessions_of(person), *self._pods.items.values()):
+            mine = pod.annotations.get(names.PERSON_NAME) == person and pod.annotations.get(names.SERVER) == name
+            if mine and _runs(pod):
+                if pod.uid not in self._extended:
+                    await self._learn([pod.uid])
                 return pod
         raise NotFound(f"You have no session {name or 'without a name'} that runs.", hint="Start it from the hub.")
 
@@ -189,7 +210,7 @@ class Lives:
             Conflict: it has lasted as long as it may.
             QuotaExceeded: no quota has room for it.
         """
-        self._extended |= await self._database.read(extended, [pod.uid])
+        await self._learn([pod.uid])
         known, now = self._life(pod), self._clock()
         if known is None or known.flavour is None or abs(known.ends - wish.ends) > SAME_S:
             return self.shown(pod)  # somebody, or another tab, was quicker
@@ -206,7 +227,7 @@ class Lives:
         ask = of_session(known.flavour, activity, caller.person.name, server, max(0.0, known.ends - now))
         wanted = {"more_s": known.extend_s, "extended_s": known.extended_s, "now": now}
         given = await self._database.write(extend, self._platform, ask, pod.uid, **wanted)
-        self._extended |= await self._database.read(extended, [pod.uid])
+        await self._learn([pod.uid])
         if given:
             facts: dict[str, Fact] = {"server": server, "activity": activity, "seconds": given}
             name, why = caller.person.name, f"By {format_duration(given)}."
@@ -238,16 +259,15 @@ class LifeHandler(ApiHandler):
         """Given by `routes`."""
         self.lives = lives
 
-    @property
-    def pod(self) -> Pod:
+    async def pod(self) -> Pod:
         """The session that is meant."""
-        return self.lives.pod_of(self.caller, self.argument("server", None, str))
+        return await self.lives.pod_of(self.caller, self.argument("server", None, str))
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """How long it may go on."""
-        self.send(self.lives.shown(self.pod))
+        self.send(self.lives.shown(await self.pod()))
 
-    def put(self) -> None:
+    async def put(self) -> None:
         """What it does; from itself, and nobody else.
 
         Raises:
@@ -255,11 +275,11 @@ class LifeHandler(ApiHandler):
         """
         if self.caller.server is None:
             raise Forbidden("Only a session says what it does.")
-        self.send(self.lives.hear(self.pod, self.read(SessionUse)))
+        self.send(self.lives.hear(await self.pod(), self.read(SessionUse)))
 
     async def post(self) -> None:
         """Let it go on for longer."""
-        self.send(await self.lives.extend(self.pod, self.caller, self.read(Extension)))
+        self.send(await self.lives.extend(await self.pod(), self.caller, self.read(Extension)))
 
 
 def routes(prefix: str, *, lives: Lives) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
