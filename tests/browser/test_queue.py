@@ -39,6 +39,20 @@ async def login(page: Page, demo: RunningDemo, name: str) -> None:
     await page.wait_for_url(re.compile(r"/hub/spawn|/user/"))
 
 
+#: A browser without a desktop shows none: what the page asks it to say is noted instead.
+NOTIFICATIONS = """() => {
+  window.Notification = class {
+    static requestPermission() { return Promise.resolve("granted"); }
+    constructor(text, more) { window.told(`${text}: ${more.body}`); }
+  };
+}"""
+#: As when another tab comes to the front.
+HIDDEN = """() => {
+  Object.defineProperty(document, "hidden", { value: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
 async def ask(page: Page) -> None:
     """Choose the A30, press Start, and come back to the form by itself."""
     await page.get_by_label("NVIDIA A30").check()
@@ -76,8 +90,15 @@ async def test_a_scientist_waits_without_a_page_and_starts_when_the_turn_comes(
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360, "nothing sticks out"
     await camera.shoot(page, "queue-phone", whole=True)
 
-    # The open page goes on by itself.
+    # Told by the browser, also while another tab is in front; and the open page goes on by itself.
+    told: list[str] = []
+    await page.expose_function("told", lambda text: told.append(text))  # noqa: PLW0108  Playwright marks it
+    await page.evaluate(NOTIFICATIONS)
+    await page.get_by_role("button", name="Tell me when it starts").click()
+    await expect(page.locator("#aiinfn-ticket-said")).to_contain_text("Your browser tells you")
+    await page.evaluate(HIDDEN)
     await cluster.delete(PODS, "holder", "aiinfn", grace_s=0)
     await cluster.close()
     await page.wait_for_url(re.compile(r"/hub/spawn-pending/scientist|/user/scientist/"), timeout=WAIT)
+    assert told == ["Your session starts: NVIDIA A30, place 1 of 1"]
     assert mistakes == []

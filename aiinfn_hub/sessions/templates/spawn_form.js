@@ -16,7 +16,8 @@
   const day = (seconds) => {
     const moment = new Date(seconds * 1000);
     const today = moment.toDateString() === new Date().toDateString();
-    return today ? clock(seconds) : `${moment.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })} ${clock(seconds)}`;
+    const date = { weekday: "short", day: "numeric", month: "short" };
+    return today ? clock(seconds) : `${moment.toLocaleDateString([], date)} ${clock(seconds)}`;
   };
   const spoken = (parts) => parts.map((part) => (typeof part === "number" ? day(part) : part)).join("");
 
@@ -196,6 +197,7 @@
       return;
     }
     if (message.starting.includes(ticket.dataset.server)) {
+      tell("Your session starts");
       source?.close();
       window.location.assign(address("spawn-pending").replace(/\/$/, ""));
       return;
@@ -210,9 +212,29 @@
       }
       document.getElementById("aiinfn-ticket-expected").textContent = spoken(mine.expected);
     } else if (message.tickets) {
+      tell("Your session is no longer in the queue");
       document.getElementById("aiinfn-ticket-title").textContent = "Your session is no longer in the queue";
       document.getElementById("aiinfn-ticket-cancel").hidden = true;
     }
+  }
+
+  // Who asks for it is told by the browser, once, also while another tab is in front: then the stream stays open.
+  let telling = false;
+
+  function tell(text) {
+    if (telling) {
+      telling = false;
+      const body = document.getElementById("aiinfn-ticket-headline").textContent;
+      new Notification(text, { body, tag: ticket.dataset.uid });
+    }
+  }
+
+  async function offerToTell(event) {
+    telling = (await Notification.requestPermission()) === "granted";
+    event.target.hidden = telling;
+    document.getElementById("aiinfn-ticket-said").textContent = telling
+      ? "Your browser tells you, for as long as this page is open in a tab."
+      : "Your browser does not let this page tell you anything: its settings for this site say so.";
   }
 
   async function cancelTicket(event) {
@@ -223,6 +245,7 @@
     const answer = await fetch(`${address("aiinfn/tickets")}?${query}`, { method: "DELETE" }).catch(() => null);
     if (answer?.ok || answer?.status === 404) {
       ticket.hidden = true;
+      telling = false;
       announcer.textContent = "Your session is no longer in the queue.";
     } else {
       event.target.disabled = false;
@@ -234,6 +257,9 @@
     const cancel = document.getElementById("aiinfn-ticket-cancel");
     cancel.hidden = false;
     cancel.addEventListener("click", cancelTicket);
+    const teller = document.getElementById("aiinfn-ticket-tell");
+    teller.hidden = !("Notification" in window);
+    teller.addEventListener("click", offerToTell);
   }
 
   function tick() {
@@ -248,7 +274,7 @@
   }
 
   function follow() {
-    if (document.hidden) {
+    if (document.hidden && !telling) {
       source?.close();
       source = null;
     } else if (source === null && window.jhdata && window.jhdata.user === root.dataset.person) {
