@@ -16,7 +16,7 @@ from aiinfn_hub.catalogue.policy import ImagePolicy
 from aiinfn_hub.catalogue.references import parse_reference
 
 Part = TypeVar("Part", bound=BaseModel)
-SECTIONS = ("flavours", "images", "volumes", "sites", "activities", "reservations")
+SECTIONS = ("flavours", "images", "volumes", "sites", "activities", "reservations", "presets")
 #: What tells the folder of one from that of another, by kind of volume.
 PLACEHOLDERS = {"home": "{person}", "activity": "{activity}"}
 #: Section, key, and the section whose names the key's values are.
@@ -26,6 +26,9 @@ REFERENCES = (
     ("images", "redirect", "images"),
     ("reservations", "activity", "activities"),
     ("reservations", "flavour", "flavours"),
+    ("presets", "activity", "activities"),
+    ("presets", "flavour", "flavours"),
+    ("presets", "volumes", "volumes"),
 )
 
 

@@ -34,6 +34,7 @@ from aiinfn_hub.catalogue.fields import (
 )
 from aiinfn_hub.catalogue.people import Access, Activity, Posix, TokenPolicy
 from aiinfn_hub.catalogue.policy import ImagePolicy
+from aiinfn_hub.catalogue.presets import Preset
 from aiinfn_hub.catalogue.quotas import Quotas
 from aiinfn_hub.errors import InvalidInput
 
@@ -246,6 +247,8 @@ class Platform(Model):
     quotas: Quotas = Quotas()
     reservations: tuple[CalendarReservation, ...] = ()
     """Units that are one activity's for some time."""
+    presets: tuple[Preset, ...] = ()
+    """Choices that start with one click."""
 
     def flavour(self, name: str) -> Flavour:
         """The flavour of that name."""

@@ -75,6 +75,6 @@ class LastChoice:
         if quick.FIELD not in fields:
             return understood(platform, person, fields)
         try:
-            return quick.chosen(choices(platform, person), self.worked, fields), None
+            return quick.chosen(platform, choices(platform, person), self.worked, fields), None
         except AiinfnError as error:
             return {}, error

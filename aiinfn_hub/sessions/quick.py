@@ -1,4 +1,4 @@
-"""The starts of one click: what worked last, once more, and a session without an accelerator. Pure."""
+"""The starts of one click: what worked last, a session without an accelerator, and the platform's presets. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiinfn_hub.sessions.options import SessionSpec, validate
 from aiinfn_hub.sessions.profiles import Choices
 
 #: The field of the form that says which one was clicked, and its values.
-FIELD, AGAIN, CPU = "quick", "again", "cpu"
+FIELD, AGAIN, CPU, PRESET = "quick", "again", "cpu", "preset-"
 
 
 @dataclass(frozen=True)
@@ -32,28 +32,28 @@ class Quick:
 def offered(platform: Platform, person: Person, choices: Choices, seen: Seen, worked: Mapping[str, Any]) -> list[Quick]:
     """The buttons for somebody whose last session that worked had these options (none: there was no such).
 
-    What cannot be had any more is not offered: the form says why when it is chosen there.
+    The platform's presets come after. What somebody cannot have is not offered: the form says why when it is chosen
+    there; and what is the same as one before is not offered twice.
     """
+    wanted = [(AGAIN, "Start the last one again", worked), (CPU, "Start without accelerator", plain(choices, worked))]
+    wanted += [(PRESET + one.name, one.title, one.options) for one in platform.presets]
     found: list[Quick] = []
-    for value, label, options in (
-        (AGAIN, "Start the last one again", worked or None),
-        (CPU, "Start without accelerator", plain(choices, worked)),
-    ):
-        if options is None:
+    specs: list[SessionSpec] = []
+    for value, label, options in wanted:
+        spec = _possible(platform, person, options)
+        if spec is None or spec in specs or (value == CPU and specs and not specs[0].flavour.accelerator):
             continue
-        try:
-            spec = validate(platform, person, options)
-        except AiinfnError:
-            continue
-        if value == CPU and found and not worked_with_accelerator(platform, person, worked):
-            continue  # the last one is the same
+        specs.append(spec)
         found.append(Quick(value, label, _detail(spec), spec.flavour.name, availability(seen, spec.flavour.name)))
     return found
 
 
-def worked_with_accelerator(platform: Platform, person: Person, worked: Mapping[str, Any]) -> bool:
-    """Whether the last session that worked had one."""
-    return validate(platform, person, worked).flavour.accelerator
+def _possible(platform: Platform, person: Person, options: Mapping[str, Any] | None) -> SessionSpec | None:
+    """The session that these options mean; None without any, or where the person cannot have it."""
+    try:
+        return validate(platform, person, options) if options else None
+    except AiinfnError:
+        return None
 
 
 def plain(choices: Choices, worked: Mapping[str, Any], activity: str = "") -> dict[str, Any] | None:
@@ -72,7 +72,9 @@ def plain(choices: Choices, worked: Mapping[str, Any], activity: str = "") -> di
     return None
 
 
-def chosen(choices: Choices, worked: Mapping[str, Any], fields: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def chosen(
+    platform: Platform, choices: Choices, worked: Mapping[str, Any], fields: Mapping[str, Sequence[Any]]
+) -> dict[str, Any]:
     """The options of the button that was clicked in the posted form.
 
     Raises:
@@ -80,8 +82,9 @@ def chosen(choices: Choices, worked: Mapping[str, Any], fields: Mapping[str, Seq
     """
     value = str((fields.get(FIELD) or [""])[0])
     activity = str((fields.get("activity") or [""])[0])
-    options = {AGAIN: dict(worked) or None, CPU: plain(choices, worked, activity)}.get(value)
-    if options is None:
+    presets = {PRESET + one.name: dict(one.options) for one in platform.presets}
+    options = ({AGAIN: dict(worked), CPU: plain(choices, worked, activity)} | presets).get(value)
+    if not options:
         raise InvalidInput(
             "There is nothing to start with one click.", hint="Choose what you need below.", details={"option": ""}
         )

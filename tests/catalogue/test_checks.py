@@ -49,6 +49,10 @@ def course(of_t4: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any
     return {"flavours": flavours, "activities": activities, "reservations": [{**COURSE, **changes}]}
 
 
+def preset(**changes: Any) -> dict[str, Any]:
+    return {"presets": [{"name": "a", "title": "A", "activity": "cms", "flavour": "cpu", **changes}]}
+
+
 REFUSED = {
     "two flavours of one name": ({"flavours": [CPU, CPU]}, "flavours[1].name", "is the name of another"),
     "two images of one name": ({"images": [IMAGE, IMAGE]}, "images[1].name", "is the name of another"),
@@ -215,6 +219,9 @@ REFUSED = {
         "reservations[0].activity",
         "may not use the flavour",
     ),
+    "a preset on nothing": (preset(flavour="t5"), "presets[0].flavour", "there is no 't5'"),
+    "a preset of nobody": (preset(activity="atlas"), "presets[0].activity", "there is no 'atlas'"),
+    "a preset with storage that is not there": (preset(volumes=["eos"]), "presets[0].volumes[0]", "there is no 'eos'"),
     "a toleration of a site": (
         site(tolerations=[{"key": "a", "value": "b"}]),
         "sites[0].tolerations[0].value",

@@ -106,6 +106,22 @@ async def test_how_soon_an_image_is_there_follows_accelerator_and_image(tab: Tab
         await expect(note).to_have_text("")
 
 
+async def test_a_link_to_a_choice_fills_in_the_form_of_somebody_else(tab: Tabs) -> None:
+    async with tab("mrossi") as page:
+        await page.check("#flavour-t4")
+        await page.select_option("#field-cpu", "4")
+        await page.check("#environment-registry")
+        await page.fill("[name=environment-registry]", "ghcr.io/infn/mine:1 ")
+        await page.click("#aiinfn-link button")
+        link = await page.input_value("#aiinfn-link input")
+    async with tab("both") as page:
+        await page.goto(link)
+        assert await page.is_checked("#flavour-t4")
+        assert await page.input_value("#field-cpu") == "4"
+        assert await page.input_value("[name=environment-registry]") == "ghcr.io/infn/mine:1"
+        await expect(page.locator("#aiinfn-notice")).to_contain_text("Nothing is started before you press Start")
+
+
 async def test_a_choice_that_the_next_accelerator_has_too_is_kept(tab: Tabs) -> None:
     async with tab("mrossi") as page:
         await page.select_option("#field-memory", "8Gi")

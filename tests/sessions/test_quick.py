@@ -50,11 +50,11 @@ def test_what_it_says() -> None:
 
 def test_the_activity_that_is_chosen_is_charged() -> None:
     fields = {"quick": ["cpu"], "activity": ["cms"], "flavour": ["t4"]}
-    assert chosen(choices(PLATFORM, BOTH), GPU, fields) == {"activity": "cms", "flavour": "cpu"}
+    assert chosen(PLATFORM, choices(PLATFORM, BOTH), GPU, fields) == {"activity": "cms", "flavour": "cpu"}
 
 
 def test_the_last_one_is_what_it_was() -> None:
-    assert chosen(choices(PLATFORM, BOTH), GPU, {"quick": ["again"], "activity": ["cms"]}) == GPU
+    assert chosen(PLATFORM, choices(PLATFORM, BOTH), GPU, {"quick": ["again"], "activity": ["cms"]}) == GPU
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,49 @@ def test_the_last_one_is_what_it_was() -> None:
 )
 def test_a_click_on_nothing(worked: dict[str, Any], fields: dict[str, list[str]]) -> None:
     with pytest.raises(InvalidInput):
-        chosen(choices(PLATFORM, BOTH), worked, fields)
+        chosen(PLATFORM, choices(PLATFORM, BOTH), worked, fields)
 
 
 def test_an_activity_of_somebody_else_is_not_charged() -> None:
     assert plain(choices(PLATFORM, LHCB), {}, "cms") == {"activity": "lhcb", "flavour": "cpu"}
+
+
+EXERCISE = {
+    "name": "exercise",
+    "title": "Exercises of the school",
+    "activity": "lhcb",
+    "flavour": "t4",
+    "lifetime": "2h",
+}
+SCHOOL = small_platform(presets=[EXERCISE, {"name": "fpga", "title": "FPGA", "activity": "fpga", "flavour": "u55c"}])
+
+
+def test_a_preset_is_offered_to_who_may_have_all_of_it() -> None:
+    found = offered(SCHOOL, LHCB, choices(SCHOOL, LHCB), SEEN, {})
+    assert [(one.value, one.label) for one in found] == [
+        ("cpu", "Start without accelerator"),
+        ("preset-exercise", "Exercises of the school"),
+    ]
+    assert found[1].detail.startswith("NVIDIA T4, 2 cores, 4 GB, 2 h, ")
+    assert chosen(SCHOOL, choices(SCHOOL, LHCB), {}, {"quick": ["preset-exercise"]}) == {
+        "activity": "lhcb",
+        "flavour": "t4",
+        "lifetime": "2h",
+    }
+
+
+def test_what_the_last_one_was_is_not_offered_twice() -> None:
+    worked = {"activity": "lhcb", "flavour": "t4", "lifetime": "2h"}
+    found = offered(SCHOOL, LHCB, choices(SCHOOL, LHCB), SEEN, worked)
+    assert [one.value for one in found] == ["again", "cpu"]
+
+
+def test_a_preset_of_another_platform_starts_nothing() -> None:
+    with pytest.raises(InvalidInput):
+        chosen(PLATFORM, choices(PLATFORM, LHCB), {}, {"quick": ["preset-exercise"]})
+
+
+def test_the_volumes_of_a_preset() -> None:
+    platform = small_platform(presets=[EXERCISE | {"volumes": []}])
+    assert platform.presets[0].options["volumes"] == []
+    assert "volumes" not in SCHOOL.presets[0].options

@@ -137,18 +137,6 @@
   lifetime.addEventListener("change", followCost);
   followActivity();
 
-  // A start of one click. Not a submit button: a browser would press the first one of the form for the Enter key.
-  document.getElementById("aiinfn-quick")?.removeAttribute("hidden");
-  root.querySelectorAll("[data-quick]").forEach((button) => {
-    button.addEventListener("click", () => {
-      const field = document.createElement("input");
-      Object.assign(field, { type: "hidden", name: "quick", value: button.dataset.quick });
-      root.append(field);
-      root.closest("form").submit();
-      root.querySelectorAll("[data-quick]").forEach((one) => (one.disabled = true));
-    });
-  });
-
   // One stream a tab, closed while nobody looks. It speaks about the person who is logged in, not about another one.
   let source = null;
   let heard = Number(root.dataset.at) || 0;
