@@ -27,7 +27,10 @@ def full(demo: RunningDemo) -> Iterator[Path]:
     """The home of the pi, with a big file of hers that fills it."""
     home = demo.home / "nodes" / "volumes" / "aiinfn" / "homes" / "user-pi"
     home.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(home)], check=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(home)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:  # that takes a right which not every machine of CI has
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
     try:
         (home / "data").mkdir()
         with (home / "data" / "events.root").open("wb", 0) as file, suppress(OSError):
