@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from aiinfn_hub.catalogue.calendar import CalendarReservation
+from aiinfn_hub.catalogue.calendar_checks import reservations
 from aiinfn_hub.catalogue.document import Finding, Location
 from aiinfn_hub.catalogue.models import LOCAL, Flavour, Image, Platform, Site, Steps, Toleration, Volume
+from aiinfn_hub.catalogue.parts import items, names, parsed, repeats
 from aiinfn_hub.catalogue.policy import ImagePolicy
 from aiinfn_hub.catalogue.references import parse_reference
 
-Part = TypeVar("Part", bound=BaseModel)
 SECTIONS = ("flavours", "images", "volumes", "sites", "activities", "reservations", "presets")
 #: What tells the folder of one from that of another, by kind of volume.
 PLACEHOLDERS = {"home": "{person}", "activity": "{activity}"}
@@ -35,6 +35,7 @@ REFERENCES = (
 def check(data: Any) -> Iterator[Finding]:
     """Every mistake between the parts of the data, and inside parts whose keys and values are right each by itself."""
     yield from _unique_names(data)
+    yield from _former_names(data)
     yield from _known_references(data)
     yield from _quotas(data)
     yield from _redirects_end(data)
@@ -43,69 +44,48 @@ def check(data: Any) -> Iterator[Finding]:
     yield from _namespaces(data)
     yield from _site_units(data)
     yield from _made_folders(data)
-    yield from _reservations(data)
-    for index, flavour in _parsed(data, "flavours", Flavour):
+    yield from reservations(data)
+    for index, flavour in parsed(data, "flavours", Flavour):
         yield from _flavour(("flavours", index), flavour)
-    for index, volume in _parsed(data, "volumes", Volume):
+    for index, volume in parsed(data, "volumes", Volume):
         yield from _volume(("volumes", index), volume)
-    for index, site in _parsed(data, "sites", Site):
+    for index, site in parsed(data, "sites", Site):
         yield from _site(("sites", index), site)
-
-
-def _items(data: Any, section: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The mappings of a section as they were written, with their indices."""
-    section_data = data.get(section) if isinstance(data, dict) else None
-    for index, item in enumerate(section_data if isinstance(section_data, list) else []):
-        if isinstance(item, dict):
-            yield index, item
-
-
-def _parsed(data: Any, section: str, model: type[Part]) -> Iterator[tuple[int, Part]]:
-    """The items of a section that have no mistake by themselves (the others are reported with theirs)."""
-    for index, item in _items(data, section):
-        try:
-            yield index, model.model_validate(item, by_alias=True, by_name=False)
-        except ValidationError:
-            continue
-
-
-def _names(data: Any, section: str) -> list[str]:
-    return [item["name"] for _, item in _items(data, section) if isinstance(item.get("name"), str)]
-
-
-def _repeats(data: Any, section: str, key: str) -> Iterator[tuple[int, str, str]]:
-    """Index, value and first owner's name where the value of a key was had before in the section."""
-    owners: dict[str, str] = {}
-    for index, item in _items(data, section):
-        value = item.get(key)
-        if not isinstance(value, str | int):
-            continue
-        if str(value) in owners:
-            yield index, str(value), owners[str(value)]
-        owners.setdefault(str(value), str(item.get("name", f"number {index}")))
 
 
 def _unique_names(data: Any) -> Iterator[Finding]:
     for section in SECTIONS:
-        for index, name, _ in _repeats(data, section, "name"):
+        for index, name, _ in repeats(data, section, "name"):
             yield Finding((section, index, "name"), f"{name!r} is the name of another one of the {section}")
     for section, key in (("activities", "gid"), ("volumes", "mount")):
-        for index, value, owner in _repeats(data, section, key):
+        for index, value, owner in repeats(data, section, key):
             yield Finding((section, index, key), f"{value} is taken by {owner!r}")
+
+
+def _former_names(data: Any) -> Iterator[Finding]:
+    """A name means one flavour, now and before."""
+    taken = dict.fromkeys(names(data, "flavours"), "another flavour")
+    for index, item in items(data, "flavours"):
+        former = item.get("formerly")
+        for position, name in enumerate(former if isinstance(former, list) else []):
+            if isinstance(name, str) and name in taken:
+                yield Finding(("flavours", index, "formerly", position), f"{name!r} is the name of {taken[name]}")
+            elif isinstance(name, str):
+                taken[name] = f"{item.get('name')!r} before"
 
 
 def _known_references(data: Any) -> Iterator[Finding]:
     for section, key, target in REFERENCES:
-        names = _names(data, target)
-        for index, item in _items(data, section):
-            yield from _unknown((section, index, key), item.get(key), names, target)
+        known = names(data, target)
+        for index, item in items(data, section):
+            yield from _unknown((section, index, key), item.get(key), known, target)
 
 
-def _unknown(place: Location, value: Any, names: list[str], target: str) -> Iterator[Finding]:
+def _unknown(place: Location, value: Any, known: list[str], target: str) -> Iterator[Finding]:
     """The names of a value, one or a list of them, that are not among those of a section."""
     for position, name in enumerate(value if isinstance(value, list) else [value]):
-        if isinstance(name, str) and name and name not in names:
-            near = get_close_matches(name, names, n=1)
+        if isinstance(name, str) and name and name not in known:
+            near = get_close_matches(name, known, n=1)
             where = (*place, position) if isinstance(value, list) else place
             yield Finding(where, f"there is no {name!r} among the {target}", "".join(near))
 
@@ -113,15 +93,15 @@ def _unknown(place: Location, value: Any, names: list[str], target: str) -> Iter
 def _quotas(data: Any) -> Iterator[Finding]:
     """A limit for something that does not exist would limit nothing, and nobody would know."""
     quotas = data.get("quotas") if isinstance(data, dict) else None
-    for index, rule in _items(quotas, "rules"):
+    for index, rule in items(quotas, "rules"):
         for key in ("activities", "flavours"):
-            yield from _unknown(("quotas", "rules", index, key), rule.get(key), _names(data, key), key)
-    for index, name, _ in _repeats(quotas, "rules", "name"):
+            yield from _unknown(("quotas", "rules", index, key), rule.get(key), names(data, key), key)
+    for index, name, _ in repeats(quotas, "rules", "name"):
         yield Finding(("quotas", "rules", index, "name"), f"{name!r} is the name of another one of the quotas")
 
 
 def _redirects_end(data: Any) -> Iterator[Finding]:
-    images = [(index, item.get("name"), item.get("redirect")) for index, item in _items(data, "images")]
+    images = [(index, item.get("name"), item.get("redirect")) for index, item in items(data, "images")]
     redirects = {name: target for _, name, target in images if isinstance(name, str) and isinstance(target, str)}
     for index, start, _ in images:
         trail, name = [], start
@@ -133,8 +113,8 @@ def _redirects_end(data: Any) -> Iterator[Finding]:
 
 
 def _images(data: Any) -> Iterator[Finding]:
-    images = dict(_parsed(data, "images", Image))
-    if images and len(images) == len(list(_items(data, "images"))) and all(image.hidden for image in images.values()):
+    images = dict(parsed(data, "images", Image))
+    if images and len(images) == len(list(items(data, "images"))) and all(image.hidden for image in images.values()):
         yield Finding(("images",), "every image is hidden; nobody could choose one")
     try:
         policy = ImagePolicy.model_validate(data.get("image_policy", {}))
@@ -153,7 +133,7 @@ def _one_of_a_kind(data: Any) -> Iterator[Finding]:
     ):
         # Local is what a site is unless it says otherwise.
         default = "local" if section == "sites" else None
-        found = [index for index, item in _items(data, section) if item.get("kind", default) == kind]
+        found = [index for index, item in items(data, section) if item.get("kind", default) == kind]
         for index in found[1:]:
             yield Finding((section, index, "kind"), message)
 
@@ -172,8 +152,8 @@ def _namespaces(data: Any) -> Iterator[Finding]:
 
 def _site_units(data: Any) -> Iterator[Finding]:
     """Units are counted of what the site can run, and of accelerators only."""
-    flavours = {flavour.name: flavour for _, flavour in _parsed(data, "flavours", Flavour)}
-    for index, site in _parsed(data, "sites", Site):
+    flavours = {flavour.name: flavour for _, flavour in parsed(data, "flavours", Flavour)}
+    for index, site in parsed(data, "sites", Site):
         for name in site.capacity.units if site.capacity else ():
             place = ("sites", index, "capacity", "units", name)
             if name not in site.flavours:
@@ -183,29 +163,9 @@ def _site_units(data: Any) -> Iterator[Finding]:
                 yield Finding(place, "has no accelerator to count; its measure is cpu and memory")
 
 
-def _reservations(data: Any) -> Iterator[Finding]:
-    """There are never more units reserved than there are, and those to whom they are given may use them."""
-    flavours = {flavour.name: flavour for _, flavour in _parsed(data, "flavours", Flavour)}
-    known = list(_parsed(data, "reservations", CalendarReservation))
-    for index, one in known:
-        flavour, place = flavours.get(one.flavour), ("reservations", index)
-        if flavour is None:
-            continue
-        if flavour.units is None or not flavour.accelerator:
-            yield Finding((*place, "flavour"), f"{one.flavour!r} has no units that could be reserved: give it `units`")
-            continue
-        if flavour.activities and one.activity not in flavour.activities:
-            yield Finding((*place, "activity"), f"{one.activity!r} may not use the flavour {one.flavour!r}")
-        # The sum only rises where one begins.
-        together = sum(other.units for _, other in known if other.flavour == one.flavour and other.active(one.begins))
-        if together > flavour.units:
-            said = f"at its begin {together} units of {one.flavour!r} are reserved, and there are {flavour.units}"
-            yield Finding((*place, "units"), said)
-
-
 def _made_folders(data: Any) -> Iterator[Finding]:
     """What is made for one person or activity is one folder: those above it are everybody's."""
-    for index, volume in _parsed(data, "volumes", Volume) if isinstance(data, dict) and data.get("posix") else ():
+    for index, volume in parsed(data, "volumes", Volume) if isinstance(data, dict) and data.get("posix") else ():
         placeholder = PLACEHOLDERS.get(volume.kind, "")
         above, _, last = volume.sub_path.rpartition("/")
         if placeholder and (placeholder in above or placeholder not in last):

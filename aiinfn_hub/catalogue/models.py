@@ -117,6 +117,10 @@ class Flavour(Model):
     device_memory_bytes: Annotated[Bytes, Field(ge=0)] = Field(0, validation_alias="device_memory")
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels that the node must have."""
+    formerly: tuple[Name, ...] = ()
+    """Names that it had before: links, saved choices and cells that still say one of them get it."""
+    hidden: bool = False
+    """Not in the form; links, presets and saved choices still get it."""
     cuda: CudaVersion = ""
     """The highest version of CUDA that the driver of its nodes runs; images for a later one are refused."""
     tolerations: tuple[Toleration, ...] = ()
@@ -251,8 +255,9 @@ class Platform(Model):
     """Choices that start with one click."""
 
     def flavour(self, name: str) -> Flavour:
-        """The flavour of that name."""
-        return _find(self.flavours, name, "flavour")
+        """The flavour of that name, or that had it before."""
+        now = next((flavour.name for flavour in self.flavours if name in flavour.formerly), name)
+        return _find(self.flavours, now, "flavour")
 
     def image(self, name: str) -> Image:
         """The image of that name, not redirected."""

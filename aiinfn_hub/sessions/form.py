@@ -153,7 +153,8 @@ def render(
     options, mistake = attempt.options, attempt.mistake
     kept, spec, _ = salvage(platform, person, options)
     flavour = spec.flavour if spec else choices.first
-    rows = [Row(c, availability(seen, c.flavour.name), c.flavour.name == flavour.name) for c in choices.flavours]
+    shown = [choice for choice in choices.flavours if not choice.flavour.hidden or choice.flavour == flavour]
+    rows = [Row(c, availability(seen, c.flavour.name), c.flavour == flavour) for c in shown]
     titles = {choice.flavour.name: choice.flavour.title for choice in choices.flavours}
     kind, typed, image = _environment(kept, attempt)
     return _TEMPLATES.get_template("spawn_form.html").render(

@@ -93,7 +93,7 @@ def validate(platform: Platform, person: Person, options: Mapping[str, Any]) -> 
     with _blaming("activity", given):
         activity, reason = _activity(platform, offered, given.get("activity"))
     with _blaming("flavour", given):
-        flavour = _flavour(offered, activity, given.get("flavour"))
+        flavour = _flavour(platform, offered, activity, given.get("flavour"))
     with _blaming("cpu", given):
         cpu = _step(given.get("cpu"), flavour.cpu, parse_cpu, format_cpu, flavour)
     with _blaming("memory", given):
@@ -178,8 +178,9 @@ def _activity(platform: Platform, offered: Choices, value: Any) -> tuple[Activit
     return activity, "chosen"
 
 
-def _flavour(offered: Choices, activity: Activity, value: Any) -> Flavour:
+def _flavour(platform: Platform, offered: Choices, activity: Activity, value: Any) -> Flavour:
     known = {choice.flavour.name: choice for choice in offered.flavours}
+    value = next((one.name for one in platform.flavours if value in one.formerly), value)
     usable = [name for name, choice in known.items() if activity.name in choice.activities]
     if value is None:
         first = next((name for name in usable if not known[name].flavour.accelerator), None)

@@ -42,8 +42,8 @@ class Choices:
 
     @property
     def first(self) -> Flavour:
-        """The flavour of somebody who does not say: without an accelerator, if there is one."""
-        able = [choice.flavour for choice in self.flavours if choice.open]
+        """The flavour of somebody who does not say: in the form, and without an accelerator, if there is one."""
+        able = sorted((choice.flavour for choice in self.flavours if choice.open), key=lambda flavour: flavour.hidden)
         return next((flavour for flavour in able if not flavour.accelerator), able[0])
 
 

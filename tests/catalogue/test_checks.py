@@ -219,6 +219,16 @@ REFUSED = {
         "reservations[0].activity",
         "may not use the flavour",
     ),
+    "a former name that another has": (
+        {"flavours": [CPU, {**T4, "formerly": ["cpu"]}]},
+        "flavours[1].formerly[0]",
+        "'cpu' is the name of another flavour",
+    ),
+    "a former name of two": (
+        {"flavours": [{**CPU, "formerly": ["old"]}, {**T4, "formerly": ["old"]}]},
+        "flavours[1].formerly[0]",
+        "'old' is the name of 'cpu' before",
+    ),
     "a preset on nothing": (preset(flavour="t5"), "presets[0].flavour", "there is no 't5'"),
     "a preset of nobody": (preset(activity="atlas"), "presets[0].activity", "there is no 'atlas'"),
     "a preset with storage that is not there": (preset(volumes=["eos"]), "presets[0].volumes[0]", "there is no 'eos'"),

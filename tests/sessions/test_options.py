@@ -11,6 +11,7 @@ from support.small_platform import DIGEST, FLAVOURS, GI, flavour, small_platform
 
 from aiinfn_hub.errors import AiinfnError, Forbidden, InvalidInput, QuotaExceeded
 from aiinfn_hub.sessions.options import OPTIONS, SessionSpec, check_held, default_lifetime, lifetimes, validate
+from aiinfn_hub.sessions.profiles import choices
 
 PLATFORM = small_platform()
 H = 3600
@@ -348,3 +349,20 @@ def test_an_image_for_a_later_cuda_is_refused_before_a_pod_exists(
     assert refused in found.value.message
     assert found.value.hint == "Choose ROOT 6."
     assert found.value.details["option"] == "environment"
+
+
+def test_a_flavour_that_was_renamed_is_found_by_its_old_name() -> None:
+    flavours = [one | {"formerly": ["tesla", "gpu"]} if one["name"] == "t4" else one for one in FLAVOURS]
+    platform = small_platform(flavours=flavours)
+    assert validate(platform, scientist(platform), {"flavour": "gpu"}).flavour.name == "t4"
+    assert platform.flavour("tesla").name == "t4", "for jobs too"
+    with pytest.raises(InvalidInput, match="There is no flavour 'gpu2'"):
+        platform.flavour("gpu2")
+
+
+def test_a_hidden_flavour_is_had_by_name_and_suggested_to_nobody() -> None:
+    flavours = [one | {"hidden": one["name"] in ("cpu", "t4")} for one in FLAVOURS]
+    platform = small_platform(flavours=flavours)
+    person = scientist(platform)
+    assert validate(platform, person, {"flavour": "t4"}).flavour.name == "t4"
+    assert choices(platform, person).first.name == "cpu", "the only one without an accelerator"
