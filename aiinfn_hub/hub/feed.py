@@ -57,10 +57,9 @@ class Feed:
         try:
             yield event
         finally:
+            # The question that waits is not given up: it would keep one of the hub's few connections until the service
+            # answers. Whoever comes back meanwhile has it.
             self._listeners.discard(event)
-            if not self._listeners and self._task is not None:
-                self._task.cancel()
-                self._task = None
 
     def freshen(self, seen: Seen) -> Seen:
         """A person's offer with what is free now, if that has come later.
@@ -76,7 +75,7 @@ class Feed:
         return replace(seen, offer=offer, at=self.changed_at)
 
     async def _run(self) -> None:
-        while True:
+        while self._listeners:
             try:
                 await self._ask()
             except Unavailable:

@@ -150,22 +150,20 @@ def render(
         ticket: the session of this server that waits in the queue, if there is one.
         buttons: what starts with one click.
     """
-    options, mistake = attempt.options, attempt.mistake
-    kept, spec, _ = salvage(platform, person, options)
+    mistake = attempt.mistake
+    kept, spec, _ = salvage(platform, person, attempt.options)
     flavour = spec.flavour if spec else choices.first
-    shown = [choice for choice in choices.flavours if not choice.flavour.hidden or choice.flavour == flavour]
-    rows = [Row(c, availability(seen, c.flavour.name), c.flavour == flavour) for c in shown]
     titles = {choice.flavour.name: choice.flavour.title for choice in choices.flavours}
     kind, typed, image = _environment(kept, attempt)
     return _TEMPLATES.get_template("spawn_form.html").render(
         person=person,
         choices=choices,
         options=OPTIONS,
-        rows=rows,
+        rows=_rows(choices, seen, flavour),
         seen=seen,
         budgets={activity.name: budget(seen, activity.name) for activity in choices.activities},
-        chosen=kept
-        | {"activity": spec.activity.name if spec else "", "flavour": flavour.name, "rescue": spec and spec.rescue},
+        chosen=kept | {"activity": spec.activity.name if spec else "", "flavour": flavour.name},
+        rescue=bool(spec and spec.rescue),
         volumes=spec.volumes if spec else tuple(volume.name for volume in choices.volumes if volume.default),
         steps=_steps(choices, kept, spec),
         images=_images(platform, choices, image),
@@ -181,6 +179,15 @@ def render(
         unasked=unasked(platform, seen),
         buttons=buttons,
     )
+
+
+def _rows(choices: Choices, seen: Seen, chosen: Flavour) -> list[Row]:
+    """The list of accelerators; a hidden one is in it only if it is chosen."""
+    return [
+        Row(choice, availability(seen, choice.flavour.name), choice.flavour == chosen)
+        for choice in choices.flavours
+        if not choice.flavour.hidden or choice.flavour == chosen
+    ]
 
 
 def _environment(kept: Mapping[str, Any], attempt: Attempt) -> tuple[str, str, str]:

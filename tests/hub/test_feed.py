@@ -50,15 +50,31 @@ async def test_everybody_who_listens_is_woken_by_a_change_and_one_question_is_as
 
 
 async def test_nobody_asks_while_nobody_listens(tmp_path: Path) -> None:
+    """But for the question that waits already, which takes one more answer."""
     async with fed(tmp_path) as (feed, service):
         with feed.listen() as news:
             await arrived(news)
+        service.free = 2
+        async with asyncio.timeout(10):
+            while free(feed) != 2:
+                await asyncio.sleep(0.02)
         service.free = 0
         await asyncio.sleep(0.2)
-        assert free(feed) == 3
+        assert free(feed) == 2
         with feed.listen() as news:
             await arrived(news)
         assert free(feed) == 0
+
+
+async def test_who_opens_and_closes_a_form_again_and_again_asks_once(tmp_path: Path) -> None:
+    """A hub has ten connections to others; a question that is given up keeps one until the service answers it."""
+    async with fed(tmp_path) as (feed, service):
+        for _ in range(30):
+            with feed.listen():
+                await asyncio.sleep(0.02)
+        assert service.polls <= 2
+        async with asyncio.timeout(2):
+            await AtService("ada", service.url, tmp_path / "hub-key").ask("offer", deadline_s=1)
 
 
 async def test_a_service_that_fails_leaves_nothing_old_and_is_asked_again(

@@ -55,6 +55,8 @@ class OfferService:
     tickets: dict[str, list[TicketOffer]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    #: How often it was asked to wait for a change.
+    polls: int = 0
 
     @property
     def version(self) -> int:
@@ -88,6 +90,7 @@ class _Stock(RequestHandler):
 
     async def get(self) -> None:
         service, until = self.service, time.monotonic() + float(self.get_argument("wait"))
+        service.polls += 1
         while service.version == int(self.get_argument("after")) and time.monotonic() < until:
             await asyncio.sleep(0.02)
         self.set_status(service.status)
