@@ -50,7 +50,7 @@ async def test_a_scientist_walks_from_the_login_to_a_plot_from_elsewhere(
     await expect(page.locator("[data-flavour='a100-40-1g.5gb'] .aiinfn-free")).to_have_text("7 of 7 free")
     await page.get_by_label("NVIDIA A100 slice 1g.5gb").check()
     await camera.shoot(page, "form", whole=True)
-    await page.get_by_role("button", name=re.compile("start", re.IGNORECASE)).click()
+    await page.get_by_role("button", name="Start", exact=True).click()
     await page.wait_for_url(re.compile(r"/hub/spawn-pending|/user/"))
     await camera.shoot(page, "pending")
     await page.wait_for_url(re.compile(r"/user/scientist/"), timeout=WAIT)
@@ -79,7 +79,7 @@ async def test_the_form_of_one_changes_when_another_takes_a_slice(browser: Brows
     taker = await person(browser)
     await login(taker, demo, "operator")
     await taker.locator("#flavour-t4").check()
-    await taker.get_by_role("button", name=re.compile("start", re.IGNORECASE)).click()
+    await taker.get_by_role("button", name="Start", exact=True).click()
     await expect(row).to_have_text(re.compile("7 of 8 free"), timeout=15_000)
     assert watcher.errors == []  # type: ignore[attr-defined]
 
