@@ -31,11 +31,11 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(serverapp: Any) -> None:
     # A kernel needs no Jupyter server.
+    from aiinfn_hub.contract.life import FULL_HOME_VARIABLE  # noqa: PLC0415
     from aiinfn_labext.handlers import add_handlers  # noqa: PLC0415
-    from aiinfn_labext.space import VARIABLE  # noqa: PLC0415
     from aiinfn_labext.welcome import welcome  # noqa: PLC0415
 
-    if os.environ.get(VARIABLE):
+    if os.environ.get(FULL_HOME_VARIABLE):
         # A trash would keep what was deleted, on the same disk.
         serverapp.contents_manager.delete_to_trash = False
     elif offload.service.configured:

@@ -14,13 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from aiinfn_hub.contract.life import REPORT_EVERY_S, SessionLife, SessionUse
+from aiinfn_hub.contract.life import FULL_HOME_VARIABLE, REPORT_EVERY_S, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.errors import AiinfnError
 from aiinfn_labext import token
 from aiinfn_labext.client import ServiceClient
 from aiinfn_labext.processor import MARK, Processor
-from aiinfn_labext.space import VARIABLE, Space
+from aiinfn_labext.space import Space
 
 #: Seconds before the end at which the person's own program is started, and JupyterLab saves what is open.
 BEFORE_S = 60.0
@@ -174,6 +174,6 @@ def presence_of(settings: Mapping[str, Any], service: ServiceClient, threads: Ex
         return found
 
     processor = Processor(os.environ.get(MARK, "")) if service.configured else None
-    full = os.environ.get(VARIABLE, "")
+    full = os.environ.get(FULL_HOME_VARIABLE, "")
     space = Space(Path(full)) if full else None
     return Presence(service, look, threads, home=Path.home(), processor=processor, space=space)

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from aiinfn_hub.contract.notices import Notice
 
-#: The hub says with it that the home there is full, and that JupyterLab keeps its own files elsewhere.
-VARIABLE = "AIINFN_FULL_HOME"
 #: Folders are looked into so deep, and so many of what is found are named.
 DEPTH, MOST = 3, 6
 #: Of a folder's size, the share of one thing in it that makes that the thing to name.

@@ -48,7 +48,7 @@ def counts(platform: Platform, quota: Quota, ask: Ask, one: Mapping[str, Any]) -
         return False
     if quota.flavours:
         return one["flavour"] in quota.flavours
-    known = next((f for f in platform.flavours if f.name == one["flavour"]), None)
+    known = platform.known_flavour(one["flavour"])
     return known is None or known.accelerator
 
 
@@ -72,16 +72,9 @@ def claims_of(open_books: Books, platform: Platform, ask: Ask, *, now: float) ->
     def mine(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         return [row for row in rows if row["person"] == ask.person or row["activity"] == ask.activity]
 
-    held, own = mine(open_books.held), (ask.person, ask.server)
+    held = mine(open_books.held)
     running = {row["run_id"]: row for row in held if row["run_id"]}
-    sessions = [((row["person"], row["server"]), row) for row in held if row["kind"] == "session"]
-    for who, row in sessions:
-        if who != own:
-            yield _claim(row, until=row["held_from"] + row["planned_s"], holds=True)
-    seen = {own, *(who for who, _ in sessions)}
-    for row in mine(open_books.reserved):
-        if (row["person"], row["server"]) not in seen:
-            yield _claim(row, until=now + row["planned_s"], holds=True)
+    yield from of_sessions(Books(held, mine(open_books.reserved)), ask, now=now)
     weights = {flavour.name: flavour.weight for flavour in platform.flavours}
     for row in mine(open_books.jobs):
         if row["run_id"] == ask.run_id:
@@ -91,6 +84,19 @@ def claims_of(open_books: Books, platform: Platform, ask: Ask, *, now: float) ->
         weighed = {**row, "weight": one["weight"] if one else weights.get(row["flavour"], 0.0)}
         queued = one is None and row["placed_at"] is not None
         yield _claim(weighed, until=begin + row["planned_s"], holds=one is not None, queued=queued)
+
+
+def of_sessions(open_books: Books, ask: Ask, *, now: float) -> Iterable[Claim]:
+    """Of all sessions in the books, and those about to start, but for who asks. Pure."""
+    own = (ask.person, ask.server)
+    sessions = [((row["person"], row["server"]), row) for row in open_books.held if row["kind"] == "session"]
+    for who, row in sessions:
+        if who != own:
+            yield _claim(row, until=row["held_from"] + row["planned_s"], holds=True)
+    seen = {own, *(who for who, _ in sessions)}
+    for row in open_books.reserved:
+        if (row["person"], row["server"]) not in seen:
+            yield _claim(row, until=now + row["planned_s"], holds=True)
 
 
 def _claim(row: Mapping[str, Any], *, until: float, holds: bool, queued: bool = False) -> Claim:

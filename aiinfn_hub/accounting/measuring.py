@@ -60,14 +60,16 @@ def queries(held: Held) -> dict[str, str]:
     Prometheus calls the pod's labels `exported_...` unless its target says honorLabels: both are asked.
     """
     over = f"[{max(1, round(held.held_to - held.held_from))}s:{STEP_S}s]"
-    active = " or ".join(_series(ACTIVE, held))
+    active = " or ".join(_series(ACTIVE, held.namespace, held.pod_name))
     found = {
         "active_s": f"sum(sum_over_time(({active}){over})) * {STEP_S}",
         "measured_s": f"sum(count_over_time(({active}){over})) * {STEP_S}",
     }
     if held.resource.endswith("/gpu"):
         # Of a slice nobody can say what part of its card's energy it took.
-        found["energy_j"] = f"sum(increase(({' or '.join(_series(ENERGY, held))}){over})) / 1000"
+        found["energy_j"] = (
+            f"sum(increase(({' or '.join(_series(ENERGY, held.namespace, held.pod_name))}){over})) / 1000"
+        )
     return found
 
 
@@ -77,15 +79,13 @@ def last_active(held: Held) -> tuple[str, float]:
     A kubelet may go on naming a pod that has ended, so that only what is active counts.
     """
     at = min(held.held_to + AFTER_S, held.next_from or float("inf"))
-    moments = " or ".join(f"(timestamp({series}) * ({series} > bool 0))" for series in _series(ACTIVE, held))
+    moments = " or ".join(
+        f"(timestamp({series}) * ({series} > bool 0))" for series in _series(ACTIVE, held.namespace, held.pod_name)
+    )
     return f"max(max_over_time(({moments})[{max(1, round(at - held.held_from))}s:{STEP_S}s]))", at
 
 
-def _series(metric: str, held: Held) -> list[str]:
-    return series(metric, held.namespace, held.pod_name)
-
-
-def series(metric: str, namespace: str, pod: str) -> list[str]:
+def _series(metric: str, namespace: str, pod: str) -> list[str]:
     """What the exporter says of a pod, under either name of its labels."""
     return [f'{metric}{{{prefix}namespace="{namespace}",{prefix}pod="{pod}"}}' for prefix in ("exported_", "")]
 
@@ -95,7 +95,7 @@ def busiest(namespace: str, pod: str, over_s: float) -> tuple[str, str]:
 
     Both over the last seconds: a device that was not looked at all the time may have worked meanwhile.
     """
-    active, over = " or ".join(series(ACTIVE, namespace, pod)), f"[{round(over_s)}s:{STEP_S}s]"
+    active, over = " or ".join(_series(ACTIVE, namespace, pod)), f"[{round(over_s)}s:{STEP_S}s]"
     return f"max(max_over_time(({active}){over}))", f"min(count_over_time(({active}){over}))"
 
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiinfn_hub.accounting import spending
-from aiinfn_hub.accounting.quotas import of_session
-from aiinfn_hub.accounting.spending import Decision
+from aiinfn_hub.accounting.quotas import Decision, of_session
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.contract.reservation import Reservation, ReservationRequest
 from aiinfn_hub.errors import Forbidden, InvalidInput, QuotaExceeded

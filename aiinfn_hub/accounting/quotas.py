@@ -115,6 +115,14 @@ class Verdict:
         return self.seconds > 0
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What was decided, and when enough would be left again if nothing else starts (None: nobody knows, or never)."""
+
+    verdict: Verdict
+    again_at: float | None = None
+
+
 def of_session(flavour: Flavour, activity: str, person: str, server: str, planned_s: float) -> Ask:
     """A session asks for one unit of its flavour; what has no accelerator is not counted."""
     units = 1 if flavour.accelerator else 0

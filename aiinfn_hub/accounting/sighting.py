@@ -98,7 +98,7 @@ def planned_s(pod: Pod) -> float:
 
 def _facts(platform: Platform, pod: Pod) -> dict[str, Any]:
     """What never changes over a pod's life, but for its node and the site's name for it; the weight is of that day."""
-    flavour = next((f for f in platform.flavours if f.name == pod.labels.get(names.FLAVOUR)), None)
+    flavour = platform.known_flavour(pod.labels.get(names.FLAVOUR, ""))
     resource = flavour.resource if flavour else ""
     return {
         "kind": pod.labels[names.KIND],

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
 from aiinfn_hub.accounting import calendar
 from aiinfn_hub.accounting.amounts import GOOD
-from aiinfn_hub.accounting.claims import HOLD_S, Books, books, claims_of, counts
+from aiinfn_hub.accounting.claims import HOLD_S, Books, books, claims_of, counts, of_sessions
 from aiinfn_hub.accounting.quotas import (
     DAY,
     HOUR,
     Ask,
+    Decision,
     Spell,
     Standing,
-    Verdict,
     again_at,
     crowded,
     judge,
@@ -43,14 +43,6 @@ Sums: TypeAlias = dict[Key, list[dict[str, Any]]]
 RECENT_DAYS = 7
 #: Seconds that a quota lasts below which it is looked at closely; longer than any notice and the hour of a sum.
 CLOSE_S = 6 * HOUR
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What was decided, and when enough would be left again if nothing else starts (None: nobody knows, or never)."""
-
-    verdict: Verdict
-    again_at: float | None = None
 
 
 def reserve(connection: sa.Connection, platform: Platform, ask: Ask, *, now: float) -> Decision:
@@ -84,10 +76,9 @@ def decide(connection: sa.Connection, platform: Platform, ask: Ask, *, now: floa
     met = calendar.ahead(platform, ask, now)
     if not met:
         return _by_quotas(connection, platform, ask, now=now)
-    held = calendar.holdings(books(connection, now=now), ask, now)
+    held = of_sessions(books(connection, now=now), ask, now=now)
     booked = calendar.limit(platform.flavour(ask.flavour), met, held, ask, now)
-    decided = _by_quotas(connection, platform, ask, now=now)
-    return min(Decision(booked.verdict, booked.again_at), decided, key=lambda one: one.verdict.seconds)
+    return min(booked, _by_quotas(connection, platform, ask, now=now), key=lambda one: one.verdict.seconds)
 
 
 def _by_quotas(connection: sa.Connection, platform: Platform, ask: Ask, *, now: float) -> Decision:

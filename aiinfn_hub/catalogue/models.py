@@ -256,8 +256,11 @@ class Platform(Model):
 
     def flavour(self, name: str) -> Flavour:
         """The flavour of that name, or that had it before."""
-        now = next((flavour.name for flavour in self.flavours if name in flavour.formerly), name)
-        return _find(self.flavours, now, "flavour")
+        return self.known_flavour(name) or _find(self.flavours, name, "flavour")
+
+    def known_flavour(self, name: str) -> Flavour | None:
+        """The same, or None: what runs may be of a flavour that the file has no more."""
+        return next((one for one in self.flavours if name == one.name or name in one.formerly), None)
 
     def image(self, name: str) -> Image:
         """The image of that name, not redirected."""

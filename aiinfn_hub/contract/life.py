@@ -6,6 +6,8 @@ from aiinfn_hub.contract.jobs import Wire
 
 #: Seconds between two reports of a session.
 REPORT_EVERY_S = 30.0
+#: The variable by which a session that was started to make room knows where the home is that is full.
+FULL_HOME_VARIABLE = "AIINFN_FULL_HOME"
 
 
 class SessionUse(Wire, frozen=True):

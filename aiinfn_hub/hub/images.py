@@ -15,7 +15,7 @@ from aiinfn_hub.hub.at_service import AtService
 from aiinfn_hub.sessions.options import SessionSpec
 
 Log: TypeAlias = logging.Logger | logging.LoggerAdapter[logging.Logger]
-#: Seconds that a start waits for a registry, and the service's own deadline for one before that.
+#: Seconds that a start waits; the service gives a registry a little less (`environments.registry.DEADLINE_S`).
 DEADLINE_S = 10.0
 
 

@@ -83,9 +83,8 @@ def _smallest_whole(platform: Platform, activity: Activity) -> Flavour:
 def _named(platform: Platform, activity: Activity, name: str) -> Flavour | None:
     """The flavour with this name, or that is this slice; the lightest where several devices have the same slice."""
     slice_name = name.removeprefix("mig-")
-    found = [flavour for flavour in platform.flavours if flavour.name == name] or [
-        flavour for flavour in platform.flavours if flavour.mig and flavour.mig == slice_name
-    ]
+    known = platform.known_flavour(name)
+    found = [known] if known else [one for one in platform.flavours if one.mig and one.mig == slice_name]
     usable = [flavour for flavour in found if allowed(flavour, activity)]
     if found and not usable:
         raise Forbidden(

@@ -26,7 +26,7 @@ async def full(database: Database, platform: Platform, ticket: Ticket, *, now: f
         Unavailable: the database does not answer.
     """
     offer, seconds = ticket.offer, planned_s(ticket.pod)
-    flavour = next((f for f in platform.flavours if f.name == offer.flavour), None)
+    flavour = platform.known_flavour(offer.flavour)
     if flavour is None or not seconds:
         return ""
     ask = of_session(flavour, offer.activity, ticket.person, offer.server, seconds)

@@ -13,7 +13,7 @@ from aiinfn_hub.accounting.measuring import STEP_S, busiest
 from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.accounting.quotas import of_session
 from aiinfn_hub.capacity.inventory import FINISHED
-from aiinfn_hub.catalogue import Idle, Platform
+from aiinfn_hub.catalogue import Flavour, Idle, Platform
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.quantities import format_duration
@@ -131,12 +131,15 @@ class Lives:
         return None if extended_s is None else lifetime.life(self._platform, pod, extended_s)
 
     def _rule(self, pod: Pod) -> Idle | None:
-        flavour = pod.labels.get(names.FLAVOUR)
-        return next((one.idle for one in self._platform.flavours if one.name == flavour), None)
+        flavour = self._flavour(pod)
+        return flavour.idle if flavour else None
 
     def _accelerated(self, pod: Pod) -> bool:
-        flavour = pod.labels.get(names.FLAVOUR)
-        return any(one.name == flavour and one.accelerator for one in self._platform.flavours)
+        flavour = self._flavour(pod)
+        return flavour is not None and flavour.accelerator
+
+    def _flavour(self, pod: Pod) -> Flavour | None:
+        return self._platform.known_flavour(pod.labels.get(names.FLAVOUR, ""))
 
     def _idleness(self, pod: Pod, now: float) -> Idleness:
         rule = self._rule(pod)

@@ -73,7 +73,7 @@ def life(platform: Platform, pod: Pod, extended_s: float) -> Life | None:
     asked, started = pod.annotations.get(names.LIFETIME, ""), pod.scheduled or pod.started
     if started is None or not (asked.isascii() and asked.isdigit()):
         return None
-    flavour = next((one for one in platform.flavours if one.name == pod.labels.get(names.FLAVOUR)), None)
+    flavour = platform.known_flavour(pod.labels.get(names.FLAVOUR, ""))
     activity = next((one for one in platform.activities if one.name == pod.labels.get(names.ACTIVITY)), None)
     most = flavour.max_lifetime_s + (activity.max_extension_s or 0) if flavour and activity else 0.0
     return Life(flavour, started, float(asked), extended_s, most)

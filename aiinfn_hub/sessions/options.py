@@ -180,14 +180,14 @@ def _activity(platform: Platform, offered: Choices, value: Any) -> tuple[Activit
 
 def _flavour(platform: Platform, offered: Choices, activity: Activity, value: Any) -> Flavour:
     known = {choice.flavour.name: choice for choice in offered.flavours}
-    value = next((one.name for one in platform.flavours if value in one.formerly), value)
     usable = [name for name, choice in known.items() if activity.name in choice.activities]
     if value is None:
         first = next((name for name in usable if not known[name].flavour.accelerator), None)
         if first is None:
             raise InvalidInput("Which one?", hint=f"{activity.name} can use: {', '.join(usable) or 'none'}.")
         return known[first].flavour
-    choice = known.get(_text(value))
+    named = platform.known_flavour(_text(value))
+    choice = known.get(named.name) if named else None
     if choice is None:
         near = get_close_matches(value, usable, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"{activity.name} can use: {', '.join(usable) or 'none'}."

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from support.sightings import T0, seen
 from support.small_platform import ACTIVITIES, FLAVOURS, small_platform
 
-from aiinfn_hub.accounting import calendar, ledger, spending
-from aiinfn_hub.accounting.calendar import Holding, ahead, limit
-from aiinfn_hub.accounting.quotas import Ask
+from aiinfn_hub.accounting import ledger, spending
+from aiinfn_hub.accounting.calendar import ahead, limit
+from aiinfn_hub.accounting.claims import Claim
+from aiinfn_hub.accounting.quotas import Ask, Decision
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.store.engine import Database
 
@@ -42,12 +43,12 @@ def ask(activity: str = "lhcb", hours: float = 8.0, person: str = "ada") -> Ask:
     return Ask("session", person, activity, "t4", 1, 0.4, hours * H, "")
 
 
-def judge(platform: Platform, held: list[Holding], wanted: Ask, now: float) -> calendar.Limit:
+def judge(platform: Platform, held: list[Claim], wanted: Ask, now: float) -> Decision:
     return limit(platform.flavour("t4"), ahead(platform, wanted, T0 + now), held, wanted, T0 + now)
 
 
-def holding(activity: str = "lhcb", until: float = 24 * H, units: int = 1) -> Holding:
-    return Holding(activity, units, T0 + until)
+def holding(activity: str = "lhcb", until: float = 24 * H, units: int = 1) -> Claim:
+    return Claim("bob", activity, "t4", units, 0.4 * units, T0 + until, holds=True)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def holding(activity: str = "lhcb", until: float = 24 * H, units: int = 1) -> Ho
         pytest.param([holding("fpga", units=3), holding()], ask(), 5 * H, 0.0, id="unless they hold more"),
     ],
 )
-def test_beside_a_course(held: list[Holding], wanted: Ask, now: float, seconds: float) -> None:
+def test_beside_a_course(held: list[Claim], wanted: Ask, now: float, seconds: float) -> None:
     found = judge(site(course()), held, wanted, now)
     assert found.verdict.seconds == seconds
     assert found.again_at == (T0 + 8 * H if seconds == 0 else None)
@@ -102,7 +103,7 @@ wishes = st.lists(
 def test_a_course_always_finds_its_units(said: list[tuple[float, str, float, float]]) -> None:
     """Sessions come and go, some before their time; whenever one of the course asks, there are units for it."""
     platform, now = site(course(), course("second", begin=10 * H, end=14 * H, units=3)), 0.0
-    held: list[tuple[Holding, float]] = []
+    held: list[tuple[Claim, float]] = []
     for after, activity, hours, stays in said:
         now += after * H
         held = [(one, gone) for one, gone in held if gone > T0 + now]
@@ -116,7 +117,7 @@ def test_a_course_always_finds_its_units(said: list[tuple[float, str, float, flo
             assert not active or own >= sum(active) or taken < UNITS, "there is one of its own free"
         if found.granted and taken < UNITS:
             until = T0 + now + found.seconds
-            held.append((Holding(activity, 1, until), T0 + now + found.seconds * stays))
+            held.append((holding(activity, until - T0), T0 + now + found.seconds * stays))
 
 
 def test_in_the_ledger(database: Database) -> None:

@@ -13,8 +13,7 @@ from support.small_platform import small_platform
 
 from aiinfn_hub.accounting import ledger, spending
 from aiinfn_hub.accounting.claims import HOLD_S
-from aiinfn_hub.accounting.quotas import HOUR, Ask
-from aiinfn_hub.accounting.spending import Decision
+from aiinfn_hub.accounting.quotas import HOUR, Ask, Decision
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.store.engine import Database
 from aiinfn_hub.store.ledger_tables import record, refusal, reservation

@@ -74,7 +74,7 @@ def post(server: JupyterServer, path: str, body: bytes = b"{}") -> httpx.Respons
 def test_a_server_reports_and_a_person_may_say_to_be_here(place: tuple[FakeService, JupyterServer]) -> None:
     service, server = place
     until(lambda: service.uses, "a server tells at its start")
-    time.sleep(1.1)
+    time.sleep(1.1)  # else it would be quiet for less than a second anyway
     before = len(service.uses)
     kernel = httpx.post(f"{server.url}api/kernels", headers={"Authorization": f"token {JUPYTER_TOKEN}"}, timeout=30)
     assert kernel.status_code == 201

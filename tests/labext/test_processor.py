@@ -42,7 +42,7 @@ def working(mark: str, *, orphan: bool = False) -> Iterator[None]:
 def test_what_a_session_left_in_the_background_counts(orphan: bool) -> None:
     processor = Processor("/user/ada/")
     with working("/user/ada/", orphan=orphan):
-        time.sleep(1.5)
+        time.sleep(1.5)  # what is measured is the time of the processor in it
         assert 0.2 < processor.cores() < 1.6
 
 
