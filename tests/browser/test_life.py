@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from playwright.async_api import Browser, Page, expect
+from support.browsing import login, needs_jupyterlab_side
 from support.demo import RunningDemo, Visitor, running_demo
 from support.people_at_work import SESSION, session, stop
 
@@ -18,16 +16,13 @@ from aiinfn_hub.catalogue import example_path
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 WAIT = 90_000
-BUILT = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "aiinfn-labext" / "package.json"
 
 
 @pytest.fixture(scope="module")
 def brief(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[RunningDemo]:
     """The example, where CPU sessions last two minutes and a T4 that does nothing for 45 s is taken back."""
     assert chromium
-    if not BUILT.exists():
-        message = "JupyterLab's side is not built: make frontend, which needs npm"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    needs_jupyterlab_side()
     folder = tmp_path_factory.mktemp("life")
     platform = yaml.safe_load(example_path().read_text())
     platform["access"]["notice"] = "90s"
@@ -39,19 +34,16 @@ def brief(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[R
         yield running
 
 
-async def login(browser: Browser, demo: RunningDemo, name: str, path: str) -> Page:
+async def entered(browser: Browser, demo: RunningDemo, name: str, path: str) -> Page:
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
     page = await context.new_page()
-    await page.goto(f"{demo.info['hub_url']}hub/oauth_login?next=/hub/{path}")
-    await page.fill("[name=username]", name)
-    await page.fill("[name=password]", demo.account(name)["password"])
-    await page.click("form button")
+    await login(page, demo, name, f"/hub/{path}")
     await page.wait_for_url(f"**/hub/{path}")
     return page
 
 
 async def lab(browser: Browser, demo: RunningDemo, name: str) -> Page:
-    page = await login(browser, demo, name, "home")
+    page = await entered(browser, demo, name, "home")
     await page.goto(f"{demo.info['hub_url']}user/{name}/lab")
     await expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=WAIT)
     await page.get_by_role("button", name="No", exact=True).click()  # to JupyterLab's own news
@@ -110,7 +102,7 @@ async def test_who_does_nothing_is_asked_and_says_to_be_here(browser: Browser, b
 @pytest.mark.asyncio
 async def test_one_click_starts_what_worked_last(browser: Browser, brief: RunningDemo, camera: Any) -> None:
     """At first there is only the way without an accelerator; what failed does not come back."""
-    page = await login(browser, brief, "operator", "spawn")
+    page = await entered(browser, brief, "operator", "spawn")
     buttons = page.locator("[data-quick]")
     await expect(buttons).to_have_count(1)
     await page.get_by_role("button", name="Start without accelerator").click()

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
+from support.browsing import login, needs_jupyterlab_side
 from support.demo import RunningDemo, Visitor
 from support.people_at_work import SESSION, session, switch
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 WAIT = 60_000
-BUILT = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "aiinfn-labext" / "package.json"
 GROUPS = ["/aiinfn", "/aiinfn/lhcb-flashsim"]
 
 
 @pytest.fixture(autouse=True)
 def built() -> None:
-    if not BUILT.exists():
-        message = "JupyterLab's side is not built: make frontend, which needs npm"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    needs_jupyterlab_side()
 
 
 @pytest.mark.asyncio
@@ -36,7 +31,8 @@ async def test_who_loses_a_group_reads_it_in_jupyterlab_and_when_it_is_over(
     page.on("pageerror", lambda error: mistakes.append(str(error)))
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
-    await login(page, demo)
+    await login(page, demo, "scientist", "/hub/home")
+    await page.wait_for_url("**/hub/home")
     await page.goto(f"{demo.info['hub_url']}user/scientist/lab")
     await expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=WAIT)
     toast = page.locator(".Toastify__toast", has_text="This session ends at")
@@ -63,14 +59,6 @@ async def test_who_loses_a_group_reads_it_in_jupyterlab_and_when_it_is_over(
     ours = [url for url in sockets if "/aiinfn/" in url]
     assert len(ours) == 1, "one websocket for a page"
     assert "token" not in ours[0]
-
-
-async def login(page: Any, demo: RunningDemo) -> None:
-    await page.goto(f"{demo.info['hub_url']}hub/oauth_login?next=/hub/home")
-    await page.fill("[name=username]", "scientist")
-    await page.fill("[name=password]", demo.account("scientist")["password"])
-    await page.click("form button")
-    await page.wait_for_url("**/hub/home")
 
 
 async def ask_the_iam(visitor: Visitor) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from playwright.async_api import Browser, Page, expect
+from support.browsing import login
 from support.demo import RunningDemo, running_demo
 
 from aiinfn_hub.catalogue import example_path
@@ -54,10 +55,7 @@ async def choose(page: Page) -> None:
 async def test_what_is_left_is_said_granted_and_then_refused(browser: Browser, tight: RunningDemo, camera: Any) -> None:
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
     page = await context.new_page()
-    await page.goto(f"{tight.info['hub_url']}hub/oauth_login?next=/hub/spawn")
-    await page.fill("[name=username]", "scientist")
-    await page.fill("[name=password]", tight.account("scientist")["password"])
-    await page.click("form button")
+    await login(page, tight, "scientist", "/hub/spawn")
     await choose(page)
     cost = page.locator("#aiinfn-cost")
     await expect(cost).to_contain_text("2 h on it = 0.80 GPU-h of the 0.20 that are left: GPU-hours of your week.")
@@ -82,10 +80,7 @@ async def test_what_is_left_is_said_granted_and_then_refused(browser: Browser, t
 
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
     page = await context.new_page()
-    await page.goto(f"{tight.info['hub_url']}hub/oauth_login?next={tight.info['panel_url']}ledger")
-    await page.fill("[name=username]", "operator")
-    await page.fill("[name=password]", tight.account("operator")["password"])
-    await page.click("form button")
+    await login(page, tight, "operator", f"{tight.info['panel_url']}ledger")
     row = page.get_by_role("row", name="NVIDIA T4")
     await expect(row).to_contain_text("0.8", timeout=WAIT)
     await expect(page.get_by_text("Nothing: pods, hub, queue, runners and Prometheus say the same.")).to_be_visible()
@@ -96,10 +91,7 @@ async def test_what_is_left_is_said_granted_and_then_refused(browser: Browser, t
 async def test_what_a_school_has_reserved_is_not_for_others(browser: Browser, tight: RunningDemo, camera: Any) -> None:
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
     page = await context.new_page()
-    await page.goto(f"{tight.info['hub_url']}hub/oauth_login?next=/hub/spawn")
-    await page.fill("[name=username]", "pi")
-    await page.fill("[name=password]", tight.account("pi")["password"])
-    await page.click("form button")
+    await login(page, tight, "pi", "/hub/spawn")
     cell = page.locator("#free-a30")
     await expect(cell).to_contain_text("none free of 1; 1 reserved for School of machine learning from ", timeout=WAIT)
     await camera.shoot(page, "reserved", whole=True)

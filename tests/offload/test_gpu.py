@@ -85,3 +85,11 @@ def test_any_text_is_a_flavour_that_one_may_use_or_an_error_of_ours(gpu: str) ->
         flavour, units = choose_flavour(platform(), activity, gpu)
         assert allowed(flavour, activity)
         assert 1 <= units <= MAX_UNITS
+
+
+def test_a_cell_that_says_a_former_name_gets_the_flavour_of_now() -> None:
+    known = platform()
+    renamed = [one.model_copy(update={"formerly": ("a30-24",)}) if one.name == "a30" else one for one in known.flavours]
+    now = known.model_copy(update={"flavours": tuple(renamed)})
+    flavour, units = choose_flavour(now, now.activity(ACTIVITY), "a30-24:1")
+    assert (flavour.name, units) == ("a30", 1)
