@@ -134,6 +134,8 @@ class Flavour(Model):
     """How long one session may last; beyond that it must be extended."""
     idle: Idle | None = None
     """When a session that nobody uses is stopped; left out: never."""
+    capabilities: tuple[Literal["user-namespaces"], ...] = ()
+    """What its pods may do beyond the restricted Pod Security Standard; open it to those who need it."""
     activities: tuple[ObjectName, ...] = ()
     """Who may use it; empty for everybody."""
     max_per_user: int | None = Field(None, ge=1)

@@ -14,7 +14,7 @@ from aiinfn_hub.pods import names
 from aiinfn_hub.pods.iam_token import SUFFIX
 from aiinfn_hub.pods.names import slug
 from aiinfn_hub.pods.placement import place
-from aiinfn_hub.pods.security import IMAGE_GID
+from aiinfn_hub.pods.security import IMAGE_GID, USER_NAMESPACES, USER_NAMESPACES_PROFILE
 
 #: Who makes the pods of Jobs: with an account for every controller, as kubeadm has it, or with one for all.
 JOB_CONTROLLERS = ("system:serviceaccount:kube-system:job-controller", "system:kube-controller-manager")
@@ -70,6 +70,7 @@ def variables(platform: Platform, meta: str, spec: str, *, by_controller: str) -
         "activity": _label(names.ACTIVITY),
         "person": _label(names.PERSON),
         "run": _label(names.RUN),
+        "capability": _label(names.CAPABILITY),
         "gid": f"{gids}[?variables.activity].orValue(0)",
         "share": f'{shares}[?variables.activity].orValue("")',
         "device": f'{resources}[?{_label(names.FLAVOUR)}].orValue("")',
@@ -107,6 +108,7 @@ def _identity(platform: Platform) -> list[Rule]:
         names.FLAVOUR: f"!({_label(names.FLAVOUR)} in {texts(flavours)})",
         names.PERSON: 'variables.person == ""',
         names.RUN: f'variables.kind == "{names.JOB}" && variables.run == ""',
+        names.CAPABILITY: f'variables.capability != "" && !({_capable(platform)})',
     }
     groups = {
         "runAsGroup": "variables.context.?runAsGroup.orValue(0) != variables.gid",
@@ -120,6 +122,12 @@ def _identity(platform: Platform) -> list[Rule]:
         Rule("wrong_labels", words(labels), "These labels are missing, or name what the platform file does not have"),
         Rule("wrong_groups", words(groups), "These must be the POSIX group of the activity"),
     ]
+
+
+def _capable(platform: Platform) -> str:
+    """CEL for whether the capability that the label names is the flavour's."""
+    able = texts(flavour.name for flavour in platform.flavours if USER_NAMESPACES in flavour.capabilities)
+    return f"variables.capability == {text(USER_NAMESPACES)} && {_label(names.FLAVOUR)} in {able}"
 
 
 def _users(platform: Platform) -> list[Rule]:
@@ -165,8 +173,16 @@ def _host() -> str:
 
 
 def _unrestricted() -> str:
-    """What the Pod Security Standard has as restricted, and no profile of seccomp but the runtime's."""
+    """What the Pod Security Standard has as restricted, and no profile of seccomp but the runtime's and a capability's.
+
+    That the label of the capability is the flavour's own is a rule of the labels.
+    """
     own, profile = "c.?securityContext", 'variables.context.?seccompProfile.?type.orValue("")'
+    seccomp = f"{own}.?seccompProfile.?type.orValue({profile})"
+    wider = (
+        f'variables.capability == {text(USER_NAMESPACES)} && {seccomp} == "Localhost"'
+        f' && {own}.?seccompProfile.?localhostProfile.orValue("") == {text(USER_NAMESPACES_PROFILE)}'
+    )
     good = (
         f"!{own}.?privileged.orValue(false)",
         f"!{own}.?allowPrivilegeEscalation.orValue(true)",
@@ -174,7 +190,7 @@ def _unrestricted() -> str:
         f"size({own}.?capabilities.?add.orValue([])) == 0",
         f"{own}.?runAsNonRoot.orValue(variables.context.?runAsNonRoot.orValue(false))",
         f"{own}.?runAsUser.orValue(variables.context.?runAsUser.orValue(0)) != 0",
-        f'{own}.?seccompProfile.?type.orValue({profile}) == "RuntimeDefault"',
+        f'({seccomp} == "RuntimeDefault" || ({wider}))',
         f'{own}.?procMount.orValue("Default") == "Default"',
     )
     return _containers(" && ".join(good))

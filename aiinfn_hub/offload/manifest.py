@@ -19,12 +19,12 @@ from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.errors import InvalidInput, TooLarge
 from aiinfn_hub.offload.plan import Plan, site_named
 from aiinfn_hub.pods import folders, iam_token, names
-from aiinfn_hub.pods.apptainer import apptainer_command
+from aiinfn_hub.pods.apptainer import run_inside
 from aiinfn_hub.pods.images import image_reference
 from aiinfn_hub.pods.placement import placement
 from aiinfn_hub.pods.resources import resources
 from aiinfn_hub.pods.security import container_security, pod_security
-from aiinfn_hub.pods.storage import storage
+from aiinfn_hub.pods.storage import lies_on, storage
 
 #: Kueue leaves the Job alone while this annotation names a gate; it can be set at creation only.
 GATED_BY = "kueue.x-k8s.io/admission-gated-by"
@@ -89,7 +89,7 @@ def job_manifest(platform: Platform, order: Order) -> dict[str, Any]:
     Raises:
         InvalidInput: something in the order does not fit its grammar.
     """
-    labels = _labels(order)
+    labels = _labels(order) | names.capabilities(platform.flavour(order.plan.flavour).capabilities)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -218,7 +218,7 @@ def _pod_spec(platform: Platform, order: Order) -> dict[str, Any]:
     remote = site.kind != "local"
     volumes, mounts = _volumes(platform, order, remote=remote)
     activity = platform.activity(plan.activity)
-    makers = [] if remote else folders.makers(platform, order.owner, activity, _wanted(platform, plan))
+    makers = [] if remote else folders.makers(platform, order.owner, activity, lies_on(platform, plan.apptainer))
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -243,7 +243,7 @@ def _container(order: Order, flavour: Flavour, mounts: list[dict[str, Any]]) -> 
     return {
         "name": "main",
         "image": image_reference(plan.image),
-        "command": apptainer_command(plan.apptainer, COMMAND, flavour, binds) if plan.apptainer else COMMAND,
+        "command": run_inside(plan.apptainer, COMMAND, flavour, binds) if plan.apptainer else COMMAND,
         "env": [
             {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "AIINFN_CREDENTIALS", "value": CREDENTIALS},
@@ -252,7 +252,7 @@ def _container(order: Order, flavour: Flavour, mounts: list[dict[str, Any]]) -> 
             *({"name": name, "value": value} for name, value in token.items()),
         ],
         "resources": resources(flavour, plan.cpu_millis, plan.memory_bytes, plan.units),
-        "securityContext": container_security(),
+        "securityContext": container_security(flavour.capabilities),
         "volumeMounts": mounts,
     }
 
@@ -283,8 +283,4 @@ def _volumes(platform: Platform, order: Order, *, remote: bool) -> tuple[list[di
 def _personal(platform: Platform, order: Order) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The volumes that everybody gets, and the one that the Apptainer image lies on."""
     plan = order.plan
-    return storage(platform, order.owner, platform.activity(plan.activity), _wanted(platform, plan))
-
-
-def _wanted(platform: Platform, plan: Plan) -> list[str]:
-    return [volume.name for volume in platform.volumes if plan.apptainer.startswith(volume.mount + "/")]
+    return storage(platform, order.owner, platform.activity(plan.activity), lies_on(platform, plan.apptainer))

@@ -64,7 +64,7 @@ def make_plan(platform: Platform, person: Person, request: JobRequest, heritage:
     wanted = request.resources
     flavour, units = choose_flavour(platform, activity, wanted.gpu)
     site = choose_site(platform, request.target, flavour)
-    image, apptainer = environment(platform, heritage, request.image)
+    image, apptainer = environment(platform, heritage, request.image, flavour)
     return Plan(
         target=request.target,
         site=site.name,

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.catalogue import Flavour, Platform
 from aiinfn_hub.errors import Forbidden, InvalidInput
 from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.identity.person import Caller, Person
-from aiinfn_hub.pods.apptainer import apptainer_path
+from aiinfn_hub.pods.apptainer import inside
+from aiinfn_hub.pods.images import followed, recommended
 
 
 @dataclass(frozen=True)
@@ -88,43 +89,26 @@ def inherit(person: Person, server: str, options: Mapping[str, Any] | None) -> H
     )
 
 
-def environment(platform: Platform, heritage: Heritage, wanted: str) -> tuple[str, str]:
+def environment(platform: Platform, heritage: Heritage, wanted: str, flavour: Flavour) -> tuple[str, str]:
     """The image reference and, if the code runs inside one, the path of an Apptainer image.
 
     `wanted` is what the request says: "", one of the three forms above, the name of an image of the platform, or a
     reference; without it, the environment of the session, or the platform's first image.
 
     Raises:
-        InvalidInput: no such image, or not one that the policy allows.
+        InvalidInput: no such image, or not one that the policy allows, or not with this flavour.
     """
     text = wanted or heritage.environment
     kind, _, rest = text.partition(":")
     if kind == "apptainer":
-        return _carrier(platform), apptainer_path(platform.image_policy.check_apptainer(rest))
+        found = inside(platform, rest, flavour)
+        return found.image, found.path
     if kind == "registry":
         return platform.image_policy.check(rest), ""
     if kind == "image":
-        return _listed(platform, rest), ""
+        return followed(platform, rest).ref, ""
     if not text:
-        return _first(platform), ""
+        return recommended(platform).ref, ""
     if any(image.name == text for image in platform.images):
-        return _listed(platform, text), ""
+        return followed(platform, text).ref, ""
     return platform.image_policy.check(text), ""
-
-
-def _listed(platform: Platform, name: str) -> str:
-    image = platform.image(name)
-    seen = {image.name}
-    while image.redirect and image.redirect not in seen:
-        image = platform.image(image.redirect)
-        seen.add(image.name)
-    return image.ref
-
-
-def _carrier(platform: Platform) -> str:
-    """The image that has Apptainer inside and carries those who bring their own, as for sessions."""
-    return next((image.ref for image in platform.images if "apptainer" in image.labels), _first(platform))
-
-
-def _first(platform: Platform) -> str:
-    return next((image for image in platform.images if not image.hidden and not image.redirect), platform.images[0]).ref

@@ -237,7 +237,9 @@ def order_of(platform: Platform, run: Run, url: str) -> manifest.Order:
     request = run.wanted
     image, apptainer = run.image, ""
     if run.image.startswith(_APPTAINER):
-        image, apptainer = environment(platform, Heritage("", run.activity, ""), run.image)
+        image, apptainer = environment(
+            platform, Heritage("", run.activity, ""), run.image, platform.flavour(run.flavour)
+        )
     wanted = request.resources
     plan = Plan(
         target=request.target,

@@ -1,4 +1,4 @@
-"""Image references as they may stand in a manifest: the grammar, and nothing that a shell would read.
+"""Images of the list, and references as they may stand in a manifest: nothing that a shell would read.
 
 interLink's Slurm plugin writes the image string unquoted into a script on the site's host, so the manifest builder
 refuses whatever is not a plain reference, whoever checked it before.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from aiinfn_hub.catalogue.models import Image, Platform
 from aiinfn_hub.catalogue.references import parse_reference
 from aiinfn_hub.errors import InvalidInput
 
@@ -28,3 +29,31 @@ def image_reference(text: str) -> str:
         )
     parse_reference(text)
     return text
+
+
+def recommended(platform: Platform) -> Image:
+    """The image of somebody who does not say.
+
+    Raises:
+        InvalidInput: the platform shows none.
+    """
+    image = next((image for image in platform.images if not image.hidden), None)
+    if image is None:
+        raise InvalidInput("The platform shows no image.", hint="Ask its operator to show one in the platform file.")
+    return image
+
+
+def followed(platform: Platform, name: str) -> Image:
+    """The image of that name, or the one it was replaced by: old links and saved options keep working.
+
+    Raises:
+        InvalidInput: there is none, or replacements go round in a circle.
+    """
+    seen = {name}
+    image = platform.image(name)
+    while image.redirect:
+        if image.redirect in seen:
+            raise InvalidInput(f"The image {name!r} is replaced by itself.", hint="Choose another one.")
+        seen.add(image.redirect)
+        image = platform.image(image.redirect)
+    return image

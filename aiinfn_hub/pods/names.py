@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 
 PREFIX = "aiinfn.infn.it/"
 
@@ -12,6 +13,8 @@ ACTIVITY = PREFIX + "activity"
 FLAVOUR = PREFIX + "flavour"
 PERSON = PREFIX + "person"
 RUN = PREFIX + "run"
+#: What a pod may do beyond the restricted standard, because its flavour may: an admission policy looks for it.
+CAPABILITY = PREFIX + "capability"
 
 #: The true user name; the label holds its slug, because a label value cannot hold every name.
 PERSON_NAME = PREFIX + "person-name"
@@ -64,6 +67,11 @@ def slug(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     kept = _UNSAFE_RUN.sub("-", text.lower()).strip("-")[: _MAX_SLUG - 9].strip("-")
     return f"{kept or 'x'}-{digest}"
+
+
+def capabilities(of_flavour: Collection[str]) -> dict[str, str]:
+    """The label of a pod whose flavour has a capability; there is one so far, and a label holds one."""
+    return {CAPABILITY: "_".join(sorted(of_flavour))} if of_flavour else {}
 
 
 def interactive_queue(activity: str) -> str:

@@ -33,6 +33,11 @@ def storage(
     return volumes, [_mount(volume, person, activity) for volume in chosen]
 
 
+def lies_on(platform: Platform, path: str) -> list[str]:
+    """Names of the volumes that a path is on; whoever needs the path needs them, optional or not."""
+    return [volume.name for volume in platform.volumes if path.startswith(f"{volume.mount}/")]
+
+
 def object_name(volume: Volume) -> str:
     """What a volume of the catalogue is called in a pod."""
     return f"volume-{slug(volume.name)}"

@@ -6,23 +6,26 @@ from typing import Any
 
 from aiinfn_hub.catalogue import Flavour, Image, Platform
 from aiinfn_hub.errors import InvalidInput
-from aiinfn_hub.pods.apptainer import apptainer_path
-from aiinfn_hub.pods.images import image_reference
+from aiinfn_hub.pods.apptainer import Way, inside, ways
+from aiinfn_hub.pods.images import followed, image_reference, recommended
 
 KINDS = ("image", "registry", "apptainer")
 
-#: An image with this label has Apptainer inside and carries the sessions that ask for an Apptainer image.
-CARRIER_LABEL = "apptainer"
+_WAYS: dict[Way, str] = {
+    "apptainer": "Apptainer itself runs it here: image files (.sif) and unpacked images.",
+    "proot": "An unpacked image runs here without any right, by proot; a .sif file does not.",
+    "converted": "The image of a registry that it was unpacked from starts here.",
+}
 
 
-def environment(platform: Platform, value: Any) -> tuple[str, str]:
+def environment(platform: Platform, value: Any, flavour: Flavour) -> tuple[str, str]:
     """The image reference and the Apptainer path ("" for none) of a session.
 
-    "image:NAME" is one of the list, "registry:REF" any that the policy allows, "apptainer:PATH" an Apptainer image in
-    a carrier; None is the recommended image, the first of the list.
+    "image:NAME" is one of the list, "registry:REF" any that the policy allows, "apptainer:PATH" an Apptainer image as
+    the flavour runs it; None is the recommended image, the first of the list.
 
     Raises:
-        InvalidInput: none of these, or not allowed by the platform's image policy.
+        InvalidInput: none of these, or not allowed by the platform's image policy, or not with this flavour.
     """
     if value is None:
         return image_reference(recommended(platform).ref), ""
@@ -36,8 +39,13 @@ def environment(platform: Platform, value: Any) -> tuple[str, str]:
         return image_reference(followed(platform, rest).ref), ""
     if kind == "registry":
         return image_reference(platform.image_policy.check(rest)), ""
-    path = apptainer_path(platform.image_policy.check_apptainer(rest))
-    return image_reference(_carrier(platform).ref), path
+    found = inside(platform, rest, flavour)
+    return found.image, found.path
+
+
+def apptainer_words(platform: Platform, flavour: Flavour) -> str:
+    """How a flavour runs what somebody names by its path, for the form."""
+    return _WAYS[ways(platform, flavour)[0]]
 
 
 def check_cuda(platform: Platform, value: Any, flavour: Flavour) -> None:
@@ -66,35 +74,3 @@ def _fits(image: Image, flavour: Flavour) -> bool:
     """
     needed = image.labels.get("cuda", "").partition(".")[0]
     return not needed.isdigit() or int(needed) <= int(flavour.cuda.partition(".")[0])
-
-
-def recommended(platform: Platform) -> Image:
-    """The image of somebody who does not say.
-
-    Raises:
-        InvalidInput: the platform shows none.
-    """
-    image = next((image for image in platform.images if not image.hidden), None)
-    if image is None:
-        raise InvalidInput("The platform shows no image.", hint="Ask its operator to show one in the platform file.")
-    return image
-
-
-def followed(platform: Platform, name: str) -> Image:
-    """The image of that name, or the one it was replaced by: old links and saved options keep working.
-
-    Raises:
-        InvalidInput: there is none, or replacements go round in a circle.
-    """
-    seen = {name}
-    image = platform.image(name)
-    while image.redirect:
-        if image.redirect in seen:
-            raise InvalidInput(f"The image {name!r} is replaced by itself.", hint="Choose another one.")
-        seen.add(image.redirect)
-        image = platform.image(image.redirect)
-    return image
-
-
-def _carrier(platform: Platform) -> Image:
-    return next((image for image in platform.images if CARRIER_LABEL in image.labels), recommended(platform))

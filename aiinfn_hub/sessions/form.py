@@ -14,8 +14,9 @@ from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.identity.person import Person
+from aiinfn_hub.pods.images import followed
 from aiinfn_hub.sessions.availability import Seen, Words, availability, budget, on_nodes, quotas, unasked
-from aiinfn_hub.sessions.environment import KINDS, followed
+from aiinfn_hub.sessions.environment import KINDS, apptainer_words
 from aiinfn_hub.sessions.options import OPTIONS, SessionSpec, default_lifetime, lifetimes, validate
 from aiinfn_hub.sessions.profiles import Choices, FlavourChoice
 from aiinfn_hub.sessions.quick import Quick
@@ -173,7 +174,8 @@ def render(
         wrong=str(mistake.details.get("option", "")) if mistake else "",
         notice=attempt.notice,
         ticket=words(ticket, titles.get(ticket.flavour, ticket.flavour)) if ticket else None,
-        script_data=script_data(choices, seen),
+        script_data=script_data(platform, choices, seen),
+        way=apptainer_words(platform, flavour),
         fetched=on_nodes(seen, flavour.name),
         quotas=quotas(seen),
         unasked=unasked(platform, seen),
@@ -201,16 +203,17 @@ def _environment(kept: Mapping[str, Any], attempt: Attempt) -> tuple[str, str, s
     return kind, typed, image
 
 
-def script_data(choices: Choices, seen: Seen) -> dict[str, Any]:
+def script_data(platform: Platform, choices: Choices, seen: Seen) -> dict[str, Any]:
     """What the page's script needs to narrow CPU, memory and time to the flavour, and flavours to the activity.
 
-    And to say how soon an image is there.
+    And to say how soon an image is there, and how one of a path runs.
     """
     return {
         choice.flavour.name: {
             "activities": list(choice.activities),
             "weight": choice.flavour.weight,
             "fetched": on_nodes(seen, choice.flavour.name),
+            "apptainer": apptainer_words(platform, choice.flavour),
             "cpu": _values(choice.flavour.cpu.choices, format_cpu),
             "memory": _values(choice.flavour.memory.choices, format_bytes),
             "lifetime": [f"{seconds}s" for seconds in lifetimes(choice.flavour)],

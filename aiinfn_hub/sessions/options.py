@@ -23,6 +23,7 @@ from aiinfn_hub.contract.quantities import (
 )
 from aiinfn_hub.errors import Forbidden, InvalidInput, QuotaExceeded
 from aiinfn_hub.identity.person import Person
+from aiinfn_hub.pods.storage import lies_on
 from aiinfn_hub.sessions.environment import check_cuda, environment
 from aiinfn_hub.sessions.profiles import Choices, choices
 
@@ -101,10 +102,10 @@ def validate(platform: Platform, person: Person, options: Mapping[str, Any]) -> 
     with _blaming("lifetime", given):
         lifetime = _lifetime(given.get("lifetime"), flavour)
     with _blaming("environment", given):
-        image, apptainer = environment(platform, given.get("environment"))
+        image, apptainer = environment(platform, given.get("environment"), flavour)
         check_cuda(platform, given.get("environment"), flavour)
     with _blaming("volumes", given):
-        volumes = _volumes(platform, offered, given.get("volumes"))
+        volumes = _volumes(platform, offered, given.get("volumes"), lies_on(platform, apptainer))
     with _blaming(RESCUE, given):
         rescue = _flag(given.get(RESCUE))
     return SessionSpec(flavour, cpu, memory, activity, reason, image, apptainer, lifetime, volumes, rescue)
@@ -235,11 +236,12 @@ def _flag(value: Any) -> bool:
     return known[str(value).lower()]
 
 
-def _volumes(platform: Platform, offered: Choices, value: Any) -> tuple[str, ...]:
+def _volumes(platform: Platform, offered: Choices, value: Any, needed: Sequence[str]) -> tuple[str, ...]:
+    """The optional volumes of a session: those that were chosen, and those that its image lies on."""
     if value is None:
-        return tuple(volume.name for volume in offered.volumes if volume.default)
+        return tuple(volume.name for volume in offered.volumes if volume.default or volume.name in needed)
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise InvalidInput(f"{str(value)[:40]!r} is not a list of names.", hint='Write it as in ["public", "cvmfs"].')
     names = [platform.volume(_text(name)).name for name in value]
     # A volume that everybody gets may be named too: it changes nothing.
-    return tuple(volume.name for volume in offered.volumes if volume.name in names)
+    return tuple(volume.name for volume in offered.volumes if volume.name in {*names, *needed})

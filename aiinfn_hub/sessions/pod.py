@@ -12,7 +12,7 @@ from typing import Any
 from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.pods import folders, iam_token, names, rescue
-from aiinfn_hub.pods.apptainer import apptainer_command
+from aiinfn_hub.pods.apptainer import run_inside
 from aiinfn_hub.pods.placement import placement
 from aiinfn_hub.pods.resources import resources
 from aiinfn_hub.pods.security import container_security, pod_security
@@ -81,7 +81,7 @@ def session_traits(
         "image": spec.image,
         **_amounts(spec),
         "pod_security_context": pod_security(spec.activity.gid, person.uid),
-        "container_security_context": container_security(),
+        "container_security_context": container_security(spec.flavour.capabilities),
         "working_dir": home.mount if home else None,
     }
 
@@ -122,6 +122,7 @@ def _labels(person: Person, spec: SessionSpec) -> dict[str, str]:
         names.ACTIVITY: spec.activity.name,
         names.FLAVOUR: spec.flavour.name,
         names.PERSON: names.slug(person.name),
+        **names.capabilities(spec.flavour.capabilities),
     }
 
 
@@ -165,4 +166,4 @@ def _literal(text: str) -> str:
 def _command(spec: SessionSpec, command: Sequence[str], mounts: Manifests) -> list[str]:
     if not spec.apptainer:
         return list(command)
-    return apptainer_command(spec.apptainer, command, spec.flavour, [mount["mountPath"] for mount in mounts])
+    return run_inside(spec.apptainer, command, spec.flavour, [mount["mountPath"] for mount in mounts])

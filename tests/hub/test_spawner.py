@@ -9,7 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 from support.hubfakes import TOKEN, FakeUser, in_groups, make_spawner, manifest_of, write_platform
-from support.small_platform import FLAVOURS, POSIX
+from support.small_platform import FLAVOURS, IMAGES, POSIX
 from traitlets import TraitError
 
 from aiinfn_hub.errors import AiinfnError
@@ -138,10 +138,25 @@ async def test_an_apptainer_session_runs_the_server_inside_the_image(tmp_path: P
     options = {"environment": "apptainer:/cvmfs/unpacked.infn.it/x:1", "flavour": "t4"}
     manifest = await manifest_of(make_spawner(tmp_path, options=options))
     args = container(manifest)["args"]
-    assert args[:2] == ["apptainer", "exec"]
-    assert "--nv" in args
-    assert args[args.index("/cvmfs/unpacked.infn.it/x:1") + 1] == "jupyterhub-singleuser"
-    assert container(manifest)["image"] == "ghcr.io/infn/pytorch:2.9"
+    assert args[3:5] == ["unpacked", "/cvmfs/unpacked.infn.it/x:1"]
+    assert args[args.index("inside") + 1] == "jupyterhub-singleuser"
+    assert container(manifest)["image"] == "ghcr.io/infn/box:1"
+
+
+async def test_a_flavour_with_the_capability_runs_apptainer_itself_and_says_so_to_the_second_wall(
+    tmp_path: Path,
+) -> None:
+    flavours = [one | {"capabilities": ["user-namespaces"]} for one in FLAVOURS]
+    carrier = {"name": "sif", "title": "Carrier", "ref": "ghcr.io/infn/sif:1", "labels": {"apptainer": "1.4"}}
+    write_platform(tmp_path / "platform.yaml", flavours=flavours, images=[*IMAGES, carrier])
+    options = {"environment": "apptainer:/cvmfs/unpacked.infn.it/x.sif", "flavour": "t4"}
+    manifest = await manifest_of(make_spawner(tmp_path, options=options))
+    args = container(manifest)["args"]
+    assert (args[:2], "--nv" in args) == (["apptainer", "exec"], True)
+    assert args[args.index("/cvmfs/unpacked.infn.it/x.sif") + 1] == "jupyterhub-singleuser"
+    profile = {"type": "Localhost", "localhostProfile": "aiinfn/user-namespaces.json"}
+    assert container(manifest)["securityContext"]["seccompProfile"] == profile
+    assert manifest["metadata"]["labels"][names.CAPABILITY] == "user-namespaces"
 
 
 async def test_the_next_start_keeps_nothing_of_the_last_one(tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ KUBELET = "system:serviceaccount:interlink:leonardo"
 ANOTHER_KUBELET = "system:serviceaccount:interlink:recas-bari"
 
 
+#: The profile of flavours with the capability of the same name.
+NAMESPACES = {"type": "Localhost", "localhostProfile": "aiinfn/user-namespaces.json"}
+
+
 class Attack(NamedTuple):
     """One attack; see the module."""
 
@@ -115,6 +119,10 @@ def both(*changes: Change) -> Change:
             one(obj)
 
     return change
+
+
+#: Of the flavour that has the capability in these tests.
+CAPABLE = both(meta("labels", OURS + "flavour", "u55c"), meta("labels", OURS + "capability", "user-namespaces"))
 
 
 def _put(where: Object, key: str, value: str | None) -> None:
@@ -226,6 +234,7 @@ RULES = [
     ("perhaps-root", security(runAsNonRoot=False), "restricted Pod Security Standard"),
     ("root-everywhere", pod_security(runAsUser=0), "restricted Pod Security Standard"),
     ("unconfined", security(seccompProfile={"type": "Unconfined"}), "restricted Pod Security Standard"),
+    ("profile-of-the-node", security(seccompProfile=NAMESPACES), "restricted Pod Security Standard"),
     ("no-context", container(securityContext=None), "restricted Pod Security Standard"),
     ("privileged-init", another_container("initContainers", securityContext=None), "Security Standard: second"),
     ("privileged-second", another_container("containers", securityContext=None), "Security Standard: second"),
@@ -266,6 +275,18 @@ ATTACKS: list[Attack] = [
     Attack("session of another kind", "session", meta("labels", OURS + "kind", "tool"), "kind"),
     Attack("session of no activity", "session", meta("labels", OURS + "activity", "nobody"), "activity"),
     Attack("session of no flavour", "session", meta("labels", OURS + "flavour", "h100"), "flavour"),
+    Attack(
+        "session with the capability of another flavour",
+        "session",
+        both(meta("labels", OURS + "capability", "user-namespaces"), security(seccompProfile=NAMESPACES)),
+        "capability",
+    ),
+    Attack(
+        "session with a capability and another profile",
+        "session",
+        both(CAPABLE, security(seccompProfile=NAMESPACES | {"localhostProfile": "all.json"})),
+        "restricted Pod Security Standard",
+    ),
     Attack("session of nobody", "session", meta("labels", OURS + "person", None), "person"),
     Attack("session in no queue", "session", meta("labels", KUEUES + "queue-name", None), "queue-name"),
     Attack("session for jobs", "session", meta("labels", KUEUES + "queue-name", "cms-ml-batch"), "queue-name"),
@@ -397,6 +418,9 @@ BY_DIGEST = f"quay.io/jupyter/scipy-notebook:python-3.12@sha256:{'ab' * 32}"
 WORK: list[Attack] = [
     Attack("session as it is", "session", nothing, "KubeSpawner"),
     Attack("session by digest", "session", container(image=BY_DIGEST), "KubeSpawner, with what a registry said"),
+    Attack(
+        "session with a capability", "session", both(CAPABLE, security(seccompProfile=NAMESPACES)), "of its flavour"
+    ),
     Attack("job as it is", "job", nothing, "the service"),
     Attack("job pod as it is", "job pod", nothing, "the Job controller"),
     Attack(

@@ -19,7 +19,16 @@ from aiinfn_hub.install import changes, pod_rules, policies, rbac
 from aiinfn_hub.offload.manifest import GATED_BY, job_manifest
 from aiinfn_hub.pods import names
 
-SMALL, EXAMPLE = small_platform(), load_platform(example_path())
+SMALL, SHIPPED = small_platform(), load_platform(example_path())
+#: With a flavour that has a capability, whose label and profile `attacks.py` tries on others.
+EXAMPLE = SHIPPED.model_copy(
+    update={
+        "flavours": tuple(
+            one.model_copy(update={"capabilities": ("user-namespaces",)} if one.name == "u55c" else {})
+            for one in SHIPPED.flavours
+        )
+    }
+)
 Object = dict[str, Any]
 
 

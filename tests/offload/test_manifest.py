@@ -49,7 +49,7 @@ WANTED = {
     "two slices": request(gpu="1g.5gb:2"),
     "another place": request(target="leonardo", gpu="a100-40"),
     "with a token": request(token=True),
-    "inside Apptainer": request(image="apptainer:/cvmfs/unpacked.infn.it/lab/image.sif"),
+    "inside Apptainer": request(image="apptainer:/cvmfs/unpacked.infn.it/lab/image"),
 }
 
 
@@ -138,14 +138,14 @@ def test_the_command_does_not_rely_on_the_image() -> None:
 
 def test_apptainer_gets_the_folders_of_the_job() -> None:
     found = container(WANTED["inside Apptainer"])
-    assert found["command"][:2] == ["apptainer", "exec"]
+    assert found["command"][3:5] == ["unpacked", "/cvmfs/unpacked.infn.it/lab/image"]
     assert found["command"][-4:] == [
-        "/cvmfs/unpacked.infn.it/lab/image.sif",
+        "inside",
         "/bin/sh",
         "-c",
         "exec python3 /offload/boot.py",
     ]
-    bound = [found["command"][i + 1] for i, word in enumerate(found["command"]) if word == "--bind"]
+    bound = [found["command"][i + 1] for i, word in enumerate(found["command"]) if word == "-b"]
     assert {"/offload", "/offload-cred", "/scratch", "/cvmfs"} <= set(bound)
 
 

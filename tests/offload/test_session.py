@@ -9,6 +9,8 @@ from aiinfn_hub.identity.hubapi import HubServer, HubUser
 from aiinfn_hub.identity.person import Caller
 from aiinfn_hub.offload.session import HubSessions, environment, inherit
 
+CPU = platform().flavour("cpu")
+
 
 @pytest.mark.parametrize(
     ("activities", "options", "expected"),
@@ -57,29 +59,29 @@ def test_only_a_session_that_was_found_is_named(options: dict[str, str] | None, 
 
 def test_an_image_of_the_list_is_its_reference() -> None:
     first = platform().images[0]
-    assert environment(platform(), heritage(environment=f"image:{first.name}"), "") == (first.ref, "")
+    assert environment(platform(), heritage(environment=f"image:{first.name}"), "", CPU) == (first.ref, "")
 
 
 def test_the_request_may_name_an_image_without_its_kind() -> None:
     last = next(image for image in reversed(platform().images) if not image.redirect)
-    assert environment(platform(), heritage(environment="image:other"), last.name) == (last.ref, "")
+    assert environment(platform(), heritage(environment="image:other"), last.name, CPU) == (last.ref, "")
 
 
 def test_a_replaced_image_becomes_its_successor() -> None:
     old = next(image for image in platform().images if image.redirect)
-    reference, _ = environment(platform(), heritage(), f"image:{old.name}")
+    reference, _ = environment(platform(), heritage(), f"image:{old.name}", CPU)
     assert reference == platform().image(old.redirect).ref
 
 
 def test_without_any_word_it_is_the_first_image() -> None:
-    assert environment(platform(), heritage(), "") == (platform().images[0].ref, "")
+    assert environment(platform(), heritage(), "", CPU) == (platform().images[0].ref, "")
 
 
-def test_an_apptainer_image_runs_inside_one_that_carries_apptainer() -> None:
+def test_an_unpacked_image_runs_inside_one_that_carries_it() -> None:
     folder = platform().image_policy.apptainer[0]
-    reference, path = environment(platform(), heritage(), f"apptainer:{folder}/group/image.sif")
-    assert path == f"{folder}/group/image.sif"
-    assert reference in {image.ref for image in platform().images}
+    reference, path = environment(platform(), heritage(), f"apptainer:{folder}/group/image", CPU)
+    assert path == f"{folder}/group/image"
+    assert reference == platform().image("carrier").ref
 
 
 @pytest.mark.parametrize(
@@ -90,12 +92,13 @@ def test_an_apptainer_image_runs_inside_one_that_carries_apptainer() -> None:
         pytest.param("evil.example.org/x:1", id="the same without its kind"),
         pytest.param("apptainer:/etc/passwd", id="a folder that is not allowed"),
         pytest.param("apptainer:/cvmfs/unpacked.infn.it/../../etc/x", id="a way out of the folder"),
+        pytest.param("apptainer:/cvmfs/unpacked.infn.it/lab.sif", id="an image file without the capability"),
         pytest.param("registry:ghcr.io/a;rm -rf/b:1", id="a shell command"),
     ],
 )
 def test_the_image_policy_holds_for_jobs_too(wanted: str) -> None:
     with pytest.raises(InvalidInput):
-        environment(platform(), heritage(), wanted)
+        environment(platform(), heritage(), wanted, CPU)
 
 
 class Hub:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup, Tag
 from support.people import member_of, scientist
-from support.small_platform import IMAGES, small_platform
+from support.small_platform import FLAVOURS, IMAGES, small_platform
 
 from aiinfn_hub.catalogue import example_path, load_platform
 from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, TicketOffer
@@ -436,3 +436,21 @@ def test_a_posted_form_becomes_options(fields: dict[str, list[Any]], options: di
 def test_an_option_that_is_given_twice_is_refused() -> None:
     with pytest.raises(InvalidInput, match="2 times"):
         read_form({"flavour": ["cpu", "t4"]})
+
+
+def test_the_form_says_how_an_image_of_a_path_runs_with_each_accelerator() -> None:
+    flavours = [one | ({"capabilities": ["user-namespaces"]} if one["name"] == "t4" else {}) for one in FLAVOURS]
+    carrier = IMAGES[-1] | {"labels": {"proot": "5.4", "apptainer": "1.4"}}
+    platform = small_platform(flavours=flavours, images=[*IMAGES[:-1], carrier])
+    soup = page({"flavour": "t4"}, platform=platform)
+    assert text(soup, "#aiinfn-way").startswith("Apptainer itself runs it here")
+    data = json.loads(one(soup, "#aiinfn-data").text)
+    assert {name: found["apptainer"].split()[0] for name, found in data.items()} == {
+        "cpu": "An",
+        "t4": "Apptainer",
+        "a100-1g.5gb": "An",
+        "u55c": "An",
+    }
+    assert text(page(), "#aiinfn-way").startswith("An unpacked image runs here without any right")
+    bare = page(platform=small_platform(images=IMAGES[:-1]))
+    assert text(bare, "#aiinfn-way") == "The image of a registry that it was unpacked from starts here."

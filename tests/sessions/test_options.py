@@ -86,23 +86,11 @@ def test_a_value_is_understood(options: dict[str, Any], attribute: str, expected
     assert getattr(decide(**options), attribute) == expected
 
 
-def test_an_apptainer_image_is_carried_by_the_recommended_one() -> None:
-    spec = decide(environment="apptainer:/cvmfs/unpacked.infn.it/x:1")
-    assert (spec.image, spec.apptainer) == ("ghcr.io/infn/pytorch:2.9", "/cvmfs/unpacked.infn.it/x:1")
-
-
-def test_an_image_that_says_so_carries_apptainer_images() -> None:
-    carrier = {
-        "name": "box",
-        "title": "Box",
-        "ref": "ghcr.io/infn/box:1",
-        "labels": {"apptainer": "1.4"},
-        "hidden": True,
-    }
-    first = {"name": "pytorch", "title": "PyTorch", "ref": "ghcr.io/infn/pytorch:2.9"}
-    platform = small_platform(images=[first, carrier])
-    options = {"environment": "apptainer:/cvmfs/unpacked.infn.it/x:1"}
-    assert validate(platform, scientist(platform), options).image == "ghcr.io/infn/box:1"
+def test_an_unpacked_image_is_carried_and_brings_the_volume_that_it_lies_on() -> None:
+    spec = decide(environment="apptainer:/cvmfs/unpacked.infn.it/x:1", volumes=[])
+    assert (spec.image, spec.apptainer) == ("ghcr.io/infn/box:1", "/cvmfs/unpacked.infn.it/x:1")
+    assert spec.volumes == ("cvmfs",)
+    assert "cvmfs" in decide(environment="apptainer:/cvmfs/unpacked.infn.it/x:1").volumes
 
 
 @pytest.mark.parametrize(
@@ -161,6 +149,9 @@ def test_an_image_that_says_so_carries_apptainer_images() -> None:
             id="a folder with a similar name",
         ),
         pytest.param("environment", "apptainer:/cvmfs/unpacked.infn.it/a,b", InvalidInput, "", id="a second bind"),
+        pytest.param(
+            "environment", "apptainer:/cvmfs/unpacked.infn.it/x.sif", InvalidInput, "No accelerator", id="an image file"
+        ),
         pytest.param("rescue", "maybe", InvalidInput, "Write 1", id="neither yes nor no"),
         pytest.param("volumes", ["cvfms"], InvalidInput, "cvmfs", id="a volume with a typing mistake"),
         pytest.param("volumes", "public", InvalidInput, '["public"', id="a text where a list belongs"),

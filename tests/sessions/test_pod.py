@@ -62,7 +62,7 @@ def test_a_flavour_without_accelerator_requires_no_node() -> None:
 def test_an_apptainer_session_sees_its_volumes_inside() -> None:
     found = traits({"environment": "apptainer:/cvmfs/unpacked.infn.it/x:1", "volumes": ["cvmfs"]})
     command = found["cmd"]
-    binds = {command[i + 1] for i, word in enumerate(command) if word == "--bind"}
+    binds = {command[i + 1] for i, word in enumerate(command) if word == "-b"}
     assert binds == {mount["mountPath"] for mount in found["volume_mounts"]}
     assert command[-1] == "jupyterhub-singleuser"
 

@@ -77,6 +77,7 @@ IMAGES = [
     {"name": "root", "title": "ROOT 6", "ref": f"ghcr.io/infn/root:6@{DIGEST}"},
     {"name": "old", "title": "PyTorch 2.1", "ref": "ghcr.io/infn/pytorch:2.1", "hidden": True},
     {"name": "gone", "title": "TensorFlow", "ref": "ghcr.io/infn/tf:1", "hidden": True, "redirect": "pytorch"},
+    {"name": "box", "title": "Box", "ref": "ghcr.io/infn/box:1", "hidden": True, "labels": {"proot": "5.4"}},
 ]
 
 VOLUMES = [

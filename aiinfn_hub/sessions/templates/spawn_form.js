@@ -58,13 +58,16 @@
   const left = (quota) => Math.max(0, quota.gpu_hours - quota.used - quota.committed);
   const amount = (hours) => (hours < 10 ? hours.toFixed(2) : hours.toFixed(1));
 
-  // How soon the image is there: some nodes of the flavour have it, others fetch it.
+  // How soon the image is there, as some nodes of the flavour have it and others fetch it; how one of a path runs.
   const image = root.querySelector("[name=environment-image]");
   function followImage() {
-    const text = data[chosen()?.value]?.fetched[image.value] ?? "";
-    const note = document.getElementById("aiinfn-fetched");
-    if (note.textContent !== text) {
-      note.textContent = text;
+    const flavour = data[chosen()?.value];
+    const texts = { "aiinfn-fetched": flavour?.fetched[image.value] ?? "", "aiinfn-way": flavour?.apptainer ?? "" };
+    for (const [id, text] of Object.entries(texts)) {
+      const note = document.getElementById(id);
+      if (note && note.textContent !== text) {
+        note.textContent = text;
+      }
     }
   }
 
