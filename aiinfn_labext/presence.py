@@ -21,6 +21,7 @@ from aiinfn_labext import token
 from aiinfn_labext.client import ServiceClient
 from aiinfn_labext.processor import MARK, Processor
 from aiinfn_labext.space import Space
+from aiinfn_labext.volumes import short_of_room, volumes
 
 #: Seconds before the end at which the person's own program is started, and JupyterLab saves what is open.
 BEFORE_S = 60.0
@@ -66,6 +67,7 @@ class Presence:
 
     Args:
         look: the kernels and terminals that there are.
+        known: what the session has to say itself.
         home: where the person's program is.
     """
 
@@ -77,7 +79,7 @@ class Presence:
         *,
         home: Path,
         processor: Processor | None = None,
-        space: Space | None = None,
+        known: Callable[[], list[Notice]] = list,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.life: SessionLife | None = None
@@ -86,7 +88,7 @@ class Presence:
         self._threads = threads
         self._home = home
         self._processor = processor
-        self._space = space
+        self._known = known
         self._clock = clock
         self._here = clock()
         self._ended: set[str] = set()
@@ -133,8 +135,7 @@ class Presence:
         Raises:
             Unavailable: the service does not answer.
         """
-        own = [*token.notices(os.environ), *([self._space.notice] if self._space is not None else [])]
-        return [*self._service.notices(), *own]
+        return [*self._service.notices(), *self._known()]
 
     async def before_end(self) -> float:
         """Start the person's program if the session is about to end, once for each end; seconds to the next look."""
@@ -174,6 +175,16 @@ def presence_of(settings: Mapping[str, Any], service: ServiceClient, threads: Ex
         return found
 
     processor = Processor(os.environ.get(MARK, "")) if service.configured else None
-    full = os.environ.get(FULL_HOME_VARIABLE, "")
+    return Presence(service, look, threads, home=Path.home(), processor=processor, known=known_of(os.environ))
+
+
+def known_of(environ: Mapping[str, str]) -> Callable[[], list[Notice]]:
+    """What a session with this environment can say without the service; asking blocks as its file systems do."""
+    full = environ.get(FULL_HOME_VARIABLE, "")
     space = Space(Path(full)) if full else None
-    return Presence(service, look, threads, home=Path.home(), processor=processor, space=space)
+    others = [one for one in volumes(environ) if one.mount != full]  # of the home that is full there is more to say
+
+    def known() -> list[Notice]:
+        return [*token.notices(environ), *([space.notice] if space else []), *short_of_room(others)]
+
+    return known

@@ -192,6 +192,8 @@ class Volume(Model):
     """An optional volume is chosen at first."""
     secret: ExistingName = ""
     """The Secret with the credentials of an object store, mounted as files."""
+    contact: Annotated[str, Field(max_length=200)] = ""
+    """Whom to ask when it is missing or full."""
 
 
 class Site(Model):

@@ -8,6 +8,17 @@ from aiinfn_hub.contract.jobs import Wire
 REPORT_EVERY_S = 30.0
 #: The variable by which a session that was started to make room knows where the home is that is full.
 FULL_HOME_VARIABLE = "AIINFN_FULL_HOME"
+#: The variable that says what a session may write to: a list of `MountedVolume` as JSON.
+VOLUMES_VARIABLE = "AIINFN_VOLUMES"
+
+
+class MountedVolume(Wire, frozen=True):
+    """A volume of the platform that a session may write to, and whom to ask about it ("" for nobody)."""
+
+    name: str
+    kind: str
+    mount: str
+    contact: str = ""
 
 
 class SessionUse(Wire, frozen=True):

@@ -37,6 +37,7 @@ from aiinfn_hub.sessions.options import SessionSpec
 from aiinfn_hub.sessions.options import validate as decide
 from aiinfn_hub.sessions.pod import DICTS, LISTS, REPLACED, session_traits
 from aiinfn_hub.sessions.profiles import choices
+from aiinfn_hub.sessions.storage_words import with_volume
 from aiinfn_hub.sessions.symptoms import Diagnosis
 from aiinfn_hub.sessions.tickets import parked
 from aiinfn_hub.sessions.way_out import WayOut, way_out
@@ -264,7 +265,7 @@ class AiinfnSpawner(KubeSpawner):
         if super().is_pod_running(pod):
             return True
         if self.starting and pod is not None:
-            found = diagnose(pod, self.events)
+            found = with_volume(self.platform, diagnose(pod, self.events))
             if found.final or time.monotonic() > self._patience_ends:
                 self.last.failed(found.cause, self.user_options)
                 raise failed(found)
@@ -289,7 +290,7 @@ class AiinfnSpawner(KubeSpawner):
     async def diagnosis(self) -> Diagnosis:
         """What the session waits for; while it is in the queue, Kueue is asked."""
         pod = self.reflected()
-        return diagnose(pod, self.events, await self.objects.workload(pod) if pod else None)
+        return with_volume(self.platform, diagnose(pod, self.events, await self.objects.workload(pod) if pod else None))
 
     async def way_out(self, found: Diagnosis) -> WayOut | None:
         """What to choose instead, while the session waits for its turn or for a node."""

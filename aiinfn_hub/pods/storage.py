@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
 from aiinfn_hub.catalogue.models import Platform, Volume
 from aiinfn_hub.catalogue.people import Activity
+from aiinfn_hub.contract.life import VOLUMES_VARIABLE, MountedVolume
 from aiinfn_hub.contract.quantities import format_bytes
 from aiinfn_hub.pods.names import slug
 
 Manifests = list[dict[str, Any]]
+_WRITABLE = frozenset({"home", "activity", "public", "scratch"})
 
 
 def storage(
@@ -31,6 +35,16 @@ def storage(
     chosen = [volume for volume in platform.volumes if not volume.optional or volume.name in asked]
     volumes = [{"name": object_name(volume)} | _source(volume) for volume in chosen]
     return volumes, [_mount(volume, person, activity) for volume in chosen]
+
+
+def writable(platform: Platform, wanted: Collection[str]) -> dict[str, str]:
+    """The variable by which a session knows the volumes that can be full, with `wanted` of the optional ones."""
+    found = [
+        MountedVolume(volume.name, volume.kind, volume.mount, volume.contact)
+        for volume in platform.volumes
+        if volume.kind in _WRITABLE and not volume.read_only and (not volume.optional or volume.name in wanted)
+    ]
+    return {VOLUMES_VARIABLE: msgspec.json.encode(found).decode()} if found else {}
 
 
 def lies_on(platform: Platform, path: str) -> list[str]:

@@ -16,7 +16,7 @@ from aiinfn_hub.pods.apptainer import run_inside
 from aiinfn_hub.pods.placement import placement
 from aiinfn_hub.pods.resources import resources
 from aiinfn_hub.pods.security import container_security, pod_security
-from aiinfn_hub.pods.storage import storage
+from aiinfn_hub.pods.storage import storage, writable
 from aiinfn_hub.sessions.options import SessionSpec
 from aiinfn_hub.sessions.tickets import digest
 
@@ -113,7 +113,8 @@ def _storage(platform: Platform, person: Person, spec: SessionSpec, pod: str) ->
 
 def _environment(platform: Platform, spec: SessionSpec) -> dict[str, str]:
     token = iam_token.environment() if platform.tokens else {}
-    return token | (rescue.environment(platform) if spec.rescue else {})
+    volumes = {name: _literal(value) for name, value in writable(platform, spec.volumes).items()}
+    return token | volumes | (rescue.environment(platform) if spec.rescue else {})
 
 
 def _labels(person: Person, spec: SessionSpec) -> dict[str, str]:

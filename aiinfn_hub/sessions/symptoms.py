@@ -18,7 +18,7 @@ Step = Literal["quota", "queue", "node", "start"]
 class Diagnosis:
     """What a session waits for.
 
-    `cause` is stable, for programs; `final` means that waiting will not help.
+    `cause` is stable, for programs; `final` means that waiting will not help; `said` is the text that was recognised.
     """
 
     cause: str
@@ -26,6 +26,7 @@ class Diagnosis:
     sentence: str
     next_step: str = ""
     final: bool = False
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def recognised(source: str, text: str) -> Diagnosis | None:
         if found:
             words = {name: _words(value or "") for name, value in found.groupdict().items()}
             return Diagnosis(
-                rule.cause, rule.step, rule.sentence.format(**words), rule.next_step.format(**words), rule.final
+                rule.cause, rule.step, rule.sentence.format(**words), rule.next_step.format(**words), rule.final, text
             )
     return None
 
@@ -55,7 +56,9 @@ def recognised(source: str, text: str) -> Diagnosis | None:
 def unknown(cause: str, step: Step, sentence: str, text: str, *, final: bool = False) -> Diagnosis:
     """A diagnosis with the system's own words, for what no rule knows."""
     words = " ".join(text.split()).strip(": ")[:300]
-    return Diagnosis(cause, step, f"{sentence} Kubernetes says: {words}" if words else sentence, final=final)
+    return Diagnosis(
+        cause, step, f"{sentence} Kubernetes says: {words}" if words else sentence, final=final, said=words
+    )
 
 
 _DEVICES = (

@@ -139,6 +139,7 @@ SAMPLES: list[Wire] = [
     offer.Reserved("School", "teaching", 4, 1.5, 2.5, 3),
     images.ImageFound("ghcr.io/infn/x:1@sha256:" + "ab" * 32, 2_000_000_000),
     life.SessionUse(1, 0.5, 0.25),
+    life.MountedVolume("activity", "activity", "/shared/activity", "storage@example.org"),
     life.SessionLife("NVIDIA T4", 1.5, 2.5, 3600.0, 7200.0, None, "the session does not say what it does"),
     life.Extension(2.5),
     notices.Notice("a", "error", "It ends at {due}.", "Save.", 1.5, 2.5, "", "extend"),

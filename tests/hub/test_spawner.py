@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 from support.hubfakes import TOKEN, FakeUser, in_groups, make_spawner, manifest_of, write_platform
-from support.small_platform import FLAVOURS, IMAGES, POSIX
+from support.small_platform import FLAVOURS, IMAGES, POSIX, VOLUMES
 from traitlets import TraitError
 
 from aiinfn_hub.errors import AiinfnError
@@ -132,6 +133,17 @@ async def test_storage_is_that_of_the_person_and_the_activity(tmp_path: Path) ->
     manifest = await manifest_of(make_spawner(tmp_path, options={"volumes": []}))
     mounts = {mount["mountPath"]: mount.get("subPath") for mount in container(manifest)["volumeMounts"]}
     assert mounts == {"/home/jovyan": "home/mrossi", "/shared": "shared/lhcb", "/scratch": None}
+
+
+async def test_a_session_is_told_what_it_may_write_to_and_whom_to_ask(tmp_path: Path) -> None:
+    volumes = [one | {"contact": "the {storage} team"} for one in VOLUMES]  # KubeSpawner fills braces in
+    write_platform(tmp_path / "platform.yaml", volumes=volumes)
+    manifest = await manifest_of(make_spawner(tmp_path, options={"volumes": []}))
+    variables = {one["name"]: one.get("value") for one in container(manifest)["env"]}
+    told = json.loads(variables["AIINFN_VOLUMES"])
+    assert [(one["mount"], one["contact"]) for one in told] == [
+        (path, "the {storage} team") for path in ("/home/jovyan", "/shared", "/scratch")
+    ]
 
 
 async def test_an_apptainer_session_runs_the_server_inside_the_image(tmp_path: Path) -> None:
