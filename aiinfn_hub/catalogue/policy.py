@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from aiinfn_hub.catalogue.fields import AbsolutePath, Host
+from aiinfn_hub.catalogue.fields import AbsolutePath, ExistingName, Host
 from aiinfn_hub.catalogue.references import DOCKER_HUB, is_pattern, matches, parse_reference
 from aiinfn_hub.errors import InvalidInput
 
@@ -44,6 +44,8 @@ class ImagePolicy(BaseModel):
     """Hosts beside the registries' own where they send us for a token, such as gitlab.cern.ch."""
     private_hosts: tuple[Host, ...] = ()
     """Registries with addresses of a private network."""
+    pull_secrets: tuple[Annotated[ExistingName, Field(min_length=1)], ...] = ()
+    """Secrets of the type kubernetes.io/dockerconfigjson with which nodes fetch images of registries with a login."""
     apptainer: tuple[AbsolutePath, ...] = ()
     """Folders with unpacked images or image files."""
 

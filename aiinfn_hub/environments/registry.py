@@ -1,6 +1,6 @@
 """The one way to registries: whether an image exists, and which one a tag means now.
 
-The HTTP API of the OCI distribution specification 1.1 (`/v2/`), with the anonymous tokens of its predecessor. A name
+The HTTP API of the OCI distribution specification 1.1 (`/v2/`), with the tokens of its predecessor. A name
 that a person typed decides which host is asked, so that it leads nowhere else: redirects are not followed, tokens come
 from the registry's own host or from one that the platform file names, and private addresses are refused unless it says
 so, at the moment of the connection.
@@ -13,8 +13,9 @@ import hashlib
 import ipaddress
 import socket
 import urllib.request
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -70,17 +71,26 @@ class _Token(msgspec.Struct):
 
 
 class Registries:
-    """All registries, anonymously: what needs a login is said to need one.
+    """All registries; what needs a login that we do not have is said to need one.
+
+    A login goes to its registry, and to the host of tokens that it names and the list allows, as with Docker.
 
     Args:
+        logins: user and password of a registry, as HTTP's Basic has them.
         token_hosts: hosts that give out tokens for registries elsewhere.
         private: hosts that may have private addresses, as host or host:port.
         plain: hosts that are asked without TLS; for tests.
     """
 
     def __init__(
-        self, *, token_hosts: Collection[str] = (), private: Collection[str] = (), plain: Collection[str] = ()
+        self,
+        *,
+        token_hosts: Collection[str] = (),
+        private: Collection[str] = (),
+        plain: Collection[str] = (),
+        logins: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._logins = logins
         self._token_hosts = {*token_hosts, _HUB_TOKENS}
         self._plain = frozenset(plain)
         backend = _Guarded({host.partition(":")[0] for host in private})
@@ -110,7 +120,7 @@ class Registries:
 
     async def _find(self, reference: Reference) -> tuple[str, int]:
         asked = reference.digest or reference.tag or "latest"
-        digest, manifest, token = await self._manifest(reference, asked, "")
+        digest, manifest, opened = await self._manifest(reference, asked, {})
         if reference.digest and digest != reference.digest:
             raise RemoteFailed(f"{reference.registry} sends another image than {reference}.")
         if manifest.manifests is not None:
@@ -120,20 +130,23 @@ class Registries:
                     f"{reference} is not made for the processors of our nodes.",
                     hint=f"Build it for {OS}/{ARCHITECTURE}.",
                 )
-            _, manifest, _ = await self._manifest(reference, ours[0].digest, token)
+            _, manifest, _ = await self._manifest(reference, ours[0].digest, opened)
         return digest, sum(layer.size for layer in manifest.layers)
 
-    async def _manifest(self, reference: Reference, what: str, token: str) -> tuple[str, _Manifest, str]:
-        """Digest and content of a manifest by tag or digest, and the token that opened it."""
+    async def _manifest(
+        self, reference: Reference, what: str, opened: dict[str, str]
+    ) -> tuple[str, _Manifest, dict[str, str]]:
+        """Digest and content of a manifest by tag or digest, and the header that opened it."""
         host = _HUB if reference.registry == DOCKER_HUB else reference.registry
         url = f"{self._scheme(host)}://{host}/v2/{reference.repository}/manifests/{what}"
         headers = {"Accept": ", ".join(_KINDS)}
-        status, answered, body = await self._get(url, headers | _bearer(token))
-        if status == 401 and not token:
-            token = await self._token(host, reference, answered)
-            status, answered, body = await self._get(url, headers | _bearer(token))
+        status, answered, body = await self._get(url, headers | opened)
+        if status == 401 and not opened:
+            opened = await self._opened(host, reference, answered)
+            status, answered, body = await self._get(url, headers | opened)
         if status in (401, 403, 404):
-            more = "" if status == 404 else " without a login"
+            known = "with our login" if reference.registry in self._logins else "without a login"
+            more = "" if status == 404 else f" {known}"
             raise NotFound(
                 f"{reference.registry} has no {reference.repository}:{what}{more}.", hint="Check its name and tag."
             )
@@ -143,16 +156,18 @@ class Registries:
         if what.startswith("sha256:") and what != digest:
             raise RemoteFailed(f"{reference.registry} sends something else than {what}.")
         try:
-            return digest, msgspec.json.decode(body, type=_Manifest), token
+            return digest, msgspec.json.decode(body, type=_Manifest), opened
         except msgspec.MsgspecError as error:
             raise RemoteFailed(f"{reference.registry} sends a manifest that we cannot read.") from error
 
-    async def _token(self, host: str, reference: Reference, answered: Iterable[tuple[bytes, bytes]]) -> str:
-        """A token that opens the repository for reading, for nobody in particular; "" where there is none to be had."""
+    async def _opened(self, host: str, reference: Reference, answered: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+        """The header that opens the repository for reading, with our login or for nobody in particular; or none."""
         challenge = next((v.decode("latin-1") for k, v in answered if k.lower() == b"www-authenticate"), "")
         scheme, _, rest = challenge.partition(" ")
+        login = self._logins.get(reference.registry, "")
+        basic = {"Authorization": f"Basic {login}"} if login else {}
         if scheme.lower() != "bearer":
-            return ""
+            return basic if scheme.lower() == "basic" else {}
         known = urllib.request.parse_keqv_list(urllib.request.parse_http_list(rest))
         realm = urlsplit(known.get("realm", ""))
         wanted = realm.netloc.lower()
@@ -163,14 +178,14 @@ class Registries:
             )
         query = {"scope": f"repository:{reference.repository}:pull"}
         query |= {"service": known["service"]} if known.get("service") else {}
-        status, _, body = await self._get(f"{realm.scheme}://{wanted}{realm.path}?{urlencode(query)}", {})
+        status, _, body = await self._get(f"{realm.scheme}://{wanted}{realm.path}?{urlencode(query)}", basic)
         if status != 200:
-            return ""
+            return {}
         try:
             found = msgspec.json.decode(body, type=_Token)
         except msgspec.MsgspecError as error:
             raise RemoteFailed(f"{wanted} gives a token that we cannot read.") from error
-        return found.token or found.access_token
+        return {"Authorization": f"Bearer {found.token or found.access_token}"}
 
     async def _get(self, url: str, headers: dict[str, str]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         host = urlsplit(url).netloc
@@ -191,10 +206,6 @@ class Registries:
 
 
 _FAILURES = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpcore.UnsupportedProtocol)
-
-
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _fits(platform: _Platform | None) -> bool:

@@ -22,6 +22,8 @@ HEALTH = "/services/aiinfn/api/health"
 _SECRET_MODE = 0o440
 _UID = _GID = 1000
 _PORTS = {"people": PORT, "runs": RUNS_PORT, "metrics": METRICS_PORT}
+#: Where each volume is mounted and what it is.
+Sources = dict[str, tuple[str, dict[str, Any]]]
 _LABELS = {
     "app": NAME,
     # The chart's policy of the hub lets pods with this label in.
@@ -32,7 +34,7 @@ _LABELS = {
 def objects(platform: Platform) -> list[dict[str, Any]]:
     """The volume of blobs, the Deployment and the Service."""
     namespace = platform.system_namespace
-    return [_claim(namespace), _deployment(namespace), _service(namespace)]
+    return [_claim(namespace), _deployment(platform), _service(namespace)]
 
 
 def _metadata(name: str, namespace: str) -> dict[str, Any]:
@@ -51,33 +53,32 @@ def _service(namespace: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(NAME, namespace), "spec": spec}
 
 
-def _deployment(namespace: str) -> dict[str, Any]:
+def _deployment(platform: Platform) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(NAME, namespace),
+        "metadata": _metadata(NAME, platform.system_namespace),
         "spec": {
             # One that observes and follows; its volume is on one node.
             "replicas": 1,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": {"app": NAME}},
-            "template": {"metadata": {"labels": _LABELS}, "spec": _pod()},
+            "template": {"metadata": {"labels": _LABELS}, "spec": _pod(_sources(platform))},
         },
     }
 
 
-def _pod() -> dict[str, Any]:
-    sources = _sources()
+def _pod(sources: Sources) -> dict[str, Any]:
     return {
         "serviceAccountName": SERVICE,
         "enableServiceLinks": False,
         "securityContext": pod_security(_GID, _UID),
-        "containers": [_container()],
+        "containers": [_container(sources)],
         "volumes": [{"name": name} | source for name, (_, source) in sources.items()],
     }
 
 
-def _container() -> dict[str, Any]:
+def _container(sources: Sources) -> dict[str, Any]:
     health = {"httpGet": {"path": HEALTH, "port": "people"}, "timeoutSeconds": 5}
     return {
         "name": "service",
@@ -93,16 +94,21 @@ def _container() -> dict[str, Any]:
         "securityContext": container_security() | {"readOnlyRootFilesystem": True},
         "volumeMounts": [
             {"name": name, "mountPath": path, "readOnly": name not in {"blobs", "tmp"}}
-            for name, (path, _) in _sources().items()
+            for name, (path, _) in sources.items()
         ],
     }
 
 
-def _sources() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Where each volume is mounted and what it is."""
+def _sources(platform: Platform) -> Sources:
     # Of the chart's Secret only the key of this service: the others are the hub's own.
     token = [{"key": "hub.services.aiinfn.apiToken", "path": "hub.services.aiinfn.apiToken"}]
+    logins = [
+        {"secret": {"name": name, "items": [{"key": ".dockerconfigjson", "path": f"{name}.json"}]}}
+        for name in platform.image_policy.pull_secrets
+    ]
+    projected = {"projected": {"defaultMode": _SECRET_MODE, "sources": logins}}
     return {
+        **({"registries": ("/etc/aiinfn-registries", projected)} if logins and platform.image_policy.look_up else {}),
         "settings": ("/etc/aiinfn-service", {"configMap": {"name": "aiinfn-service"}}),
         "platform": ("/etc/aiinfn", {"configMap": {"name": "aiinfn-platform"}}),
         "hub-key": ("/etc/aiinfn-hub-key", _secret("aiinfn-hub-key")),

@@ -20,7 +20,7 @@ from aiinfn_hub.errors import InvalidInput, TooLarge
 from aiinfn_hub.offload.plan import Plan, site_named
 from aiinfn_hub.pods import folders, iam_token, names
 from aiinfn_hub.pods.apptainer import run_inside
-from aiinfn_hub.pods.images import image_reference
+from aiinfn_hub.pods.images import image_reference, pull_secrets
 from aiinfn_hub.pods.placement import placement
 from aiinfn_hub.pods.resources import resources
 from aiinfn_hub.pods.security import container_security, pod_security
@@ -227,6 +227,8 @@ def _pod_spec(platform: Platform, order: Order) -> dict[str, Any]:
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": pod_security(activity.gid, order.uid),
         **({"initContainers": makers} if makers else {}),
+        # A site fetches images with what it has itself: a secret of ours does not travel.
+        **({"imagePullSecrets": pull_secrets(platform)} if not remote and pull_secrets(platform) else {}),
         "containers": [_container(order, flavour, mounts)],
         "volumes": volumes,
         **_placement(flavour, site),

@@ -31,6 +31,11 @@ def image_reference(text: str) -> str:
     return text
 
 
+def pull_secrets(platform: Platform) -> list[dict[str, str]]:
+    """The `imagePullSecrets` of a pod."""
+    return [{"name": name} for name in platform.image_policy.pull_secrets]
+
+
 def recommended(platform: Platform) -> Image:
     """The image of somebody who does not say.
 

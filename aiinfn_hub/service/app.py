@@ -21,6 +21,7 @@ from aiinfn_hub.accounting.observer import Observer
 from aiinfn_hub.accounting.prometheus import Prometheus
 from aiinfn_hub.capacity.live import Reporter
 from aiinfn_hub.catalogue import load_platform
+from aiinfn_hub.environments.logins import read_logins
 from aiinfn_hub.environments.registry import Registries
 from aiinfn_hub.errors import Unavailable
 from aiinfn_hub.identity.hubapi import HubApi
@@ -125,7 +126,9 @@ class Service:
         self.forecasts = Forecasts(self.database, self.platform)
         self.board = Board(self.reporter, self.forecasts, self.tickets)
         policy = self.platform.image_policy
-        registries = Registries(token_hosts=policy.token_hosts, private=policy.private_hosts)
+        folder = self.config.registry_logins
+        logins = read_logins(folder) if folder else {}
+        registries = Registries(token_hosts=policy.token_hosts, private=policy.private_hosts, logins=logins)
         self._stack.push_async_callback(registries.close)
         self.images = images.Images(self.platform, registries)
         self.spent = Spent(self.database, self.platform)

@@ -17,6 +17,7 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     `hub_key_file` holds the key by which the hub process speaks to us; `api_token_file` our own token at the hub.
     `prometheus_url` is where DCGM's exporter is collected, for the active time of what was held; without it nobody
     measures that.
+    `registry_logins` is a folder with files as `docker login` writes them, for looking up images that need a login.
     `runs_url` is how the runner inside a job reaches `runs_port`; behind an ingress it is a public https address.
     """
 
@@ -36,6 +37,7 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     metrics_port: int = 8003
     kubeconfig: Path | None = None
     prometheus_url: str = ""
+    registry_logins: Path | None = None
 
 
 def load_config(path: Path) -> ServiceConfig:

@@ -13,6 +13,7 @@ from aiinfn_hub.catalogue import Platform
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.pods import folders, iam_token, names, rescue
 from aiinfn_hub.pods.apptainer import run_inside
+from aiinfn_hub.pods.images import pull_secrets
 from aiinfn_hub.pods.placement import placement
 from aiinfn_hub.pods.resources import resources
 from aiinfn_hub.pods.security import container_security, pod_security
@@ -30,7 +31,14 @@ _STARTING: dict[str, Any] = {
 }
 
 #: Traits to which a session adds; the operator's own values come first.
-LISTS = ("init_containers", "volumes", "volume_mounts", "tolerations", "node_affinity_preferred")
+LISTS = (
+    "init_containers",
+    "volumes",
+    "volume_mounts",
+    "tolerations",
+    "node_affinity_preferred",
+    "image_pull_secrets",
+)
 DICTS = ("extra_labels", "extra_annotations", "extra_pod_config", "extra_container_config", "environment")
 REPLACED = ("cmd", "node_affinity_required")
 
@@ -65,6 +73,7 @@ def session_traits(
         "volume_mounts": mounts,
         "tolerations": placed["tolerations"],
         "node_affinity_preferred": affinity.get("preferredDuringSchedulingIgnoredDuringExecution", []),
+        "image_pull_secrets": pull_secrets(platform),
         "extra_labels": _labels(person, spec) | (_queue(spec) if queued else {}),
         "extra_annotations": _annotations(person, server, spec),
         "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": _gates(configured, queued=queued)},

@@ -13,6 +13,7 @@ from aiinfn_hub.environments.registry import Found, Registries
 from aiinfn_hub.errors import AiinfnError, InvalidInput, NotFound, RemoteFailed, Unavailable
 
 pytestmark = pytest.mark.asyncio
+LOGIN = "cm9ib3Q6c2VjcmV0"
 
 
 @pytest_asyncio.fixture
@@ -120,6 +121,43 @@ async def test_a_host_that_an_operator_names_may_give_tokens(registry: Registry)
         registries = Registries(token_hosts=[other.host], private=hosts, plain=hosts)
         try:
             assert (await registries.find(f"{registry.host}/infn/x:1")).size == 1
+        finally:
+            await registries.close()
+
+
+@pytest.mark.parametrize("basic", [False, True], ids=["by a token", "at once"])
+async def test_a_login_opens_what_is_private(registry: Registry, basic: bool) -> None:
+    registry.login, registry.private, registry.basic = LOGIN, not basic, basic
+    known = registry.push("infn/secret", "1", layers=(9,), platforms=("linux/amd64",))
+    ref = f"{registry.host}/infn/secret:1"
+    registries = Registries(private=[registry.host], plain=[registry.host], logins={registry.host: LOGIN})
+    try:
+        assert await registries.find(ref) == Found(f"{ref}@{known}", 9)
+    finally:
+        await registries.close()
+
+
+async def test_a_login_that_is_refused_is_said_and_not_shown(registry: Registry) -> None:
+    registry.login, registry.private = "b3RoZXI6b3RoZXI=", True
+    registry.push("infn/secret", "1")
+    registries = Registries(private=[registry.host], plain=[registry.host], logins={registry.host: LOGIN})
+    try:
+        with pytest.raises(NotFound, match="with our login") as refused:
+            await registries.find(f"{registry.host}/infn/secret:1")
+    finally:
+        await registries.close()
+    assert LOGIN not in repr(refused.value.__dict__)
+
+
+async def test_a_login_goes_to_nobody_else(registry: Registry) -> None:
+    async with running_registry() as other:
+        hosts = [registry.host, other.host]
+        other.login, other.private = LOGIN, True
+        other.push("infn/x", "1")
+        registries = Registries(private=hosts, plain=hosts, logins={registry.host: LOGIN})
+        try:
+            with pytest.raises(NotFound, match="without a login"):
+                await registries.find(f"{other.host}/infn/x:1")
         finally:
             await registries.close()
 

@@ -114,3 +114,18 @@ def test_the_hubs_policy_lets_it_in() -> None:
     labels = DEPLOYMENT["template"]["metadata"]["labels"]
     assert labels["hub.jupyter.org/network-access-hub"] == "true"
     assert DEPLOYMENT["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_the_logins_of_registries_are_there_where_they_are_looked_up() -> None:
+    policy = {"registries": ["registry.example.org/**"], "look_up": True, "pull_secrets": ["robot"]}
+    (made,) = (one for one in service.objects(small_platform(image_policy=policy)) if one["kind"] == "Deployment")
+    kubernetes_validate.validate(made, "1.36", strict=True)
+    pod = made["spec"]["template"]["spec"]
+    (mount,) = (one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "registries")
+    assert mount["readOnly"]
+    (volume,) = (one for one in pod["volumes"] if one["name"] == "registries")
+    assert volume["projected"]["sources"] == [
+        {"secret": {"name": "robot", "items": [{"key": ".dockerconfigjson", "path": "robot.json"}]}}
+    ]
+    assert "registries" not in VOLUMES
+    assert f"# registry_logins: {mount['mountPath']}" in (FOLDER / "service.yaml").read_text()

@@ -302,3 +302,16 @@ def test_a_token_is_a_file_that_the_kubelet_renews_and_only_who_asked_has_one() 
     env = {one["name"]: one.get("value") for one in main["env"]}
     assert env["BEARER_TOKEN_FILE"] == f"{mount['mountPath']}/token"
     assert "iam" not in json.dumps(built())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "secrets"),
+    [
+        pytest.param(request(), [{"name": "robot"}], id="here"),
+        pytest.param(request(target="leonardo", gpu="a100-40"), None, id="a site has its own"),
+    ],
+)
+def test_secrets_for_images_stay_on_the_cluster(wanted: JobRequest, secrets: list[dict[str, str]] | None) -> None:
+    policy = platform().image_policy.model_copy(update={"pull_secrets": ("robot",)})
+    made = job_manifest(platform().model_copy(update={"image_policy": policy}), order(wanted))
+    assert made["spec"]["template"]["spec"].get("imagePullSecrets") == secrets

@@ -127,3 +127,10 @@ def test_a_session_has_started_when_it_listens() -> None:
     found = traits()["extra_container_config"]
     assert found["startupProbe"]["tcpSocket"] == {"port": "notebook-port"}
     assert found["terminationMessagePolicy"] == "FallbackToLogsOnError", "its last words say why it ended"
+
+
+def test_nodes_fetch_images_with_the_secrets_of_the_catalogue_beside_the_operators() -> None:
+    policy = {"registries": ["registry.example.org/**"], "pull_secrets": ["robot"]}
+    found = traits({}, small_platform(image_policy=policy), image_pull_secrets=["chart"])
+    assert found["image_pull_secrets"] == ["chart", {"name": "robot"}]
+    assert traits()["image_pull_secrets"] == []

@@ -29,6 +29,9 @@ class Registry:
     #: Without one there is nothing to be had; where to get it, by the registry's own word.
     private: bool = False
     realm: str = ""
+    #: Who alone gets in, as HTTP's Basic has it; with `basic` without a token between.
+    login: str = ""
+    basic: bool = False
     #: Answers of this status to everything, with these headers.
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -60,6 +63,8 @@ class Registry:
         self.asked.append(f"{repository}:{what}")
         if self.status:
             return web.Response(status=self.status, headers=self.headers)
+        if self.basic and request.headers.get("Authorization") != f"Basic {self.login}":
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="images"'})
         if self.private and request.headers.get("Authorization") != f"Bearer {TOKEN}":
             realm = self.realm or f"http://{self.host}/token"
             challenge = f'Bearer realm="{realm}",service="{self.host}",scope="repository:everything:push"'
@@ -72,6 +77,8 @@ class Registry:
 
     async def token(self, request: web.Request) -> web.Response:
         self.scopes.append(request.query["scope"])
+        if self.login and request.headers.get("Authorization") != f"Basic {self.login}":
+            return web.json_response({"errors": [{"code": "UNAUTHORIZED"}]}, status=401)
         return web.json_response({"token": TOKEN})
 
 
