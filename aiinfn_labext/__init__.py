@@ -33,6 +33,7 @@ def _load_jupyter_server_extension(serverapp: Any) -> None:
     # A kernel needs no Jupyter server.
     from aiinfn_hub.contract.life import FULL_HOME_VARIABLE  # noqa: PLC0415
     from aiinfn_labext.handlers import add_handlers  # noqa: PLC0415
+    from aiinfn_labext.store import show  # noqa: PLC0415
     from aiinfn_labext.welcome import welcome  # noqa: PLC0415
 
     if os.environ.get(FULL_HOME_VARIABLE):
@@ -40,5 +41,6 @@ def _load_jupyter_server_extension(serverapp: Any) -> None:
         serverapp.contents_manager.delete_to_trash = False
     elif offload.service.configured:
         welcome(Path(serverapp.root_dir))
+        show(os.environ, Path(serverapp.config_dir))
     presence = add_handlers(serverapp.web_app, offload)
     serverapp.io_loop.add_callback(presence.run)

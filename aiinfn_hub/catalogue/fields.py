@@ -105,6 +105,20 @@ ResourceName = Annotated[str, Grammar(rf"(?:{_DNS}/{_LABEL})?", 'a resource name
 MigProfile = Annotated[str, Grammar(r"(?:[1-9]g\.[1-9][0-9]*gb)?", 'a MIG profile, as in "1g.5gb"', 16)]
 #: A host, and a port where it is not that of HTTPS.
 Host = Annotated[str, Grammar(rf"{_DNS}(?::[0-9]{{1,5}})?", 'a host, as in "gitlab.cern.ch"', 259)]
+Url = Annotated[
+    str, Grammar(rf"https?://{_DNS}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~/-]*)?", "a URL without a query", 1024)
+]
+OptionalUrl = Annotated[
+    str, Grammar(rf"(?:https?://{_DNS}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~/-]*)?)?", "a URL without a query", 1024)
+]
+#: As object stores write it: arn:aws:iam::ACCOUNT:role/NAME, the account empty for Ceph's and MinIO's default.
+RoleArn = Annotated[
+    str, Grammar(r"arn:aws:iam::[A-Za-z0-9_-]*:role/[A-Za-z0-9+=,.@_/-]+", 'a role, as in "arn:aws:iam:::role/x"', 2048)
+]
+#: A bucket of S3, or one for each person or activity.
+Bucket = Annotated[
+    str, Grammar(r"(?:[a-z0-9.-]|\{person\}|\{activity\})+", 'a bucket, as in "data" or "user-{person}"', 63)
+]
 CudaVersion = Annotated[str, Grammar(r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){0,2})?", 'a version of CUDA, as in "12.8"', 16)]
 #: A group of the IAM by its full path.
 GroupPath = Annotated[str, Grammar(r"(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)+", 'a full group path, as in "/aiinfn/cms"', 255)]

@@ -10,15 +10,20 @@ from pydantic_core import PydanticCustomError
 from aiinfn_hub.catalogue.base import Model
 from aiinfn_hub.catalogue.fields import (
     Audience,
+    Bucket,
     ClaimPath,
     GroupPath,
+    LabelValue,
     ObjectName,
     OptionalGroupPath,
+    OptionalUrl,
     PinnedImage,
+    RoleArn,
     Scope,
     Seconds,
     Title,
     Uid,
+    Url,
 )
 
 
@@ -36,6 +41,24 @@ class Access(Model):
     """How long a session goes on whose person has lost the group of its activity; one that is blocked ends at once."""
 
 
+class ObjectStore(Model):
+    """An object store that takes the token of the IAM for keys of its own, which are short too (AWS's STS).
+
+    AssumeRoleWithWebIdentity, as Ceph's RADOS Gateway and MinIO have it. The programs of the session ask for the keys
+    themselves, again and again: there is none in a pod, and nobody keeps any.
+    """
+
+    endpoint: Url
+    """Of its S3."""
+    sts: OptionalUrl = ""
+    """Of its STS; left out: the same."""
+    role: RoleArn
+    """What a person becomes there; its policy says what that opens, to whom."""
+    region: LabelValue = "default"
+    buckets: tuple[Bucket, ...] = ()
+    """What sessions are shown; {person} and {activity} are filled in."""
+
+
 class TokenPolicy(Model):
     """The token of the IAM that a session finds as a file: short, without a refresh token, for these uses only."""
 
@@ -43,6 +66,8 @@ class TokenPolicy(Model):
     """Who may accept it; none leaves that to the IAM, which by the profile wlcg means everybody."""
     scopes: tuple[Scope, ...] = Field(min_length=1)
     """What it opens, such as storage.read:/; the IAM may grant less, and the person is told what is missing."""
+    object_store: ObjectStore | None = None
+    """A store of S3 that sessions, and jobs with the token, reach with it."""
 
 
 class Posix(Model):

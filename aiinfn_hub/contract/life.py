@@ -11,6 +11,9 @@ FULL_HOME_VARIABLE = "AIINFN_FULL_HOME"
 #: The variable that says what a session may write to: a list of `MountedVolume` as JSON.
 VOLUMES_VARIABLE = "AIINFN_VOLUMES"
 
+#: The variable with the buckets of the object store that a session is shown, with commas between.
+BUCKETS_VARIABLE = "AIINFN_BUCKETS"
+
 
 class MountedVolume(Wire, frozen=True):
     """A volume of the platform that a session may write to, and whom to ask about it ("" for nobody)."""

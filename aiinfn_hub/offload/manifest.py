@@ -229,7 +229,7 @@ def _pod_spec(platform: Platform, order: Order) -> dict[str, Any]:
         **({"initContainers": makers} if makers else {}),
         # A site fetches images with what it has itself: a secret of ours does not travel.
         **({"imagePullSecrets": pull_secrets(platform)} if not remote and pull_secrets(platform) else {}),
-        "containers": [_container(order, flavour, mounts)],
+        "containers": [_container(order, flavour, mounts, _token(platform, order))],
         "volumes": volumes,
         **_placement(flavour, site),
     }
@@ -239,8 +239,17 @@ def _placement(flavour: Flavour, site: Site) -> dict[str, Any]:
     return placement(flavour, site if site.kind != "local" or site.node_selector or site.tolerations else None)
 
 
-def _container(order: Order, flavour: Flavour, mounts: list[dict[str, Any]]) -> dict[str, Any]:
-    plan, token = order.plan, iam_token.environment() if order.request.token else {}
+def _token(platform: Platform, order: Order) -> dict[str, str]:
+    """The variables of the token, for a job that has one."""
+    if not order.request.token or platform.tokens is None:
+        return {}
+    return iam_token.environment(platform.tokens, order.owner, platform.activity(order.plan.activity))
+
+
+def _container(
+    order: Order, flavour: Flavour, mounts: list[dict[str, Any]], token: Mapping[str, str]
+) -> dict[str, Any]:
+    plan = order.plan
     binds = [mount["mountPath"] for mount in mounts]
     return {
         "name": "main",

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiinfn_hub.catalogue.people import Activity, TokenPolicy
+from aiinfn_hub.pods import object_store
+
 #: The Secret of a session is the name of its pod and this; what is in it: the token, and what it is for.
 SUFFIX = "-iam"
 TOKEN, ABOUT = "token", "about.json"
@@ -30,7 +33,8 @@ def mount() -> dict[str, Any]:
     return {"name": _VOLUME, "mountPath": FOLDER, "readOnly": True}
 
 
-def environment() -> dict[str, str]:
-    """Where programs find it; the file is read anew each time, because it changes."""
-    file = f"{FOLDER}/{TOKEN}"
-    return {"BEARER_TOKEN_FILE": file, "RCLONE_WEBDAV_BEARER_TOKEN_COMMAND": f"cat {file}"}
+def environment(policy: TokenPolicy, person: str, activity: Activity) -> dict[str, str]:
+    """Where programs find it, and the object store that takes it; the file is read anew each time: it changes."""
+    file, store = f"{FOLDER}/{TOKEN}", policy.object_store
+    own = {"BEARER_TOKEN_FILE": file, "RCLONE_WEBDAV_BEARER_TOKEN_COMMAND": f"cat {file}"}
+    return own | (object_store.environment(store, person, activity, file) if store else {})

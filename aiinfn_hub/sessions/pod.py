@@ -78,7 +78,7 @@ def session_traits(
         "extra_annotations": _annotations(person, server, spec),
         "extra_pod_config": {"enableServiceLinks": False, "schedulingGates": _gates(configured, queued=queued)},
         "extra_container_config": _STARTING,
-        "environment": _environment(platform, spec),
+        "environment": _environment(platform, person, spec),
     }
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
     home = platform.home
@@ -120,8 +120,8 @@ def _storage(platform: Platform, person: Person, spec: SessionSpec, pod: str) ->
     return volumes, mounts
 
 
-def _environment(platform: Platform, spec: SessionSpec) -> dict[str, str]:
-    token = iam_token.environment() if platform.tokens else {}
+def _environment(platform: Platform, person: Person, spec: SessionSpec) -> dict[str, str]:
+    token = iam_token.environment(platform.tokens, person.name, spec.activity) if platform.tokens else {}
     volumes = {name: _literal(value) for name, value in writable(platform, spec.volumes).items()}
     return token | volumes | (rescue.environment(platform) if spec.rescue else {})
 
