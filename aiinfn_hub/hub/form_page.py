@@ -14,8 +14,9 @@ from aiinfn_hub.hub.refusal import refusal
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.sessions import quick
 from aiinfn_hub.sessions.availability import Seen
-from aiinfn_hub.sessions.form import render
+from aiinfn_hub.sessions.form import Starts, render
 from aiinfn_hub.sessions.profiles import choices
+from aiinfn_hub.sessions.records import again
 
 
 class Server(Protocol):
@@ -57,4 +58,5 @@ async def form_page(server: Server) -> str:
     ticket = server.ticket(seen)
     attempt = server.last.take(server.user_options if ticket else None)
     buttons = quick.offered(platform, person, offered, seen, server.last.worked)
-    return render(platform, person, offered, seen=seen, attempt=attempt, ticket=ticket, buttons=buttons)
+    links = again(platform, person, server.last.records)
+    return render(platform, person, offered, seen=seen, attempt=attempt, ticket=ticket, starts=Starts(buttons, links))

@@ -7,6 +7,7 @@ in the state of the server, which outlives its end and restarts of the hub.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,9 @@ from aiinfn_hub.sessions.diagnosis import HOME_FULL
 from aiinfn_hub.sessions.form import Attempt, understood
 from aiinfn_hub.sessions.options import RESCUE
 from aiinfn_hub.sessions.profiles import choices
+from aiinfn_hub.sessions.records import image_of, remembered
 
-_KEY, _FULL_KEY = "aiinfn_worked", "aiinfn_home_full"
+_KEY, _FULL_KEY, _RECORDS_KEY = "aiinfn_worked", "aiinfn_home_full", "aiinfn_records"
 _FULL_NOTICE = (
     "Your home is full. A rescue start is chosen below: the session starts all the same, shows what fills your home, "
     "and you delete what you do not need."
@@ -31,23 +33,29 @@ class LastChoice:
 
     Attributes:
         worked: the options of its last session that ran; empty before the first.
+        records: those that ran, with their images, the last one first.
         attempt: what a link says or was just refused, until the form has shown it.
     """
 
     def __init__(self) -> None:
         self.worked: dict[str, Any] = {}
+        self.records: list[dict[str, Any]] = []
         self.attempt: Attempt | None = None
         self._full: dict[str, Any] = {}
 
     def state(self) -> dict[str, Any]:
         """What JupyterHub is to keep."""
-        return {key: options for key, options in ((_KEY, self.worked), (_FULL_KEY, self._full)) if options}
+        kept = {_KEY: self.worked, _FULL_KEY: self._full, _RECORDS_KEY: self.records}
+        return {key: value for key, value in kept.items() if value}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take what it kept."""
         self.worked, self._full = (dict(state.get(key) or {}) for key in (_KEY, _FULL_KEY))
+        self.records = list(state.get(_RECORDS_KEY) or ())
 
-    def ran(self, options: Mapping[str, Any], start: asyncio.Future[Any] | None) -> None:
+    def ran(
+        self, options: Mapping[str, Any], start: asyncio.Future[Any] | None, pod: Mapping[str, Any] | None = None
+    ) -> None:
         """A session with these options runs, unless its start (None: of an earlier hub) failed and it is being removed.
 
         That a home was full is not true for the next one.
@@ -55,6 +63,9 @@ class LastChoice:
         if start is not None and (not start.done() or start.cancelled() or start.exception() is not None):
             return
         self.worked, self._full = {name: value for name, value in options.items() if name != RESCUE}, {}
+        image = image_of(pod)
+        if image:
+            self.records = remembered(self.records, self.worked, image, time.time())
 
     def failed(self, cause: str, options: Mapping[str, Any]) -> None:
         """A session with these options did not start; where that helps, the form has a rescue start chosen."""

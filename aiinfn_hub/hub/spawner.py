@@ -230,7 +230,7 @@ class AiinfnSpawner(KubeSpawner):
         status: int | None = await super().poll()
         waits = status is None and not self.starting and self._pod_start.left(self.reflected())
         if status is None and not waits and self.server is not None and not self._waiting_for_response:
-            self.last.ran(self.user_options, self._start_future)  # JupyterHub looks before it stops it, too
+            self.last.ran(self.user_options, self._start_future, self.reflected())  # looked at before a stop, too
         return 0 if waits else status
 
     def get_state(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from aiinfn_hub.errors import Forbidden, InvalidInput
 from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.identity.person import Caller, Person
 from aiinfn_hub.pods.apptainer import inside
-from aiinfn_hub.pods.images import followed, recommended
+from aiinfn_hub.pods.images import listed, recommended
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ def environment(platform: Platform, heritage: Heritage, wanted: str, flavour: Fl
     if kind == "registry":
         return platform.image_policy.check(rest), ""
     if kind == "image":
-        return followed(platform, rest).ref, ""
+        return listed(platform, rest), ""
     if not text:
         return recommended(platform).ref, ""
     if any(image.name == text for image in platform.images):
-        return followed(platform, text).ref, ""
+        return listed(platform, text), ""
     return platform.image_policy.check(text), ""

@@ -36,6 +36,18 @@ def pull_secrets(platform: Platform) -> list[dict[str, str]]:
     return [{"name": name} for name in platform.image_policy.pull_secrets]
 
 
+def listed(platform: Platform, name: str) -> str:
+    """The reference of an image of the list; with "@sha256:..." behind its name, that very one of its repository.
+
+    Raises:
+        InvalidInput: there is none, or it is replaced by itself, or the digest is none.
+    """
+    name, at, digest = name.partition("@")
+    if not at:
+        return image_reference(followed(platform, name).ref)
+    return image_reference(f"{platform.image(name).ref.partition('@')[0]}@{digest}")
+
+
 def recommended(platform: Platform) -> Image:
     """The image of somebody who does not say.
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiinfn_hub.catalogue import Flavour, Image, Platform
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.pods.apptainer import Way, inside, ways
-from aiinfn_hub.pods.images import followed, image_reference, recommended
+from aiinfn_hub.pods.images import followed, image_reference, listed, recommended
 
 KINDS = ("image", "registry", "apptainer")
 
@@ -21,8 +21,9 @@ _WAYS: dict[Way, str] = {
 def environment(platform: Platform, value: Any, flavour: Flavour) -> tuple[str, str]:
     """The image reference and the Apptainer path ("" for none) of a session.
 
-    "image:NAME" is one of the list, "registry:REF" any that the policy allows, "apptainer:PATH" an Apptainer image as
-    the flavour runs it; None is the recommended image, the first of the list.
+    "image:NAME" is one of the list, with "@sha256:..." behind it as it was once, "registry:REF" any that the policy
+    allows, "apptainer:PATH" an Apptainer image as the flavour runs it; None is the recommended image, the first of the
+    list.
 
     Raises:
         InvalidInput: none of these, or not allowed by the platform's image policy, or not with this flavour.
@@ -36,7 +37,7 @@ def environment(platform: Platform, value: Any, flavour: Flavour) -> tuple[str, 
             hint='Write "image:NAME", "registry:REFERENCE" or "apptainer:PATH".',
         )
     if kind == "image":
-        return image_reference(followed(platform, rest).ref), ""
+        return listed(platform, rest), ""
     if kind == "registry":
         return image_reference(platform.image_policy.check(rest)), ""
     found = inside(platform, rest, flavour)
@@ -57,7 +58,7 @@ def check_cuda(platform: Platform, value: Any, flavour: Flavour) -> None:
     kind, _, name = str(value or "image:").partition(":")
     if kind != "image" or not flavour.cuda:
         return
-    image = followed(platform, name) if name else recommended(platform)
+    image = followed(platform, name.partition("@")[0]) if name else recommended(platform)
     if _fits(image, flavour):
         return
     able = [one.title for one in platform.images if not one.hidden and not one.redirect and _fits(one, flavour)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from aiinfn_hub.catalogue import Flavour, Image, Platform
+from aiinfn_hub.catalogue import Flavour, Platform
 from aiinfn_hub.contract.offer import TicketOffer
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_hub.errors import AiinfnError, InvalidInput
@@ -20,6 +20,7 @@ from aiinfn_hub.sessions.environment import KINDS, apptainer_words
 from aiinfn_hub.sessions.options import OPTIONS, SessionSpec, default_lifetime, lifetimes, validate
 from aiinfn_hub.sessions.profiles import Choices, FlavourChoice
 from aiinfn_hub.sessions.quick import Quick
+from aiinfn_hub.sessions.records import Again, image_words
 from aiinfn_hub.sessions.tickets import words
 
 _GIB = 1024**3
@@ -38,6 +39,14 @@ class Attempt:
     options: Mapping[str, Any]
     mistake: AiinfnError | None = None
     notice: str = ""
+
+
+@dataclass(frozen=True)
+class Starts:
+    """What was decided before: choices of one click, and sessions that ran."""
+
+    buttons: Sequence[Quick] = ()
+    again: Sequence[Again] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ def render(
     seen: Seen,
     attempt: Attempt,
     ticket: TicketOffer | None = None,
-    buttons: Sequence[Quick] = (),
+    starts: Starts = Starts(),
 ) -> str:
     """The form's HTML, to stand inside JupyterHub's own `<form>`.
 
@@ -149,7 +158,7 @@ def render(
         seen: what is free, as far as it is known.
         attempt: what to fill in.
         ticket: the session of this server that waits in the queue, if there is one.
-        buttons: what starts with one click.
+        starts: what can be had at once.
     """
     mistake = attempt.mistake
     kept, spec, _ = salvage(platform, person, attempt.options)
@@ -179,7 +188,7 @@ def render(
         fetched=on_nodes(seen, flavour.name),
         quotas=quotas(seen),
         unasked=unasked(platform, seen),
-        buttons=buttons,
+        starts=starts,
     )
 
 
@@ -256,13 +265,16 @@ def _steps(choices: Choices, kept: Mapping[str, Any], spec: SessionSpec | None) 
     }
 
 
-def _images(platform: Platform, choices: Choices, name: str) -> list[tuple[Image, bool]]:
-    """The images to choose from; one that is not shown any more but still chosen stays, at the end."""
-    shown = list(choices.images)
-    chosen = followed(platform, name) if name else None
-    if chosen is not None and chosen not in shown:
-        shown.append(chosen)
-    return [(image, image == chosen) for image in shown]
+def _images(platform: Platform, choices: Choices, name: str) -> list[Step]:
+    """The images to choose from; one that is not shown, or not as it is now, but still chosen stays, at the end."""
+    shown = {image.name: image.title for image in choices.images}
+    if "@" in name:
+        shown[name] = f"{platform.image(name.partition('@')[0]).title}, exactly {image_words(name)}"
+    elif name:
+        chosen = followed(platform, name)
+        name = chosen.name
+        shown.setdefault(name, f"{chosen.title} (no longer in the list)")
+    return [(value, title, value == name) for value, title in shown.items()]
 
 
 def _clock(seconds: float) -> str:

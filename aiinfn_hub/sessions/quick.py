@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.sessions.availability import Seen, Words, availability
 from aiinfn_hub.sessions.options import SessionSpec, validate
 from aiinfn_hub.sessions.profiles import Choices
+from aiinfn_hub.sessions.records import detail
 
 #: The field of the form that says which one was clicked, and its values.
 FIELD, AGAIN, CPU, PRESET = "quick", "again", "cpu", "preset-"
@@ -44,7 +44,7 @@ def offered(platform: Platform, person: Person, choices: Choices, seen: Seen, wo
         if spec is None or spec in specs or (value == CPU and specs and not specs[0].flavour.accelerator):
             continue
         specs.append(spec)
-        found.append(Quick(value, label, _detail(spec), spec.flavour.name, availability(seen, spec.flavour.name)))
+        found.append(Quick(value, label, detail(spec), spec.flavour.name, availability(seen, spec.flavour.name)))
     return found
 
 
@@ -89,10 +89,3 @@ def chosen(
             "There is nothing to start with one click.", hint="Choose what you need below.", details={"option": ""}
         )
     return options
-
-
-def _detail(spec: SessionSpec) -> str:
-    cores = "core" if spec.cpu_millis == 1000 else "cores"
-    amounts = f"{spec.cpu_millis / 1000:g} {cores}, {spec.memory_bytes / 1024**3:g} GB"
-    image = spec.apptainer or spec.image.rpartition("/")[2].partition("@")[0]
-    return f"{spec.flavour.title}, {amounts}, {format_duration(spec.lifetime_s)}, {image}, {spec.activity.title}"

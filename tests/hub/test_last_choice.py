@@ -112,3 +112,14 @@ async def test_jupyterhub_keeps_it_with_the_state_of_the_server(tmp_path: Path) 
     assert other.last.worked == GPU
     other.clear_state()
     assert other.get_state()["aiinfn_worked"] == GPU, "a server that has ended still has it"
+
+
+def test_what_ran_is_a_record_that_outlives_the_hub() -> None:
+    pod = {"spec": {"containers": [{"name": "notebook", "image": "ghcr.io/infn/pytorch:2.9"}]}}
+    last, later = LastChoice(), LastChoice()
+    last.ran(GPU | {"rescue": "1"}, None, pod)
+    last.ran(CPU, None, None)
+    later.load(last.state())
+    [record] = later.records
+    assert (record["options"], record["image"]) == (GPU, "ghcr.io/infn/pytorch:2.9")
+    assert later.worked == CPU

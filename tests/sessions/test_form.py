@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup, Tag
 from support.people import member_of, scientist
-from support.small_platform import FLAVOURS, IMAGES, small_platform
+from support.small_platform import DIGEST, FLAVOURS, IMAGES, small_platform
 
 from aiinfn_hub.catalogue import example_path, load_platform
 from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer, TicketOffer
 from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_hub.sessions.availability import Seen
-from aiinfn_hub.sessions.form import Attempt, read_form, render, salvage
+from aiinfn_hub.sessions.form import Attempt, Starts, read_form, render, salvage
 from aiinfn_hub.sessions.profiles import choices
+from aiinfn_hub.sessions.records import again
 
 PLATFORM = small_platform()
 NOON = 1_764_000_000.0
@@ -454,3 +455,24 @@ def test_the_form_says_how_an_image_of_a_path_runs_with_each_accelerator() -> No
     assert text(page(), "#aiinfn-way").startswith("An unpacked image runs here without any right")
     bare = page(platform=small_platform(images=IMAGES[:-1]))
     assert text(bare, "#aiinfn-way") == "The image of a registry that it was unpacked from starts here."
+
+
+def test_an_image_as_it_was_once_is_chosen_and_said_so() -> None:
+    soup = page({"environment": f"image:pytorch@{DIGEST}"})
+    chosen = one(soup, "[name=environment-image] option[selected]")
+    assert chosen["value"] == f"pytorch@{DIGEST}"
+    assert chosen.text == "PyTorch 2.9, exactly pytorch (sha256:abababababab)"
+    assert len(soup.select("[name=environment-image] option")) == 3, "and the one of today can be chosen"
+
+
+def test_sessions_that_ran_are_links_that_fill_in_the_form() -> None:
+    assert page().select("#aiinfn-again") == []
+    person = member_of(PLATFORM, "lhcb")
+    records = [{"options": {"flavour": "t4"}, "image": f"ghcr.io/infn/pytorch:2.9@{DIGEST}", "at": NOON}]
+    starts = Starts(again=again(PLATFORM, person, records))
+    html = render(PLATFORM, person, choices(PLATFORM, person), seen=SEEN, attempt=Attempt({}), starts=starts)
+    soup = BeautifulSoup(html, "html.parser")
+    link = one(soup, "#aiinfn-again a")
+    assert link["href"] == f"?opt-flavour=t4&opt-environment=image%3Apytorch%40{DIGEST.replace(':', '%3A')}"
+    assert "start again like an earlier session" in one(soup, "details summary").text
+    assert " ".join(link.text.split()).startswith("Mon 24 Nov 16:00 UTC: NVIDIA T4, ")

@@ -42,7 +42,7 @@ def test_what_is_offered(person: Any, worked: dict[str, Any], values: list[str])
 
 def test_what_it_says() -> None:
     again, plain_one = offered(PLATFORM, LHCB, choices(PLATFORM, LHCB), SEEN, GPU)
-    assert again.detail == "NVIDIA T4, 4 cores, 4 GB, 2 h, root:6, LHCb flash simulation"
+    assert again.detail == "NVIDIA T4, 4 cores, 4 GB, 2 h, root:6 (sha256:abababababab), LHCb flash simulation"
     assert again.words.text == "3 of 8 free"
     assert plain_one.detail.startswith("Flavour cpu, 1 core, 4 GB, 8 h, pytorch:2.9")
     assert plain_one.words.text == "60 of 64 cores free"
