@@ -105,6 +105,8 @@ ResourceName = Annotated[str, Grammar(rf"(?:{_DNS}/{_LABEL})?", 'a resource name
 MigProfile = Annotated[str, Grammar(r"(?:[1-9]g\.[1-9][0-9]*gb)?", 'a MIG profile, as in "1g.5gb"', 16)]
 #: A host, and a port where it is not that of HTTPS.
 Host = Annotated[str, Grammar(rf"{_DNS}(?::[0-9]{{1,5}})?", 'a host, as in "gitlab.cern.ch"', 259)]
+Hostname = Annotated[str, Grammar(_DNS, 'a host, as in "smtp.example.org"', 253)]
+MailAddress = Annotated[str, Grammar(rf"[A-Za-z0-9._%+-]+@{_DNS}", "an address of mail", 254)]
 Url = Annotated[
     str, Grammar(rf"https?://{_DNS}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~/-]*)?", "a URL without a query", 1024)
 ]

@@ -32,6 +32,7 @@ from aiinfn_hub.catalogue.fields import (
     Title,
     Weight,
 )
+from aiinfn_hub.catalogue.mail import Mail
 from aiinfn_hub.catalogue.people import Access, Activity, Posix, TokenPolicy
 from aiinfn_hub.catalogue.policy import ImagePolicy
 from aiinfn_hub.catalogue.presets import Preset
@@ -252,6 +253,8 @@ class Platform(Model):
     volumes: tuple[Volume, ...] = ()
     sites: tuple[Site, ...] = ()
     activities: tuple[Activity, ...] = Field(min_length=1)
+    mail: Mail | None = None
+    """Nobody is written to where this is left out."""
     quotas: Quotas = Quotas()
     reservations: tuple[CalendarReservation, ...] = ()
     """Units that are one activity's for some time."""

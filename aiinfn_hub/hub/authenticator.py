@@ -17,6 +17,7 @@ from aiinfn_hub.hub.checks import Checks
 from aiinfn_hub.hub.issuing import Issuer
 from aiinfn_hub.hub.job_tokens import JobTokens
 from aiinfn_hub.hub.login import IamCallbackHandler, IamLoginHandler, tell_login_page
+from aiinfn_hub.hub.mail import verified
 from aiinfn_hub.hub.outbox import Outbox
 from aiinfn_hub.hub.platform_file import current_platform
 from aiinfn_hub.hub.rounds import Rounds
@@ -187,7 +188,7 @@ class IamAuthenticator(GenericOAuthenticator):
         await self.provider.check_access(tokens.access_token, sub=sub, audiences=self.audiences)
         userinfo = await self.provider.userinfo(tokens.access_token)
         preferred = str(userinfo.get(self.username_claim) or "")
-        state = {"sub": sub, "id_claims": proof} | kept(tokens, time.time())
+        state = {"sub": sub, "id_claims": proof} | kept(tokens, time.time()) | verified(userinfo)
         name = await asyncio.to_thread(self.bindings.name_for, sub, preferred)
         model = self.model(name, userinfo, state)
         if model["groups"] is None:

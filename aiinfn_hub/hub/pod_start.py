@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.hub.mail import Session as MailSession
+from aiinfn_hub.hub.mail import turn_came
 from aiinfn_hub.hub.outbox import tell
 from aiinfn_hub.hub.refusal import Refusal, failed
 from aiinfn_hub.hub.session_objects import Pod, gates, is_same, is_ticket
@@ -31,7 +33,7 @@ _ABOUT_TO_START = frozenset({"reclaiming", "admitted"})
 _GONE = Diagnosis("withdrawn", "queue", "Your session was taken out of the queue.", final=True)
 
 
-class Session(TokenSession, Protocol):
+class Session(TokenSession, MailSession, Protocol):
     """What the start needs to know of the spawner."""
 
     log: logging.LoggerAdapter[logging.Logger] | logging.Logger
@@ -64,6 +66,7 @@ class PodStart:
         self.uid = ""
         self.withdrawn = False
         self.opened = False
+        self._told: asyncio.Task[None] | None = None
         self._session = session
         self._log = session.log
         self._labels = labels
@@ -107,6 +110,7 @@ class PodStart:
         if held:
             self.opened = True
             await objects.open_gate(pod)
+            self._told = turn_came(self._session, pod)
         tell(self._session, "session-started", self.uid)
         return True
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.hubfakes import TOKEN, FakeUser, in_groups, make_spawner
+from support.hubfakes import TOKEN, FakeUser, in_groups, make_spawner, write_platform
 from support.kubeapi import running_api
+from support.mailserver import running_mail_server
 from support.sessionqueue import resize, session_queue
 
 from aiinfn_hub.errors import InvalidInput, NotFound, Unavailable
@@ -180,6 +181,29 @@ async def test_the_same_choice_again_keeps_its_place(tmp_path: Path) -> None:
         assert uid_of(pod) == uid_of(ticket)
         secret = await client.get(SECRETS, f"{POD}-token", "aiinfn")
         assert secret["metadata"]["ownerReferences"][0]["uid"] == uid_of(ticket)
+
+
+async def test_whoever_waited_is_written_to_when_the_turn_comes(tmp_path: Path) -> None:
+    with running_mail_server() as server:
+        mail = {"host": "127.0.0.1", "port": server.port, "security": "none", "sender": "platform@example.org"}
+        write_platform(tmp_path / "platform.yaml", mail=mail | {"after": "1s"})
+        async with cluster(tmp_path) as client:
+            user = FakeUser(groups=in_groups("/aiinfn", "/aiinfn/lhcb"), auth_state={"email": "mario@example.org"})
+            other = await taken(client, tmp_path)
+            await parked(somebody(tmp_path, user=user))
+            await asyncio.sleep(2)
+            start = somebody(tmp_path, user=user, **PATIENT).start()
+            await other.stop(now=True)
+            await runs(client)
+            await asyncio.wait_for(start, 15)
+
+            async def written() -> bool:
+                return bool(server.received)
+
+            await until(written)
+    [(recipients, message)] = server.received
+    assert recipients == ["mario@example.org"]
+    assert "has waited for 1 min, and starts now." in message.get_content()
 
 
 async def test_another_choice_gives_the_place_back(tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ class FakeUser:
     admin: bool = False
     id: int = 1
     spawners: dict[str, AiinfnSpawner] = field(default_factory=dict)
+    auth_state: dict[str, Any] = field(default_factory=dict)
+
+    async def get_auth_state(self) -> dict[str, Any]:
+        return self.auth_state
 
     @property
     def url(self) -> str:
