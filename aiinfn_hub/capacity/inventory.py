@@ -7,15 +7,18 @@ has admitted but that have no node yet. Finished pods do not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aiinfn_hub.catalogue import Flavour, Image, Platform
+from aiinfn_hub.catalogue import Flavour, Platform
 from aiinfn_hub.kube.slim import Node, Pod, Taint
 from aiinfn_hub.pods import names
+from aiinfn_hub.pods.placement import RESERVED
 
 FINISHED = frozenset({"Succeeded", "Failed"})
+#: The effects of taints that keep pods away; the third one only puts them off.
+_KEEPS = ("NoSchedule", "NoExecute")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Stock:
 
     A unit that is a share of a device in turns (time-slicing, MPS) has up to `neighbours` others on the same device.
     `images` says of how many of its `nodes` each image of the list is on the disk, and how large it is there (bytes; 0
-    for nobody knows); empty where the nodes do not say what they have.
+    for nobody knows); empty where the nodes do not say what they have. `reserved` has the units, and those of them that
+    are free, on nodes that are kept for an activity.
     """
 
     flavour: str
@@ -35,6 +39,7 @@ class Stock:
     neighbours: int = 0
     nodes: int = 0
     images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    reserved: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Shelf:
     silent: tuple[str, ...]
     neighbours: int = 0
     images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    """The activity that a node is kept for."""
 
 
 class Demand:
@@ -147,7 +154,7 @@ def shelves(platform: Platform, nodes: Iterable[Node]) -> list[Shelf]:
     """One for each flavour, in their order."""
     known = list(nodes)
     sizes = {name: size for node in known for name, size in node.images.items()}
-    return [_shelf(flavour, known, platform.images, sizes) for flavour in platform.flavours]
+    return [_shelf(platform, flavour, known, sizes) for flavour in platform.flavours]
 
 
 def count(found: Iterable[Shelf], demand: Demand) -> dict[str, Stock]:
@@ -155,16 +162,18 @@ def count(found: Iterable[Shelf], demand: Demand) -> dict[str, Stock]:
     return {shelf.flavour.name: _stock(shelf, demand) for shelf in found}
 
 
-def _shelf(flavour: Flavour, nodes: Iterable[Node], images: Iterable[Image], sizes: Mapping[str, int]) -> Shelf:
+def _shelf(platform: Platform, flavour: Flavour, nodes: Iterable[Node], sizes: Mapping[str, int]) -> Shelf:
+    images, activities = platform.images, {activity.name for activity in platform.activities}
     resource, size = (flavour.resource, flavour.count) if flavour.accelerator else ("cpu", 1000)
-    fitting = [node for node in nodes if node.allocatable.get(resource, 0) >= size and suits(flavour, node)]
+    fitting = [n for n in nodes if n.allocatable.get(resource, 0) >= size and suits(flavour, n, activities)]
     open_ones = [node for node in fitting if node.ready and not node.unschedulable]
     usable = tuple((node.name, node.allocatable[resource]) for node in open_ones)
     says = any(node.images for node in open_ones)
     on = {i.name: (sum(i.ref in n.images for n in open_ones), sizes.get(i.ref, 0)) for i in images} if says else {}
     silent = tuple(node.name for node in fitting if not node.ready)
     neighbours = max((_neighbours(resource, node) for node in fitting), default=0)
-    return Shelf(flavour, resource, size, usable, silent, neighbours, on)
+    reserved = {n.name: t.value for n in open_ones for t in n.taints if t.key == RESERVED and t.effect in _KEEPS}
+    return Shelf(flavour, resource, size, usable, silent, neighbours, on, reserved)
 
 
 def _neighbours(resource: str, node: Node) -> int:
@@ -175,21 +184,30 @@ def _neighbours(resource: str, node: Node) -> int:
 
 def _stock(shelf: Shelf, demand: Demand) -> Stock:
     resource, size = shelf.resource, shelf.size
-    total = sum(amount // size for _, amount in shelf.nodes)
-    free = sum(max(0, amount - demand.held(node, resource)) // size for node, amount in shelf.nodes)
+    total, free, reserved = 0, 0, dict[str, tuple[int, int]]()
+    for node, amount in shelf.nodes:
+        units, left = amount // size, max(0, amount - demand.held(node, resource)) // size
+        total, free = total + units, free + left
+        activity = shelf.reserved.get(node)
+        if activity is not None:
+            before = reserved.get(activity, (0, 0))
+            reserved[activity] = before[0] + units, before[1] + left
     unit = "unit" if shelf.flavour.accelerator else "core"
     left = max(0, free - demand.promised(shelf))
-    return Stock(shelf.flavour.name, total, left, unit, shelf.silent, shelf.neighbours, len(shelf.nodes), shelf.images)
+    name, nodes = shelf.flavour.name, len(shelf.nodes)
+    return Stock(name, total, left, unit, shelf.silent, shelf.neighbours, nodes, shelf.images, reserved)
 
 
-def suits(flavour: Flavour, node: Node) -> bool:
-    """Whether a pod of this flavour could be placed on the node when it is empty and well."""
+def suits(flavour: Flavour, node: Node, activities: Collection[str] = ()) -> bool:
+    """Whether a pod of this flavour, of one of the activities, could be placed on the node if it were empty and well."""
     if any(node.labels.get(key) != value for key, value in flavour.node_selector.items()):
         return False
-    return all(_tolerated(flavour, taint) for taint in node.taints if taint.effect in ("NoSchedule", "NoExecute"))
+    return all(_tolerated(flavour, taint, activities) for taint in node.taints if taint.effect in _KEEPS)
 
 
-def _tolerated(flavour: Flavour, taint: Taint) -> bool:
+def _tolerated(flavour: Flavour, taint: Taint, activities: Collection[str]) -> bool:
+    if taint.key == RESERVED and taint.value in activities:
+        return True
     if taint.key.startswith("node.kubernetes.io/"):
         return True  # readiness and cordons are looked at by themselves
     return any(

@@ -72,8 +72,15 @@ class Reporter:
         """Every flavour, in the order of the platform file."""
         unknown, stock, reserved = self.unknown_since, self.stock(), self._reserved()
         return [
-            _flavour(stock[flavour.name], unknown, reserved.get(flavour.name, [])) for flavour in self.platform.flavours
+            _flavour(stock[flavour.name], unknown, [*reserved.get(flavour.name, []), *self._kept(stock[flavour.name])])
+            for flavour in self.platform.flavours
         ]
+
+    def _kept(self, stock: Stock) -> list[Reserved]:
+        """What nodes are kept for an activity by a taint."""
+        titles = {activity.name: activity.title for activity in self.platform.activities}
+        known = sorted(stock.reserved.items())
+        return [Reserved(titles[name], name, units, None, None, left) for name, (units, left) in known]
 
     def _reserved(self) -> dict[str, list[Reserved]]:
         """What the calendar has, by flavour; the pods are looked at only while something of it holds."""

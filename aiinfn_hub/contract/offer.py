@@ -24,14 +24,15 @@ class Expected(Wire, frozen=True):
 class Reserved(Wire, frozen=True):
     """Units that only the sessions of an activity may hold from `begin` to `end` (Unix seconds).
 
+    Without these, they are on nodes that an operator keeps for it, jobs included, for as long as that is so.
     `kept` are those of them that it does not hold yet, while it lasts: they are free, and for nobody else.
     """
 
     title: str
     activity: str
     units: int
-    begin: float
-    end: float
+    begin: float | None
+    end: float | None
     kept: int = 0
 
 

@@ -11,6 +11,7 @@ from aiinfn_hub.catalogue import Flavour, Platform, Toleration
 from aiinfn_hub.catalogue.document import Finding, Location
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu
 from aiinfn_hub.kube.slim import Node, Taint
+from aiinfn_hub.pods.placement import RESERVED
 
 #: The label of interLink's virtual nodes.
 VIRTUAL = "virtual-node.interlink/type"
@@ -69,8 +70,8 @@ def is_virtual(platform: Platform, node: Node) -> bool:
 
 
 def tolerated(tolerations: Iterable[Toleration], taint: Taint) -> bool:
-    """Whether the taint does not keep a pod with these away."""
-    if taint.key.startswith(_PASSING) or taint.effect not in ("NoSchedule", "NoExecute"):
+    """Whether the taint does not keep a pod with these away; one that keeps a node for an activity lets that in."""
+    if taint.key == RESERVED or taint.key.startswith(_PASSING) or taint.effect not in ("NoSchedule", "NoExecute"):
         return True
     return any(
         one.key == taint.key
@@ -213,6 +214,12 @@ def _unreachable(platform: Platform, nodes: Sequence[Node]) -> Iterator[Remark]:
         for taint in node.taints:
             if not any(tolerated(flavour.tolerations, taint) for flavour in platform.flavours):
                 kept.setdefault(taint, []).append(node.name)
+    known = [activity.name for activity in platform.activities]
+    for node in nodes:
+        for taint in (one for one in node.taints if one.key == RESERVED and one.value not in known):
+            near = get_close_matches(taint.value, known, n=1)
+            said = f"node {node.name} is reserved for {taint.value!r}, which is no activity: nothing runs there"
+            yield _mistake(("activities",), said, "".join(near))
     for taint, names in kept.items():
         said = f"no flavour tolerates the taint {taint_text(taint)} of {_names(names)}: nothing runs there"
         yield _note(("flavours",), said)

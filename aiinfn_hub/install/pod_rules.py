@@ -13,7 +13,7 @@ from aiinfn_hub.install.storage_rules import folders, maker, storage_rules
 from aiinfn_hub.pods import names
 from aiinfn_hub.pods.iam_token import SUFFIX
 from aiinfn_hub.pods.names import slug
-from aiinfn_hub.pods.placement import place
+from aiinfn_hub.pods.placement import RESERVED, place
 from aiinfn_hub.pods.security import IMAGE_GID, USER_NAMESPACES, USER_NAMESPACES_PROFILE
 
 #: Who makes the pods of Jobs: with an account for every controller, as kubeadm has it, or with one for all.
@@ -86,7 +86,8 @@ def pod_rules(platform: Platform) -> list[Rule]:
         *_isolation(),
         *storage_rules(platform),
         *_images(platform),
-        *_placement(platform),
+        _tolerations(platform),
+        *_placement(),
         *_metadata(),
     ]
 
@@ -212,7 +213,8 @@ def _images(platform: Platform) -> list[Rule]:
     ]
 
 
-def _placement(platform: Platform) -> list[Rule]:
+def _tolerations(platform: Platform) -> Rule:
+    """Kueue adds those of its flavors to the template of a Job that was judged, and to nothing else."""
     wanted = [*DEFAULT_TOLERATIONS, place(), *(place(site) for site in platform.sites)]
     wanted += [one for flavour in platform.flavours for one in flavour.tolerations]
     wanted += [one for site in platform.sites for one in site.tolerations]
@@ -221,6 +223,16 @@ def _placement(platform: Platform) -> list[Rule]:
         f'x.?{field}.orValue("{default}")'
         for field, default in (("key", ""), ("operator", "Equal"), ("value", ""), ("effect", ""))
     )
+    own = f'"{RESERVED}|Equal|" + variables.activity + "|"'
+    return Rule(
+        "wrong_tolerations",
+        f"variables.spec.?tolerations.orValue([]).map(x,"
+        f" !variables.by_controller && !({shown} in {allowed} || {shown} == {own}), {shown})",
+        "Tolerations that no flavour and no site has (key|operator|value|effect)",
+    )
+
+
+def _placement() -> list[Rule]:
     priority = {
         "priorityClassName": 'variables.spec.?priorityClassName.orValue("") != ""',
         "priority": "variables.spec.?priority.orValue(0) != 0",
@@ -238,13 +250,6 @@ def _placement(platform: Platform) -> list[Rule]:
     )
     devices = f"c.?resources.?limits.orValue({{}}).all(k, k in {texts(_PLAIN_RESOURCES)} || k == variables.device)"
     return [
-        # Kueue adds those of its flavors to the template of a Job that was judged, and to nothing else.
-        Rule(
-            "wrong_tolerations",
-            f"variables.spec.?tolerations.orValue([]).map(x,"
-            f" !variables.by_controller && !({shown} in {allowed}), {shown})",
-            "Tolerations that no flavour and no site has (key|operator|value|effect)",
-        ),
         Rule("wrong_priority", words(priority), "Who goes first is the queue's to say; these must not be set"),
         Rule("chooses_node", words(chosen), "These are the scheduler's, or the queue's, to choose"),
         Rule("wrong_amounts", _containers(same), "CPU and memory must be asked for and limited alike in containers"),

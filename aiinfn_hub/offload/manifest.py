@@ -231,12 +231,13 @@ def _pod_spec(platform: Platform, order: Order) -> dict[str, Any]:
         **({"imagePullSecrets": pull_secrets(platform)} if not remote and pull_secrets(platform) else {}),
         "containers": [_container(order, flavour, mounts, _token(platform, order))],
         "volumes": volumes,
-        **_placement(flavour, site),
+        **_placement(flavour, site, plan.activity),
     }
 
 
-def _placement(flavour: Flavour, site: Site) -> dict[str, Any]:
-    return placement(flavour, site if site.kind != "local" or site.node_selector or site.tolerations else None)
+def _placement(flavour: Flavour, site: Site, activity: str) -> dict[str, Any]:
+    elsewhere = site.kind != "local" or site.node_selector or site.tolerations
+    return placement(flavour, site if elsewhere else None, activity)
 
 
 def _token(platform: Platform, order: Order) -> dict[str, str]:

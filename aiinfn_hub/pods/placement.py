@@ -13,16 +13,19 @@ from aiinfn_hub.pods import names
 #: those that a flavor has itself, so that one without labels takes every pod.
 PLACE = names.PREFIX + "site"
 
+#: A taint by which an operator keeps a node for an activity: `kubectl taint node NAME reserved=ACTIVITY:NoSchedule`.
+RESERVED = "reserved"
+
 #: Labels that the vendors' operators put on nodes with accelerators.
 ACCELERATOR_LABELS = ("nvidia.com/gpu.present", "amd.com/gpu.device-id", "intel.feature.node.kubernetes.io/gpu")
 
 
-def placement(flavour: Flavour, site: Site | None = None) -> dict[str, Any]:
+def placement(flavour: Flavour, site: Site | None = None, activity: str = "") -> dict[str, Any]:
     """The pod's `affinity` (when there is any) and `tolerations`.
 
     Selectors of flavour and site must both hold: whoever asks for an A100 gets that or waits. A flavour without an
     accelerator merely prefers nodes that have none, so that CPU work never fails for want of a plain node. One of the
-    tolerations names the place, for Kueue.
+    tolerations names the place, for Kueue; one, on the cluster itself, the activity whose nodes may be used too.
     """
     required = [
         {"key": key, "operator": "In", "values": [value]}
@@ -35,6 +38,7 @@ def placement(flavour: Flavour, site: Site | None = None) -> dict[str, Any]:
     if not flavour.accelerator and site is None:
         node_affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [_avoid_accelerators()]
     tolerations = [*flavour.tolerations, *(site.tolerations if site else ()), place(site)]
+    tolerations += [reserved_for(activity)] if activity and (site is None or site.kind == "local") else []
     found: dict[str, Any] = {"tolerations": [_toleration(t) for t in dict.fromkeys(tolerations)]}
     return found | ({"affinity": {"nodeAffinity": node_affinity}} if node_affinity else {})
 
@@ -43,6 +47,11 @@ def place(site: Site | None = None) -> Toleration:
     """What only pods that go to the site have; to the cluster itself without one."""
     name = LOCAL if site is None or site.kind == "local" else site.name
     return Toleration(key=PLACE, operator="Equal", value=name, effect="NoSchedule")
+
+
+def reserved_for(activity: str) -> Toleration:
+    """What only pods of the activity have: nodes that an operator keeps for it take them."""
+    return Toleration(key=RESERVED, operator="Equal", value=activity)
 
 
 def _avoid_accelerators() -> dict[str, Any]:

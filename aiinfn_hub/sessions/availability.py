@@ -73,8 +73,9 @@ def reserved(known: Iterable[Reserved]) -> Sequence[str | float]:
     """What the calendar has, in parts as `Words.expected`."""
     parts: list[str | float] = []
     for one in known:
-        parts += ["; " if parts else "", f"{one.units} reserved for {one.title} "]
-        parts += ["from ", one.begin, " to ", one.end]
+        parts += ["; " if parts else "", f"{one.units} reserved for {one.title}" + (" " if one.end else "")]
+        if one.begin is not None and one.end is not None:
+            parts += ["from ", one.begin, " to ", one.end]
     return tuple(parts)
 
 

@@ -65,7 +65,7 @@ def session_traits(
         queued: whether it goes through Kueue's queue, in which it may have to be left behind as a ticket.
     """
     volumes, mounts = _storage(platform, person, spec, pod)
-    placed = placement(spec.flavour)
+    placed = placement(spec.flavour, activity=spec.activity.name)
     affinity = placed.get("affinity", {}).get("nodeAffinity", {})
     added: dict[str, Any] = {
         "init_containers": folders.makers(platform, person.name, spec.activity, spec.volumes),

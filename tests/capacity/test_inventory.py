@@ -59,13 +59,29 @@ def t4(nodes: list[Any], pods: list[Any]) -> Stock:
         pytest.param([node(ready=False)], [], 0, 0, id="a node that does not answer has none to give"),
         pytest.param([node(unschedulable=True)], [], 0, 0, id="a drained node has none to give"),
         pytest.param([node(product="NVIDIA-A30")], [], 0, 0, id="another model is another flavour"),
-        pytest.param([node(taints=(taint("reserved", "cms"),))], [], 0, 0, id="a reserved node is not counted"),
+        pytest.param([node(taints=(taint("reserved", "atlas"),))], [], 0, 0, id="a node for nobody that there is"),
+        pytest.param([node(taints=(taint("other", "cms"),))], [], 0, 0, id="a taint that nothing tolerates"),
         pytest.param([node(allocatable={})], [], 0, 0, id="a node without devices has none"),
     ],
 )
 def test_units_of_a_flavour(nodes: list[Any], pods: list[Any], total: int, free: int) -> None:
     stock = t4(nodes, pods)
     assert (stock.total, stock.free) == (total, free)
+
+
+def test_units_on_nodes_that_are_kept_for_an_activity_are_told_apart() -> None:
+    nodes = [
+        node(),
+        node("gpu-2", taints=(taint("reserved", "cms"),)),
+        node("gpu-3", taints=(taint("reserved", "cms", "NoExecute"),)),
+        node("gpu-4", taints=(taint("reserved", "lhcb"),)),
+        node("gpu-5", taints=(taint("reserved", "cms", "PreferNoSchedule"),)),
+        node("gpu-6", taints=(taint("reserved", "cms"),), ready=False),
+    ]
+    stock = t4(nodes, [pod(), pod(node="gpu-2"), pod(node="gpu-2")])
+    assert (stock.total, stock.free) == (40, 37)
+    assert stock.reserved == {"cms": (16, 14), "lhcb": (8, 8)}
+    assert t4([node()], []).reserved == {}
 
 
 def test_a_silent_node_is_named() -> None:

@@ -99,6 +99,7 @@ async def test_the_chosen_accelerator_is_required(tmp_path: Path) -> None:
     assert manifest["spec"]["tolerations"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
         {"key": "aiinfn.infn.it/site", "operator": "Equal", "value": "local", "effect": "NoSchedule"},
+        {"key": "reserved", "operator": "Equal", "value": "lhcb"},
     ]
 
 

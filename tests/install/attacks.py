@@ -257,6 +257,7 @@ RULES = [
     ("node", both(spec(nodeName="gpu-1"), spec(schedulingGates=[])), "the queue's, to choose: nodeName"),
     ("scheduler", spec(schedulerName="mine"), "the queue's, to choose: schedulerName"),
     ("control-plane", toleration(key="node-role.kubernetes.io/control-plane", operator="Exists"), "no flavour and no"),
+    ("node-of-others", toleration(key="reserved", operator="Equal", value="cms-ml"), "no flavour and no site has"),
     ("every-node", toleration(operator="Exists"), "no flavour and no site has"),
     # Amounts
     ("burst", amounts("limits", "cpu", "64"), "asked for and limited alike"),

@@ -288,15 +288,15 @@ NOTES: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
                     uid="t",
                     name="gpu-9",
                     labels={PRODUCT: "Tesla-T4"},
-                    taints=(Taint("reserved", "x", "NoExecute"),),
+                    taints=(Taint("kept", "x", "NoExecute"),),
                     allocatable={"nvidia.com/gpu": 8, "cpu": 1},
                 ),
             ]
         },
         (
             "flavours[1].tolerations",
-            "the taint reserved=x:NoExecute of gpu-9 is not tolerated",
-            "{key: reserved, operator: Exists, effect: NoExecute}",
+            "the taint kept=x:NoExecute of gpu-9 is not tolerated",
+            "{key: kept, operator: Exists, effect: NoExecute}",
         ),
     ),
     "a site that is silent": (
@@ -351,3 +351,27 @@ def test_virtual_nodes_are_no_part_of_the_cluster() -> None:
     here = [node for node in nodes() if node.labels.get(PRODUCT) != A100 or node.name == "leonardo"]
     paths = {path for path, *_ in told(remarks(seen=cluster(nodes=here)))}
     assert 'flavours[4].node_selector["nvidia.com/gpu.product"]' in paths
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("teaching", []),
+        (
+            "teachng",
+            [
+                (
+                    "activities",
+                    "node gpu-1 is reserved for 'teachng', which is no activity: nothing runs there",
+                    "teaching",
+                )
+            ],
+        ),
+    ],
+)
+def test_a_node_is_kept_for_an_activity_that_there_is(value: str, wanted: list[tuple[str, str, str]]) -> None:
+    known = [msgspec.structs.replace(one, name="gpu-1") if i == 0 else one for i, one in enumerate(nodes())]
+    known[0] = msgspec.structs.replace(known[0], taints=(*known[0].taints, Taint("reserved", value, "NoSchedule")))
+    found = remarks(seen=cluster(nodes=known))
+    assert told(found) == wanted
+    assert told(found, notes=True) == told(remarks(), notes=True)

@@ -90,6 +90,16 @@ def test_a_toleration_says_no_more_than_the_catalogue(toleration: dict[str, str]
     assert placement(platform.flavour("cpu"))["tolerations"] == [expected, HERE]
 
 
+def test_nodes_that_are_kept_for_the_activity_take_its_pods_on_the_cluster_only() -> None:
+    mine = {"key": "reserved", "operator": "Equal", "value": "lhcb"}
+    platform = small_platform()
+    cpu = platform.flavour("cpu")
+    assert mine in placement(cpu, activity="lhcb")["tolerations"]
+    assert mine in placement(cpu, platform.site("here"), "lhcb")["tolerations"]
+    assert mine not in placement(cpu, platform.site("leonardo"), "lhcb")["tolerations"]
+    assert not any(one["key"] == "reserved" for one in placement(cpu)["tolerations"])
+
+
 def test_callers_do_not_share_what_they_get() -> None:
     flavour = small_platform().flavour("cpu")
     placement(flavour)["affinity"]["nodeAffinity"][PREFERRED].clear()

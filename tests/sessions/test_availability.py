@@ -253,3 +253,10 @@ def test_how_soon_an_image_is_there(known: OnNodes, text: str) -> None:
 )
 def test_where_nobody_knows_nothing_is_said_of_images(found: Seen) -> None:
     assert on_nodes(found, "t4") == {}
+
+
+@pytest.mark.parametrize(("mine", "free"), [("lhcb", "6 of 8 free"), ("cms", "8 of 8 free")])
+def test_nodes_that_are_kept_for_an_activity_are_its_own(mine: str, free: str) -> None:
+    offer = FlavourOffer("t4", 8, 8, "unit", reserved=[Reserved("CMS machine learning", "cms", 4, None, None, 2)])
+    found = availability(seen(offer, activities=(ActivityOffer(mine, 0.0),)), "t4")
+    assert (found.text, found.reserved) == (free, ("", "4 reserved for CMS machine learning"))
