@@ -199,7 +199,7 @@ def _stock(shelf: Shelf, demand: Demand) -> Stock:
 
 
 def suits(flavour: Flavour, node: Node, activities: Collection[str] = ()) -> bool:
-    """Whether a pod of this flavour, of one of the activities, could be placed on the node if it were empty and well."""
+    """Whether a pod of this flavour, of one of the activities, can be placed on the node when it is empty and well."""
     if any(node.labels.get(key) != value for key, value in flavour.node_selector.items()):
         return False
     return all(_tolerated(flavour, taint, activities) for taint in node.taints if taint.effect in _KEEPS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from aiinfn_hub.sessions.symptoms import Diagnosis
@@ -41,7 +41,7 @@ async def progress(session: Session) -> AsyncIterator[dict[str, Any]]:
         for event in events[shown:]:
             yield {"message": f"{event['type']}: {event['message']}", "raw_event": event}
         shown = len(events)
-        found = await session.diagnosis()
+        found = replace(await session.diagnosis(), said="")
         instead = await session.way_out(found)
         if told != (found, instead):
             told = (found, instead)
