@@ -52,7 +52,6 @@ async def test_a_scientist_walks_from_the_login_to_a_plot_from_elsewhere(
     await camera.shoot(page, "form", whole=True)
     await page.get_by_role("button", name="Start", exact=True).click()
     await page.wait_for_url(re.compile(r"/hub/spawn-pending|/user/"))
-    await camera.shoot(page, "pending")
     await page.wait_for_url(re.compile(r"/user/scientist/"), timeout=WAIT)
     await page.goto(f"{demo.info['hub_url']}user/scientist/lab?reset")
     await page.get_by_text("Python 3 (ipykernel)").first.click(timeout=WAIT)
@@ -93,7 +92,6 @@ async def test_the_panel_shows_my_usage_and_the_operator_the_map(
     await page.goto(f"{demo.info['hub_url']}hub/home")
     await page.get_by_role("link", name="Usage").first.click()
     await expect(page.get_by_role("heading", name="My usage")).to_be_visible()
-    await camera.shoot(page, "panel-me", whole=True)
     await page.get_by_role("link", name="Operator").click()
     await expect(page.get_by_role("heading", name="Who holds what")).to_be_visible()
     await expect(page.locator(".device.free").first).to_be_visible()
@@ -136,17 +134,15 @@ async def test_somebody_who_is_no_operator_is_not_shown_the_map(browser: Browser
 
 
 @pytest.mark.asyncio
-async def test_form_and_panel_work_on_a_phone_in_the_dark(browser: Browser, demo: RunningDemo, camera: Any) -> None:
+async def test_form_and_panel_work_on_a_phone_in_the_dark(browser: Browser, demo: RunningDemo) -> None:
     context = await browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
     page = await context.new_page()
     await login(page, demo, "pi")
     width = await page.evaluate("document.documentElement.scrollWidth")
-    await camera.shoot(page, "form-phone", whole=True)
     assert width <= 360, "nothing sticks out"
     await page.goto(demo.info["panel_url"])
     assert await page.evaluate("document.documentElement.dataset.bsTheme") == "dark"
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360
-    await camera.shoot(page, "panel-phone", whole=True)
 
 
 @pytest.mark.asyncio
