@@ -221,7 +221,7 @@ def _tolerations(place: Location, tolerations: tuple[Toleration, ...]) -> Iterat
 
 
 def _volume(place: Location, volume: Volume) -> Iterator[Finding]:
-    holds_claim = volume.kind not in ("scratch", "object-store")
+    holds_claim = volume.kind not in ("scratch", "shm", "object-store")
     if holds_claim and not volume.claim:
         yield Finding((*place, "claim"), f"is missing: the PersistentVolumeClaim that holds the {volume.kind} volume")
     if not holds_claim and volume.claim:
@@ -230,8 +230,8 @@ def _volume(place: Location, volume: Volume) -> Iterator[Finding]:
         yield Finding((*place, "secret"), "is missing: the Secret with the credentials of the object store")
     if volume.kind != "object-store" and volume.secret:
         yield Finding((*place, "secret"), "is for volumes of kind object-store", "object-store")
-    if volume.kind != "scratch" and volume.size:
-        yield Finding((*place, "size"), "is for scratch; the size of a claim is set where it is made")
+    if volume.kind not in ("scratch", "shm") and volume.size:
+        yield Finding((*place, "size"), "is for scratch and shm; the size of a claim is set where it is made")
     placeholder = PLACEHOLDERS.get(volume.kind, "")
     if placeholder not in volume.sub_path:
         message = f"must contain {placeholder}: otherwise everybody gets the same folder"

@@ -178,14 +178,15 @@ class Volume(Model):
     """Storage that sessions see."""
 
     name: ObjectName
-    kind: Literal["home", "activity", "public", "scratch", "cvmfs", "object-store"]
+    kind: Literal["home", "activity", "public", "scratch", "shm", "cvmfs", "object-store"]
+    """Scratch is on the node's disk, shm in its memory; both end with the pod."""
     mount: AbsolutePath
     claim: ExistingName = ""
     """The PersistentVolumeClaim that holds it."""
     sub_path: SubPath = ""
     """The folder of the claim that is mounted; {person} and {activity} are filled in."""
     size: Annotated[Bytes, Field(ge=0)] = 0
-    """The limit of a scratch volume; 0 for none."""
+    """The limit of a scratch volume, 0 for none, or of shm, 0 for the memory of the session."""
     read_only: bool = False
     optional: bool = False
     """A person chooses whether to have it."""

@@ -63,8 +63,11 @@ def filled(template: str, person: str, activity: Activity) -> str:
 
 
 def _source(volume: Volume) -> dict[str, Any]:
-    if volume.kind == "scratch":
-        return {"emptyDir": {"sizeLimit": format_bytes(volume.size)} if volume.size else {}}
+    if volume.kind in {"scratch", "shm"}:
+        # A container's own /dev/shm has 64 MB, too little for what loaders of data share. What is in memory counts as
+        # the session's; without a limit the kubelet gives it that size.
+        limit = {"sizeLimit": format_bytes(volume.size)} if volume.size else {}
+        return {"emptyDir": ({"medium": "Memory"} if volume.kind == "shm" else {}) | limit}
     if volume.kind == "object-store":
         # Credentials as files; the pod starts without them too, and the person's tools say what is missing.
         return {"secret": {"secretName": volume.secret, "optional": True, "defaultMode": 0o440}}

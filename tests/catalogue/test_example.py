@@ -66,7 +66,15 @@ def test_the_fpga_is_for_one_activity() -> None:
 
 
 def test_there_is_a_volume_of_each_kind_and_a_backend_of_each_site() -> None:
-    assert [v.kind for v in PLATFORM.volumes] == ["home", "activity", "public", "scratch", "cvmfs", "object-store"]
+    assert [v.kind for v in PLATFORM.volumes] == [
+        "home",
+        "activity",
+        "public",
+        "scratch",
+        "shm",
+        "cvmfs",
+        "object-store",
+    ]
     assert {site.backend for site in PLATFORM.sites} == {"", "htcondor", "slurm", "podman"}
     assert PLATFORM.home is not None
 

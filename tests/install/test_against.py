@@ -155,8 +155,8 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, str, st
         ("volumes[0].claim", "aiinfn has no claim home", "homes"),
     ),
     "a secret that is not there": (
-        lambda data: data["volumes"][5].update(secret="s3"),
-        ("volumes[5].secret", "aiinfn has no Secret s3", ""),
+        lambda data: data["volumes"][6].update(secret="s3"),
+        ("volumes[6].secret", "aiinfn has no Secret s3", ""),
     ),
     "a site whose node is called otherwise": (
         lambda data: data["sites"][2].update(node_selector={"kubernetes.io/hostname": "leonard"}),

@@ -41,7 +41,7 @@ def test_a_file_that_fits_is_0(tmp_path: Path, capsys: pytest.CaptureFixture[str
     code, path = check(world(), tmp_path)
     assert (code, capsys.readouterr().out) == (
         0,
-        f"{path}: no mistakes: 12 flavours, 5 images, 6 volumes, 4 sites, 4 activities.\n",
+        f"{path}: no mistakes: 12 flavours, 5 images, 7 volumes, 4 sites, 4 activities.\n",
     )
 
 

@@ -7,7 +7,7 @@ from support.small_platform import VOLUMES, small_platform
 
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.pods.names import slug
-from aiinfn_hub.pods.storage import storage
+from aiinfn_hub.pods.storage import storage, writable
 
 
 def by_name(items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -50,6 +50,17 @@ def test_scratch_is_empty_and_limited() -> None:
     platform = small_platform()
     volumes, _ = storage(platform, "mrossi", platform.activity("lhcb"))
     assert by_name(volumes)["volume-scratch"]["emptyDir"] == {"sizeLimit": "10Gi"}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [({}, {"medium": "Memory"}), ({"size": "2Gi"}, {"medium": "Memory", "sizeLimit": "2Gi"})]
+)
+def test_shared_memory_is_the_sessions_own(size: dict[str, str], expected: dict[str, str]) -> None:
+    platform = small_platform(volumes=[{"name": "shm", "kind": "shm", "mount": "/dev/shm", **size}])
+    volumes, mounts = storage(platform, "mrossi", platform.activity("lhcb"))
+    assert volumes == [{"name": "volume-shm", "emptyDir": expected}]
+    assert mounts == [{"name": "volume-shm", "mountPath": "/dev/shm"}]
+    assert writable(platform, []) == {}, "it cannot be full without the session's memory being so"
 
 
 def test_scratch_without_a_size_has_no_limit() -> None:
