@@ -1,4 +1,4 @@
-"""The source of a function with what it needs: notebook functions by their source, modules by their import."""
+"""What code of a notebook takes along: functions and classes by source, modules by import, and variables."""
 
 from __future__ import annotations
 
@@ -7,14 +7,46 @@ import inspect
 import linecache
 import textwrap
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_labext.travel import names_of
 
 
-def call_source(function: Callable[..., Any], arguments: int) -> str:
+@dataclass
+class Context:
+    """Definitions by name, in an order in which they can be run, and the variables that they and their users read."""
+
+    parts: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """All definitions; "" for none."""
+        return "\n\n".join(self.parts.values()) + "\n" if self.parts else ""
+
+    @property
+    def defined(self) -> list[str]:
+        """The functions and classes among them."""
+        return [name for name, part in self.parts.items() if not part.startswith(("import ", "from "))]
+
+
+def context_of(names: Iterable[str], namespace: Mapping[str, Any]) -> Context:
+    """What a cell needs that reads these names of a notebook; a name that is not there is left to fail where it runs.
+
+    Raises:
+        InvalidInput: something has no source to be found, or is part of what has.
+    """
+    context = Context()
+    for name in sorted(names):
+        if name in namespace and name not in context.parts:
+            _take(name, namespace[name], context)
+    return context
+
+
+def call_source(function: Callable[..., Any], arguments: int) -> tuple[str, Context]:
     """A cell that calls a function with `_argument0`, `_argument1`... and leaves what it returns in `result`.
 
     Raises:
@@ -22,36 +54,33 @@ def call_source(function: Callable[..., Any], arguments: int) -> str:
     """
     if not isinstance(function, types.FunctionType):
         raise InvalidInput(f"{function!r} is no function written in Python.", hint="Wrap it: def f(x): return ...")
-    parts: dict[str, str] = {}
-    _collect(function, function.__name__, parts)
+    context = Context()
+    _define(function, function.__name__, context)
     call = ", ".join(f"_argument{index}" for index in range(arguments))
-    return "\n\n".join([*parts.values(), f"result = {function.__name__}({call})"]) + "\n"
+    return f"result = {function.__name__}({call})\n", context
 
 
-def _collect(thing: types.FunctionType | type, name: str, parts: dict[str, str]) -> None:
+def _take(name: str, value: Any, context: Context) -> None:
+    if isinstance(value, types.ModuleType):
+        context.parts[name] = f"import {value.__name__} as {name}" if value.__name__ != name else f"import {name}"
+    elif isinstance(value, (types.FunctionType, type)) and value.__module__ == "__main__":
+        _define(value, name, context)
+    elif getattr(value, "__module__", None) and getattr(value, "__qualname__", None) and value.__module__ != "__main__":
+        context.parts[name] = f"from {value.__module__} import {value.__qualname__} as {name}"
+    else:
+        context.values[name] = value
+
+
+def _define(thing: types.FunctionType | type, name: str, context: Context) -> None:
     """Add the source of a function or class after the sources of what it names."""
-    parts[name] = ""  # already on its way: functions may call each other
+    context.parts[name] = ""  # already on its way: functions may call each other
     source = _source(thing)
     namespace = _namespace(thing)
-    for needed in sorted(names_of(source).free - parts.keys()):
+    for needed in sorted(names_of(source).free - context.parts.keys() - context.values.keys()):
         if needed in namespace:
-            _collect_needed(needed, namespace[needed], name, parts)
-    del parts[name]  # last, so that a decorator or a base class stands before it
-    parts[name] = source
-
-
-def _collect_needed(name: str, value: Any, user: str, parts: dict[str, str]) -> None:
-    if isinstance(value, types.ModuleType):
-        parts[name] = f"import {value.__name__} as {name}" if value.__name__ != name else f"import {name}"
-    elif isinstance(value, (types.FunctionType, type)) and value.__module__ == "__main__":
-        _collect(value, name, parts)
-    elif getattr(value, "__module__", None) and getattr(value, "__qualname__", None) and value.__module__ != "__main__":
-        parts[name] = f"from {value.__module__} import {value.__qualname__} as {name}"
-    else:
-        raise InvalidInput(
-            f"{user} uses the variable {name} of the notebook, which does not travel with it.",
-            hint=f"Give it as an argument: def {user}(..., {name}).",
-        )
+            _take(needed, namespace[needed], context)
+    del context.parts[name]  # last, so that a decorator or a base class stands before it
+    context.parts[name] = source if name == thing.__name__ else f"{source}\n\n{name} = {thing.__name__}"
 
 
 def _source(thing: types.FunctionType | type) -> str:
@@ -82,14 +111,27 @@ def _source(thing: types.FunctionType | type) -> str:
 
 
 def _class_source(thing: type) -> str | None:
-    """The source of a class of a notebook, which `inspect` looks for in a file of `__main__`: by way of its methods."""
+    """The source of a class of a notebook, which `inspect` looks for in a file of `__main__`.
+
+    By way of its methods; without any of its own, it is the last cell that defines a class of the name.
+    """
     files = {method.__code__.co_filename for method in vars(thing).values() if isinstance(method, types.FunctionType)}
-    for lines in map(linecache.getlines, files):
-        for node in ast.parse("".join(lines)).body:
+    for lines in map(linecache.getlines, [*files, *_cells()]):
+        try:
+            body = ast.parse("".join(lines)).body
+        except SyntaxError:  # a cell with lines of % and !
+            continue
+        for node in body:
             if isinstance(node, ast.ClassDef) and node.name == thing.__name__:
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 return "".join(lines[first - 1 : node.end_lineno]).rstrip()
     return None
+
+
+def _cells() -> list[str]:
+    """What the sources of cells are known by, the last one first: IPython keeps them without a time of change."""
+    known = list(linecache.cache.items())
+    return [name for name, entry in reversed(known) if len(entry) == 4 and entry[1] is None]
 
 
 def _namespace(thing: types.FunctionType | type) -> Mapping[str, Any]:

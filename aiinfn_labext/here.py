@@ -71,6 +71,7 @@ class HereJobs:
             "url": "",
             "directory": str(home),
             "source": request.source,
+            "context": request.context,
             "filename": f"<offload {request.name}>",
             "inputs": {name: msgspec.to_builtins(value) for name, value in request.inputs.items()},
             "outputs": list(request.outputs),

@@ -54,11 +54,12 @@ class Offload:
             InvalidInput: the function, an argument or an amount cannot travel; the message says which and why.
         """
         values = {f"_argument{index}": value for index, value in enumerate(arguments)}
-        source = call_source(function, len(arguments))
-        luggage = pack(values, values)
+        source, context = call_source(function, len(arguments))
+        luggage = pack(values, values, context.values)
         request = JobRequest(
             name=name or function.__name__[:40],
             source=source,
+            context=context.source,
             inputs=luggage.inputs,
             outputs=["result"],
             resources=resources(cpu=cpu, mem=mem, gpu=gpu, time=time),

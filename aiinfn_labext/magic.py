@@ -13,6 +13,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.errors import AiinfnError, Unavailable
+from aiinfn_labext.functions import Context, context_of
 from aiinfn_labext.job import Job, JobFailed
 from aiinfn_labext.jobs import Offload
 from aiinfn_labext.parsing import CellOptions, LineCommand, parse_cell, parse_line
@@ -49,14 +50,16 @@ class OffloadMagics(Magics):
                 self._run(parse_cell(line), cell)
 
     def _run(self, options: CellOptions, cell: str) -> None:
-        names = names_of(cell)
-        luggage = pack(options.inputs, self._shell.user_ns)
+        names, space = names_of(cell), self._shell.user_ns
+        context = context_of(names.free - set(options.inputs) - {"get_ipython"}, space)
+        luggage = pack(options.inputs, space, context.values)
         for sentence in warnings(names, options.inputs, options.outputs, self._shell.user_ns):
             print(f"Note: {sentence}.", file=sys.stderr)  # noqa: T201  a magic prints
-        job = self._offload.submit(self._request(options, cell, luggage), luggage.blobs)
+        job = self._offload.submit(self._request(options, cell, luggage, context), luggage.blobs)
         if options.variable:
             self._shell.user_ns[options.variable] = job
-        status = _Status(self._shell, job, f"with {luggage.summary}" if luggage.inputs else "")
+        taken = ", ".join([*context.defined, *([luggage.summary] if luggage.inputs else [])])
+        status = _Status(self._shell, job, f"with {taken}" if taken else "")
         if not options.wait:
             return
         with _detaching(job):
@@ -65,10 +68,11 @@ class OffloadMagics(Magics):
             if options.outputs:
                 self._bind(job)
 
-    def _request(self, options: CellOptions, cell: str, luggage: Luggage) -> JobRequest:
+    def _request(self, options: CellOptions, cell: str, luggage: Luggage, context: Context) -> JobRequest:
         return JobRequest(
             name=options.name or f"cell-{_cell_number(self._shell)}",
             source=cell,
+            context=context.source,
             inputs=luggage.inputs,
             outputs=list(options.outputs),
             resources=options.resources,

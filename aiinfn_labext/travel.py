@@ -1,4 +1,4 @@
-"""What travels with a cell: the names that it needs, the values of `--in`, and what would be missing there."""
+"""What travels with a cell: the names that it needs, the values that it reads, and what would be missing there."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from aiinfn_hub.errors import InvalidInput, TooLarge
 from aiinfn_labext.client import sha256_of
 
 MAX_TOTAL = 50 * 1024**2
+#: Of the values that nobody named: who reads a large one by mistake is asked first.
+MAX_UNASKED = 10 * 1024**2
 #: The runner brings these.
 _PROVIDED = frozenset({*dir(builtins), "display"})
 _READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
@@ -35,6 +37,13 @@ class Luggage:
 
     inputs: dict[str, ValueRef] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
+
+    def add(self, name: str, value: Any) -> None:
+        """Encode one more; `NoCodec` if nothing carries it."""
+        codec, data, summary = encode(value)
+        reference = ValueRef(codec=codec, sha256=sha256_of(data), size=len(data), summary=summary)
+        self.inputs[name] = reference
+        self.blobs[reference.sha256] = data
 
     @property
     def summary(self) -> str:
@@ -77,24 +86,22 @@ def names_of(source: str) -> Names:
     return Names(free=frozenset(missing), assigned=frozenset(bound))
 
 
-def pack(names: Iterable[str], namespace: Mapping[str, Any]) -> Luggage:
-    """Encode the values of `--in`.
+def pack(names: Iterable[str], namespace: Mapping[str, Any], unasked: Mapping[str, Any] | None = None) -> Luggage:
+    """Encode the values of `--in`, and those that the cell reads without it.
 
     Raises:
-        InvalidInput: a name is not defined, or no codec carries its value.
-        TooLarge: more than 50 MiB in all.
+        InvalidInput: a name is not defined, or no codec carries its value; for what nobody named, all of them at once.
+        TooLarge: more than 50 MiB in all, or more than 10 MiB that nobody named.
     """
     luggage = Luggage()
     for name in names:
         if name not in namespace:
             raise InvalidInput(f"{name} is not defined here.", hint="Run the cell that defines it first.")
         try:
-            codec, data, summary = encode(namespace[name])
+            luggage.add(name, namespace[name])
         except NoCodec as error:
             raise InvalidInput(f"{name} cannot travel: {error}.") from error
-        reference = ValueRef(codec=codec, sha256=sha256_of(data), size=len(data), summary=summary)
-        luggage.inputs[name] = reference
-        luggage.blobs[reference.sha256] = data
+    _pack_unasked(luggage, {name: value for name, value in (unasked or {}).items() if name not in luggage.inputs})
     total = sum(value.size for value in luggage.inputs.values())
     if total > MAX_TOTAL:
         raise TooLarge(
@@ -102,6 +109,29 @@ def pack(names: Iterable[str], namespace: Mapping[str, Any]) -> Luggage:
             hint="Write large data to shared storage, and read it in the cell.",
         )
     return luggage
+
+
+def _pack_unasked(luggage: Luggage, values: Mapping[str, Any]) -> None:
+    refused: dict[str, str] = {}
+    for name, value in values.items():
+        try:
+            luggage.add(name, value)
+        except NoCodec as error:
+            refused[name] = str(error)
+    if refused:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+        travels = f" What travels: {luggage.summary}." if luggage.inputs else ""
+        raise InvalidInput(
+            f"The cell uses what cannot travel: {reasons}.{travels}",
+            hint="Make it in the cell, or give it in another form: a list, a dictionary, an array.",
+        )
+    large = {name: luggage.inputs[name].size for name in values}
+    if sum(large.values()) > MAX_UNASKED:
+        names = ",".join(sorted(large, key=lambda name: -large[name]))
+        raise TooLarge(
+            f"The cell would take {_size(sum(large.values()))} along: {luggage.summary}.",
+            hint=f"If that is meant, say so: --in {names}.",
+        )
 
 
 def unpack(name: str, reference: ValueRef, codec: str, data: bytes) -> Any:
@@ -125,25 +155,13 @@ def warnings(
 ) -> Iterator[str]:
     """One sentence for each name that the cell will miss, and for each output that it does not assign."""
     for name in sorted(names.free - set(inputs)):
-        yield f"{name} is not in the cell: {_remedy(name, namespace)}"
+        if name == "get_ipython":
+            yield "lines with % and ! stay in the notebook, put them into another cell"
+        elif name not in namespace:
+            yield f"{name} is not in the cell, and is not defined here either"
     for name in outputs:
         if name not in names.assigned and name not in inputs:
             yield f"{name} is in --out, and the cell does not assign it"
-
-
-def _remedy(name: str, namespace: Mapping[str, Any]) -> str:
-    if name == "get_ipython":
-        return "lines with % and ! stay in the notebook, put them into another cell"
-    if name not in namespace:
-        return "it is not defined here either"
-    value = namespace[name]
-    if isinstance(value, types.ModuleType):
-        plain = value.__name__ == name
-        return f"add `import {name}`" if plain else f"add `import {value.__name__} as {name}`"
-    module = getattr(value, "__module__", None)
-    if isinstance(value, (types.FunctionType, type)):
-        return "add its definition" if module == "__main__" else f"add `from {module} import {value.__name__}`"
-    return f"add --in {name}"
 
 
 def _inner_names(code: types.CodeType) -> tuple[set[str], set[str]]:

@@ -77,7 +77,10 @@ class Resources(Wire, frozen=True):
 
 
 class JobRequest(Wire, frozen=True):
-    """A cell (or function) to run elsewhere; the person, the activity and the place are never taken from here."""
+    """A cell (or function) to run elsewhere; the person, the activity and the place are never taken from here.
+
+    `context` is run before `source`, in the same namespace: definitions of the notebook that it uses.
+    """
 
     name: str
     source: str
@@ -90,6 +93,7 @@ class JobRequest(Wire, frozen=True):
     origin: dict[str, str] = {}
     token: bool = False
     """Whether it gets a token of the IAM as a file, as sessions have it."""
+    context: str = ""
     uid: int | None = None
     """The person's POSIX user: written by the service over whatever was sent."""
 
@@ -100,8 +104,11 @@ class JobRequest(Wire, frozen=True):
                 f"{self.name!r} is not a job name.",
                 hint="Use up to 40 letters, digits, - and _, starting with a letter.",
             )
-        if len(self.source.encode()) > MAX_SOURCE_BYTES:
-            raise InvalidInput(f"The source is longer than {MAX_SOURCE_BYTES // 1024} KiB.")
+        if len(self.source.encode()) + len(self.context.encode()) > MAX_SOURCE_BYTES:
+            raise InvalidInput(
+                f"The source, with what it uses of the notebook, is longer than {MAX_SOURCE_BYTES // 1024} KiB.",
+                hint="Put the code into a module of the image.",
+            )
         for name in (*self.inputs, *self.outputs):
             if not name.isidentifier():
                 raise InvalidInput(f"{name!r} is not a Python name.", hint="--in and --out take names, as in --in x,y.")

@@ -164,6 +164,7 @@ def _spec(order: Order) -> dict[str, Any]:
         "name": request.name,
         "url": order.url,
         "source": request.source,
+        "context": request.context,
         "filename": f"<offload {request.name}>",
         "inputs": {
             name: {"codec": value.codec, "sha256": value.sha256, "size": value.size}

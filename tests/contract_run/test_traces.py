@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +41,47 @@ def test_a_cell_has_its_values_and_leaves_its_names() -> None:
     cell, results = run("y = x + 1\ny * 2", x=20)
     assert results == [42]
     assert (cell.names["y"], cell.names["__name__"]) == (21, "__main__")
+
+
+CONTEXT = """import math
+
+rate = 3
+
+def area(r):
+    return math.floor(rate * r * r)
+
+def broken(r):
+    return 1 / r
+"""
+
+
+def test_definitions_of_the_notebook_share_the_names_of_the_cell() -> None:
+    cell, results = Cell("rate = scale\narea(10)", "<offload test>", {"scale": 2}, CONTEXT), []
+    cell.run(results.append)
+    assert results == [200], "what the cell assigns, its functions see"
+
+
+def test_their_lines_are_in_the_traceback() -> None:
+    cell = Cell("broken(0)", "<offload test>", {}, CONTEXT)
+    with pytest.raises(ZeroDivisionError) as raised:
+        cell.run(print)
+    text = "\n".join(error_frame(raised.value, cell="<offload test>")["traceback"])
+    assert 'notebook.py", line 9, in broken' in text
+    assert "return 1 / r" in text
+
+
+def test_a_worker_that_is_started_anew_finds_them(tmp_path: Path) -> None:
+    """As a loader of data starts them where fork is not safe: the worker imports `__main__` by its file."""
+    source = """import multiprocessing
+with multiprocessing.get_context("spawn").Pool(1) as pool:
+    print(pool.map(area, [1, 2]))
+"""
+    program = f"""from aiinfn_hub.contract.run.execute import Cell
+Cell({source!r}, "<offload test>", {{}}, {CONTEXT!r}).run(print)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "[3, 12]\n", done.stderr
 
 
 def test_functions_of_a_cell_can_be_pickled() -> None:

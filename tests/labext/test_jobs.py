@@ -203,13 +203,16 @@ def test_a_finished_job_is_not_asked_for_again(service: FakeService, offload: Of
         pytest.param(outer(), "inner is defined inside another function, and uses inside of it", id="a closure"),
         pytest.param(Model.fit, "Model.fit is a method", id="a method"),
         pytest.param(len, "no function written in Python", id="a builtin"),
-        pytest.param(scaled, "scaled uses the variable SCALE of the notebook", id="a function with a global value"),
     ],
 )
 def test_a_function_that_cannot_travel_says_why(function: Any, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         call_source(function, 0)
     assert message in str(caught.value)
+
+
+def test_a_variable_of_its_module_comes_along() -> None:
+    assert call_source(scaled, 1)[1].values == {"SCALE": SCALE}
 
 
 def test_a_function_without_a_source_says_so() -> None:

@@ -32,6 +32,23 @@ def test_the_first_taste(notebook: Any, service: FakeService) -> None:
     assert notebook.out == "Bound here: total.\n"
 
 
+def test_a_cell_finds_what_the_notebook_had(notebook: Any, service: FakeService) -> None:
+    notebook.run("import math\nrate = 2\ndef half(x):\n    return math.floor(x) / rate\nclass Net:\n    size = 3\n")
+    notebook.run("%%offload fit --out y --wait\ny = [half(n) for n in range(Net.size)]\n")
+    assert notebook.error is None
+    assert notebook["y"] == [0, 0.5, 1]
+    assert notebook.err == ""
+    assert notebook.texts()[0].endswith("with Net, half, rate (2, 1 B)")
+    assert service.run_of("fit").request.source == "y = [half(n) for n in range(Net.size)]\n"
+
+
+def test_what_cannot_travel_is_refused_before_anything_is_sent(notebook: Any, service: FakeService) -> None:
+    notebook.run("import threading\nlock = threading.Lock()")
+    notebook.run("%%offload fit\nwith lock:\n    pass\n")
+    assert "The cell uses what cannot travel: lock: " in str(notebook.error)
+    assert service.runs == {}
+
+
 def test_without_wait_one_line_is_shown_and_nothing_is_bound(notebook: Any, service: FakeService) -> None:
     service.hold = True
     notebook.run("x = [1]")
@@ -96,10 +113,8 @@ def test_a_name_that_stays_behind_is_noticed_before_it_is_missing(notebook: Any,
     service.hold = True
     notebook.run("y = 1")
     notebook.run("%%offload fit\nx = y + z\n")
-    assert (
-        notebook.err
-        == "Note: y is not in the cell: add --in y.\nNote: z is not in the cell: it is not defined here either.\n"
-    )
+    assert notebook.err == "Note: z is not in the cell, and is not defined here either.\n"
+    assert list(service.run_of("fit").request.inputs) == ["y"]
 
 
 @pytest.mark.parametrize(

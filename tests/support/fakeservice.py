@@ -171,6 +171,7 @@ class FakeService:
             "name": run.request.name,
             "url": self.runner_url,
             "source": run.request.source,
+            "context": run.request.context,
             "filename": f"<offload {run.request.name}>",
             "inputs": {name: msgspec.to_builtins(value) for name, value in run.request.inputs.items()},
             "outputs": run.request.outputs,

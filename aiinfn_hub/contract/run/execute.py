@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import os
 import sys
+import tempfile
 import types
 from typing import Any, Callable, Dict
 
@@ -13,11 +15,16 @@ from .traces import remember_source
 
 
 class Cell:
-    """One cell and the module it runs in: `__main__`, so that child processes find the functions of the cell."""
+    """One cell and the module it runs in: `__main__`, so that child processes find the functions of the cell.
 
-    def __init__(self, source: str, filename: str, values: Dict[str, Any]) -> None:
+    `context` has the definitions of the notebook that it uses. They are a file, and that of `__main__`: a worker that
+    is started anew, as by a loader of data, imports it and finds them.
+    """
+
+    def __init__(self, source: str, filename: str, values: Dict[str, Any], context: str = "") -> None:
         self._source = source
         self._filename = filename
+        self._context = context
         self._loop: Any = None
         self.module = types.ModuleType("__main__")
         self.module.__dict__.update(values)
@@ -31,6 +38,8 @@ class Cell:
         """Run it; `result` gets the value of a last expression that is neither None nor ended by a semicolon."""
         remember_source(self._source, self._filename)
         sys.modules["__main__"] = self.module
+        if self._context:
+            self._define()
         # Not `ast.parse`, whose own frame would stand in the traceback of a syntax error.
         tree: Any = compile(self._source, self._filename, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
         last = None
@@ -44,6 +53,13 @@ class Cell:
                 self._loop.close()
         if value is not None:
             result(value)
+
+    def _define(self) -> None:
+        path = os.path.join(tempfile.mkdtemp(prefix="aiinfn-"), "notebook.py")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self._context)
+        self.names["__file__"] = path
+        exec(compile(self._context, path, "exec", dont_inherit=True), self.names)
 
     def _evaluate(self, tree: ast.AST, mode: str) -> Any:
         # dont_inherit: our own `from __future__` is not the person's.

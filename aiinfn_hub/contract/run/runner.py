@@ -74,7 +74,7 @@ class Run:
         if ending is SUCCEEDED:
             if self._spec.get("token"):
                 _say_what_the_token_lacks(os.environ.get("BEARER_TOKEN_FILE", ""))
-            cell = Cell(self._spec["source"], self._spec["filename"], values)
+            cell = Cell(self._spec["source"], self._spec["filename"], values, self._spec.get("context", ""))
             ending, names = self._execute(cell), cell.names
         return self._deliver(ending, names)
 
