@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobView, Target, Why
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobView, Plan, Target, Why
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer
@@ -96,6 +96,12 @@ class ServiceClient:
     def targets(self) -> list[Target]:
         """Where jobs can run."""
         return _decoded(self._call("GET", "/api/targets"), dict[str, list[Target]]).get("targets", [])
+
+    def plan(self, request: JobRequest) -> Plan:
+        """What would happen to a job; nothing is submitted."""
+        server = self._environ.get(SERVER_VARIABLE, "")
+        body = msgspec.json.encode(msgspec.structs.replace(request, server=server))
+        return _decoded(self._call("POST", "/api/plan", content=body, safe=True), Plan)
 
     def offer(self) -> Offer:
         """What is free for me now."""

@@ -40,6 +40,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.add_argument("--to", default="auto", help="auto, here, local or a site")
     run.add_argument("--image", default="")
     run.add_argument("--token", action="store_true", help="with a token of the login provider, as sessions have it")
+    run.add_argument("--plan", action="store_true", help="say where it would run and what it would cost; send nothing")
     run.add_argument("--wait", action="store_true", help="show its output and end with its exit code")
 
 
@@ -129,6 +130,13 @@ def _run(offload: Offload, args: argparse.Namespace) -> int:
     request = JobRequest(
         name=name, source=source, resources=amounts, target=args.to, image=args.image, token=args.token
     )
+    if args.plan:
+        table = offload.plan(request)
+        if args.json:
+            _print_json(table.plan)
+        else:
+            print(table)
+        return int(bool(table.plan.refusals))
     job = offload.submit(request, {})
     print(job_line(job.view), file=sys.stderr)
     if args.wait:

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from aiinfn_hub.contract import run
-from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Target, ValueRef, Why
+from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Plan, Target, ValueRef, Why
 from aiinfn_hub.errors import Conflict, NotFound
 from aiinfn_labext.client import TOKEN_VARIABLE
 
@@ -54,6 +54,23 @@ class HereJobs:
         self._python = python
         self._sleep = sleep
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def plan(self, request: JobRequest) -> Plan:
+        """A process beside this one: it takes what it takes, and costs nothing."""
+        return Plan(
+            target=request.target,
+            site="here",
+            activity="nobody",
+            flavour="this session's own",
+            units=1,
+            queue="",
+            image="that of this session",
+            cpu_millis=request.resources.cpu_millis,
+            memory_bytes=request.resources.memory_bytes,
+            time_s=request.resources.time_s,
+            gpu_hours=0.0,
+            warnings=["CPU and memory are not limited here."],
+        )
 
     def submit(self, request: JobRequest, blobs: Mapping[str, bytes]) -> JobView:
         """Start a job at once."""

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from aiinfn_labext.functions import call_source
 from aiinfn_labext.here import PREFIX, HereJobs, default_root
 from aiinfn_labext.job import Backend, Job
 from aiinfn_labext.parsing import resources
+from aiinfn_labext.planned import PlanTable
 from aiinfn_labext.travel import pack
 
 
@@ -68,6 +70,20 @@ class Offload:
             token=token,
         )
         return self.submit(request, luggage.blobs)
+
+    def plan(self, request: JobRequest, taken: Sequence[str] = ()) -> PlanTable:
+        """What would happen to a request, which is not submitted; `taken` is what travels, in words.
+
+        Raises:
+            InvalidInput: it cannot be planned; what would be refused is in the plan.
+        """
+        request.check()
+        if request.target == "here":
+            return PlanTable(self.here.plan(request), request, None, taken)
+        plan, offer = self.service.plan(request), None
+        with contextlib.suppress(Unavailable):
+            offer = self.service.offer()
+        return PlanTable(plan, request, offer, taken)
 
     def submit(self, request: JobRequest, blobs: Mapping[str, bytes]) -> Job:
         """Submit a request to where it wants to go."""

@@ -35,7 +35,7 @@ class OffloadMagics(Magics):
         """Run this cell elsewhere, or look after the jobs that do.
 
         %%offload [NAME] [--to auto|here|local|SITE] [--gpu SPEC] [--cpu N] [--mem 512Mi] [--time 5m]
-                  [--in a,b] [--out c,d] [--image REF] [--token] [--wait] [-o job]
+                  [--in a,b] [--out c,d] [--image REF] [--token] [--wait] [--plan] [-o job]
         %offload                         my jobs
         %offload log NAME [-f]           its output
         %offload get NAME                bind what --out names here
@@ -55,11 +55,15 @@ class OffloadMagics(Magics):
         luggage = pack(options.inputs, space, context.values)
         for sentence in warnings(names, options.inputs, options.outputs, self._shell.user_ns):
             print(f"Note: {sentence}.", file=sys.stderr)  # noqa: T201  a magic prints
-        job = self._offload.submit(self._request(options, cell, luggage, context), luggage.blobs)
+        request = self._request(options, cell, luggage, context)
+        taken = [*context.defined, *([luggage.summary] if luggage.inputs else [])]
+        if options.plan:
+            self._shell.display_pub.publish(self._offload.plan(request, taken).bundle())
+            return
+        job = self._offload.submit(request, luggage.blobs)
         if options.variable:
             self._shell.user_ns[options.variable] = job
-        taken = ", ".join([*context.defined, *([luggage.summary] if luggage.inputs else [])])
-        status = _Status(self._shell, job, f"with {taken}" if taken else "")
+        status = _Status(self._shell, job, f"with {', '.join(taken)}" if taken else "")
         if not options.wait:
             return
         with _detaching(job):

@@ -23,7 +23,7 @@ VALUES = {
     "--image": "REF",
     "-o": "job",
 }
-FLAGS = ("--token", "--wait")
+FLAGS = ("--token", "--wait", "--plan")
 #: Verbs of `%offload`, and whether they take the name of a job.
 VERBS = {"list": False, "log": True, "get": True, "cancel": True, "why": True, "targets": False}
 USAGE = "%%offload [NAME] " + " ".join(
@@ -43,6 +43,7 @@ class CellOptions:
     image: str = ""
     token: bool = False
     wait: bool = False
+    plan: bool = False
     variable: str = ""
 
 
@@ -82,7 +83,8 @@ def parse_cell(line: str) -> CellOptions:
             hint="A job has one name; lists are written without spaces, as in --in a,b.",
         )
     name = _job_name(names[0]) if names else ""
-    return replace(_cell_options(found), name=name, token="--token" in flags, wait="--wait" in flags)
+    token, wait, plan = (flag in flags for flag in FLAGS)
+    return replace(_cell_options(found), name=name, token=token, wait=wait, plan=plan)
 
 
 def parse_line(line: str) -> LineCommand:

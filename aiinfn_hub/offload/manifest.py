@@ -15,9 +15,9 @@ from importlib import resources as package_files
 from typing import Any
 
 from aiinfn_hub.catalogue import Flavour, Platform, Site
-from aiinfn_hub.contract.jobs import JobRequest
+from aiinfn_hub.contract.jobs import JobRequest, Plan
 from aiinfn_hub.errors import InvalidInput, TooLarge
-from aiinfn_hub.offload.plan import Plan, site_named
+from aiinfn_hub.offload.plan import site_named
 from aiinfn_hub.pods import folders, iam_token, names
 from aiinfn_hub.pods.apptainer import run_inside
 from aiinfn_hub.pods.images import image_reference, pull_secrets

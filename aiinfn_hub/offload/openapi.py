@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Target, Why
-from aiinfn_hub.offload.plan import Plan
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Plan, Target, Why
 from aiinfn_hub.offload.results import Report
 from aiinfn_hub.offload.run_routes import Introduction
 

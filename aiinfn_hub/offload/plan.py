@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-import msgspec
-
 from aiinfn_hub.catalogue import Activity, Flavour, Platform, Site
-from aiinfn_hub.contract.jobs import JobRequest, Resources, Target, Wire
+from aiinfn_hub.contract.jobs import JobRequest, Plan, Resources, Target
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_hub.errors import Forbidden, InvalidInput
 from aiinfn_hub.identity.person import Person
@@ -17,34 +15,6 @@ from aiinfn_hub.pods.names import batch_queue
 
 #: `--to` words that are no site.
 AUTO, LOCAL = "auto", "local"
-
-
-class Plan(Wire, frozen=True, kw_only=True):
-    """A job as it would run. CPU in millicores, memory in bytes, time in seconds.
-
-    `target` is what was asked for, `site` the place that it means; `gpu_hours` are weighted, for all of the time.
-    With `refusals`, the job cannot be submitted as it is.
-    """
-
-    target: str
-    site: str
-    activity: str
-    flavour: str
-    units: int
-    queue: str
-    image: str
-    apptainer: str = ""
-    cpu_millis: int
-    memory_bytes: int
-    time_s: int
-    gpu_hours: float
-    warnings: list[str] = msgspec.field(default_factory=list)
-    refusals: list[str] = msgspec.field(default_factory=list)
-
-    def check(self) -> None:
-        """Raise `InvalidInput` with every refusal."""
-        if self.refusals:
-            raise InvalidInput(" ".join(self.refusals), details={"refusals": self.refusals})
 
 
 def make_plan(platform: Platform, person: Person, request: JobRequest, heritage: Heritage) -> Plan:

@@ -26,7 +26,7 @@ from aiinfn_hub.offload.follow import Follower
 from aiinfn_hub.offload.receive import ReceivingHandler, send_file
 from aiinfn_hub.offload.runs import Run
 from aiinfn_hub.offload.session import Heritage
-from aiinfn_hub.offload.submit import Submitter
+from aiinfn_hub.offload.submit import Submitter, with_manifest
 from aiinfn_hub.offload.why import why
 from aiinfn_hub.store.engine import Database
 
@@ -188,10 +188,11 @@ class PlanHandler(JobHandler):
     """POST: what would happen to a job."""
 
     async def post(self) -> None:
-        """JobRequest -> Plan; nothing is submitted."""
+        """JobRequest -> Plan, with the manifest; nothing is submitted."""
         request = self.read(JobRequest)
         heritage = await self.room.heritage(self.caller, request.server)
-        self.send(plan.make_plan(self.room.platform, self.caller.person, request, heritage))
+        made = plan.make_plan(self.room.platform, self.caller.person, request, heritage)
+        self.send(with_manifest(self.room.platform, self.caller.person.name, request, made, heritage))
 
 
 class TargetsHandler(JobHandler):

@@ -17,14 +17,14 @@ import msgspec
 import sqlalchemy as sa
 
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.jobs import JobRequest, JobState
+from aiinfn_hub.contract.jobs import JobRequest, JobState, Plan
 from aiinfn_hub.errors import AiinfnError, Conflict, NotFound, QuotaExceeded, Unavailable
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, SECRETS, KubeClient
 from aiinfn_hub.offload import capability, manifest, runs
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.entry import Budget, check_values, enter
-from aiinfn_hub.offload.plan import Plan, make_plan
+from aiinfn_hub.offload.plan import make_plan
 from aiinfn_hub.offload.reasons import refusal_reason
 from aiinfn_hub.offload.runs import NewRun, Run
 from aiinfn_hub.offload.session import Heritage, environment
@@ -35,6 +35,8 @@ from aiinfn_hub.store.engine import Database
 #: Seconds for which the cluster may refuse to answer before a job that waits for it is given up.
 STAGING_S = 3600.0
 _APPTAINER = "apptainer:"
+#: Stands for the identifier of a job that is not submitted.
+_NO_RUN = "0" * 26
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,23 @@ def order_of(platform: Platform, run: Run, url: str) -> manifest.Order:
         url=url,
         uid=request.uid,
     )
+
+
+def with_manifest(platform: Platform, owner: str, request: JobRequest, plan: Plan, heritage: Heritage) -> Plan:
+    """The plan with the Job that it would become; without one where it would be refused."""
+    if plan.refusals:
+        return plan
+    order = manifest.Order(
+        run_id=_NO_RUN,
+        owner=owner,
+        server=heritage.server,
+        activity_reason=heritage.activity_reason,
+        request=request,
+        plan=plan,
+        url="",
+        uid=heritage.uid,
+    )
+    return msgspec.structs.replace(plan, manifest=manifest.job_manifest(platform, order))
 
 
 def _introduce(connection: sa.Connection, run_id: str, job_name: str, job_uid: str, *, now: float) -> str:

@@ -49,6 +49,37 @@ def test_what_cannot_travel_is_refused_before_anything_is_sent(notebook: Any, se
     assert service.runs == {}
 
 
+def test_a_plan_sends_nothing(notebook: Any, service: FakeService) -> None:
+    notebook.run("x = [1, 2, 3]\ndef half(y):\n    return y / 2")
+    notebook.run("%%offload fit --gpu t4 --time 2h --out y --plan\ny = half(sum(x))\n")
+    assert notebook.error is None
+    [shown] = notebook.shown
+    lines = shown["data"]["text/plain"].split("\n")
+    assert lines[0].startswith("runs on     local, t4 (0 of 8 units free now, about ")
+    assert lines[1:] == [
+        "with        1 CPU, 2Gi, for 2 h at most",
+        "costs       0.4 GPU-h at most, charged to lhcb, which has 11.5 of 40 left",
+        "image       ghcr.io/infn/pytorch:2.9",
+        "travels     half, x (list of 3, 7 B): 37",
+        "comes back  y",
+    ]
+    page = shown["data"]["text/html"]
+    assert "<summary>The Job</summary>" in page
+    assert "&lt;b&gt;" in page
+    assert service.runs == {}
+    assert service.blobs == {}
+
+
+def test_a_plan_says_what_would_be_refused(notebook: Any, service: FakeService) -> None:
+    notebook.run("%%offload --cpu 99 --plan\n1\n")
+    [shown] = notebook.shown
+    assert shown["data"]["text/plain"].endswith("refused     99 CPU: cpu has at most 16.")
+    assert "travels     nothing but the cell" in shown["data"]["text/plain"]
+    notebook.run("%%offload --to here --plan\n1\n")
+    assert "here, this session's own" in notebook.texts()[-1]
+    assert service.runs == {}
+
+
 def test_without_wait_one_line_is_shown_and_nothing_is_bound(notebook: Any, service: FakeService) -> None:
     service.hold = True
     notebook.run("x = [1]")

@@ -5,8 +5,9 @@ import pytest
 from support.offload import heritage, person, plan, platform, reference, request
 
 from aiinfn_hub.catalogue import Platform
+from aiinfn_hub.contract.jobs import Plan
 from aiinfn_hub.errors import Forbidden, InvalidInput
-from aiinfn_hub.offload.plan import Plan, carries, choose_site, make_plan, site_named, sites, targets
+from aiinfn_hub.offload.plan import carries, choose_site, make_plan, site_named, sites, targets
 
 
 def test_a_plain_cell_runs_on_the_cluster_without_an_accelerator() -> None:

@@ -12,10 +12,9 @@ import pytest_asyncio
 from support.offload import request
 from support.offload_service import World, sqlite, world
 
-from aiinfn_hub.contract.jobs import JobState, Target, Why
+from aiinfn_hub.contract.jobs import JobState, Plan, Target, Why
 from aiinfn_hub.kube.client import CONFIGMAPS
 from aiinfn_hub.offload import blobs
-from aiinfn_hub.offload.plan import Plan
 from aiinfn_hub.store import tables
 
 S = JobState
@@ -233,6 +232,11 @@ async def test_a_plan_submits_nothing(service: World) -> None:
     found = msgspec.json.decode(answer.content, type=Plan)
     assert (found.flavour, found.site) == ("a100-40-1g.5gb", "local")
     assert found.refusals
+    assert found.manifest == {}, "it cannot be sent"
+    answer = await service.call("POST", "/plan", content=msgspec.json.encode(request(gpu="1g.5gb")))
+    manifest = msgspec.json.decode(answer.content, type=Plan).manifest
+    assert manifest["kind"] == "Job"
+    assert manifest["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/mig-1g.5gb"] == "1"
     assert (await service.cluster.objects())["jobs"] == 0
 
 

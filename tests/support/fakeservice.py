@@ -26,9 +26,10 @@ from urllib.parse import unquote
 import msgspec
 
 from aiinfn_hub.contract import run as runner
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Target, ValueRef, Why
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Plan, Target, ValueRef, Why
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
+from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer
 from aiinfn_hub.errors import (
     AiinfnError,
     Conflict,
@@ -420,11 +421,39 @@ def _targets(_service: FakeService, request: _Request) -> Any:
     return {"targets": [Target(name="local", kind="local", description="the cluster", flavours=["cpu", "t4"])]}
 
 
+def _plan(_service: FakeService, request: _Request) -> Plan:
+    request.user()
+    wanted = msgspec.json.decode(request.body, type=JobRequest)
+    return Plan(
+        target=wanted.target,
+        site="local",
+        activity="lhcb",
+        flavour="t4" if wanted.resources.gpu else "cpu",
+        units=1,
+        queue="lhcb-batch",
+        image="ghcr.io/infn/pytorch:2.9",
+        cpu_millis=wanted.resources.cpu_millis,
+        memory_bytes=wanted.resources.memory_bytes,
+        time_s=wanted.resources.time_s,
+        gpu_hours=0.4 if wanted.resources.gpu else 0.0,
+        refusals=["99 CPU: cpu has at most 16."] if wanted.resources.cpu_millis == 99000 else [],
+        manifest={"kind": "Job", "metadata": {"name": "<b>"}},
+    )
+
+
+def _offer(_service: FakeService, request: _Request) -> Offer:
+    flavours = [FlavourOffer("cpu", 64, 12, "core"), FlavourOffer("t4", 8, 0, "unit", expected=Expected(0.0, 60.0))]
+    request.user()
+    return Offer("alice", 1.0, flavours, [ActivityOffer("lhcb", 28.5, 40)])
+
+
 _API = PREFIX + "/api"
 USER_ROUTES: list[tuple[str, str, Any]] = [
     ("GET|HEAD|PUT", _API + "/blobs/([0-9a-f]{64})", _blob),
     ("POST", _API + "/jobs", _submit),
     ("GET", _API + "/jobs", _list),
+    ("POST", _API + "/plan", _plan),
+    ("GET", _API + "/offer", _offer),
     ("GET", _API + "/jobs/([^/]+)", lambda service, request, job: _find(service, request, job).view()),
     ("GET", _API + "/jobs/([^/]+)/frames", _frames),
     ("POST", _API + "/jobs/([^/]+)/cancel", _cancel),
