@@ -199,6 +199,8 @@ class HereJobs:
             exit_code=result.get("exit_code", exit_code),
             verdict=result.get("verdict", "") or ("" if state != JobState.LOST else reason),
             outputs=_outputs(home, request.outputs, result.get("missing", {})),
+            digest=request.digest,
+            cell=request.origin.get("cell_id", ""),
         )
 
     def _state(self, home: Path) -> tuple[JobState, str, int | None]:

@@ -35,7 +35,7 @@ class OffloadMagics(Magics):
         """Run this cell elsewhere, or look after the jobs that do.
 
         %%offload [NAME] [--to auto|here|local|SITE] [--gpu SPEC] [--cpu N] [--mem 512Mi] [--time 5m]
-                  [--in a,b] [--out c,d] [--image REF] [--token] [--wait] [--plan] [-o job]
+                  [--in a,b] [--out c,d] [--image REF] [--token] [--wait] [--plan] [--again] [-o job]
         %offload                         my jobs
         %offload log NAME [-f]           its output
         %offload get NAME                bind what --out names here
@@ -60,10 +60,12 @@ class OffloadMagics(Magics):
         if options.plan:
             self._shell.display_pub.publish(self._offload.plan(request, taken).bundle())
             return
-        job = self._offload.submit(request, luggage.blobs)
+        known = None if options.again else self._offload.unchanged(request)
+        job = known or self._offload.submit(request, luggage.blobs)
         if options.variable:
             self._shell.user_ns[options.variable] = job
-        status = _Status(self._shell, job, f"with {', '.join(taken)}" if taken else "")
+        note = f"with {', '.join(taken)}" if taken else ""
+        status = _Status(self._shell, job, "unchanged: --again runs it anew" if known else note)
         if not options.wait:
             return
         with _detaching(job):

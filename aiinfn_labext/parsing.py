@@ -23,7 +23,7 @@ VALUES = {
     "--image": "REF",
     "-o": "job",
 }
-FLAGS = ("--token", "--wait", "--plan")
+FLAGS = ("--token", "--wait", "--plan", "--again")
 #: Verbs of `%offload`, and whether they take the name of a job.
 VERBS = {"list": False, "log": True, "get": True, "cancel": True, "why": True, "targets": False}
 USAGE = "%%offload [NAME] " + " ".join(
@@ -44,6 +44,7 @@ class CellOptions:
     token: bool = False
     wait: bool = False
     plan: bool = False
+    again: bool = False
     variable: str = ""
 
 
@@ -83,8 +84,8 @@ def parse_cell(line: str) -> CellOptions:
             hint="A job has one name; lists are written without spaces, as in --in a,b.",
         )
     name = _job_name(names[0]) if names else ""
-    token, wait, plan = (flag in flags for flag in FLAGS)
-    return replace(_cell_options(found), name=name, token=token, wait=wait, plan=plan)
+    token, wait, plan, again = (flag in flags for flag in FLAGS)
+    return replace(_cell_options(found), name=name, token=token, wait=wait, plan=plan, again=again)
 
 
 def parse_line(line: str) -> LineCommand:

@@ -5,6 +5,7 @@ All structs are frozen and refuse unknown fields. Times are Unix seconds (UTC), 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from enum import StrEnum
 from typing import Any
@@ -97,6 +98,12 @@ class JobRequest(Wire, frozen=True):
     uid: int | None = None
     """The person's POSIX user: written by the service over whatever was sent."""
 
+    @property
+    def digest(self) -> str:
+        """The same for the same work: code, values, amounts and place, whatever it is called and where it is from."""
+        same = msgspec.structs.replace(self, name="", origin={}, server="", uid=None)
+        return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
+
     def check(self) -> None:
         """Raise `InvalidInput` for what no target could run."""
         if JOB_NAME.fullmatch(self.name) is None:
@@ -117,7 +124,7 @@ class JobRequest(Wire, frozen=True):
 
 
 class JobView(Wire, frozen=True):
-    """A job as its owner sees it."""
+    """A job as its owner sees it; `digest` is that of its request, `cell` the cell of a notebook that it came from."""
 
     id: str
     name: str
@@ -136,6 +143,8 @@ class JobView(Wire, frozen=True):
     outputs: dict[str, ValueRef] = {}
     frames: int = 0
     owner: str = ""
+    digest: str = ""
+    cell: str = ""
 
     @property
     def final(self) -> bool:

@@ -223,6 +223,7 @@ def ask_to_cancel(connection: sa.Connection, run_id: str, *, now: float) -> Run:
 def view(run: Run, outputs: Mapping[str, ValueRef]) -> JobView:
     """The run as its owner sees it. A value that does not come back has no codec, and the reason as its summary."""
     absent = {name: ValueRef(codec="", sha256="", size=0, summary=why) for name, why in run.missing.items()}
+    wanted = run.wanted
     return JobView(
         id=run.id,
         name=run.name,
@@ -231,7 +232,7 @@ def view(run: Run, outputs: Mapping[str, ValueRef]) -> JobView:
         target=run.target,
         activity=run.activity,
         flavour=run.flavour,
-        resources=run.wanted.resources,
+        resources=wanted.resources,
         submitted_at=run.submitted_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
@@ -241,6 +242,8 @@ def view(run: Run, outputs: Mapping[str, ValueRef]) -> JobView:
         outputs={**absent, **outputs},
         frames=run.frames,
         owner=run.owner,
+        digest=wanted.digest,
+        cell=wanted.origin.get("cell_id", ""),
     )
 
 

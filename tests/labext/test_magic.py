@@ -49,6 +49,54 @@ def test_what_cannot_travel_is_refused_before_anything_is_sent(notebook: Any, se
     assert service.runs == {}
 
 
+def test_an_unchanged_cell_finds_its_job_again(notebook: Any, service: FakeService) -> None:
+    notebook.run("x = [1, 2, 3]")
+    notebook.run(FIT)
+    notebook.run("del total")
+    notebook.run(FIT)
+    assert notebook["total"] == 42
+    assert notebook.texts()[0].endswith("· unchanged: --again runs it anew")
+    assert len(service.runs) == 1
+    notebook.run(FIT.replace(" --wait", " --wait --again"))
+    assert len(service.runs) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(("total = sum(x) * 7", "total = sum(x) * 8"), id="other code"),
+        pytest.param(("--mem 512Mi", "--mem 1Gi"), id="other amounts"),
+        pytest.param(("offload fit", "offload other"), id="another name"),
+    ],
+)
+def test_a_changed_cell_is_another_job(notebook: Any, service: FakeService, change: tuple[str, str]) -> None:
+    notebook.run("x = [1, 2, 3]")
+    notebook.run(FIT)
+    notebook.run(FIT.replace(*change))
+    assert len(service.runs) == 2
+
+
+def test_another_value_is_another_job(notebook: Any, service: FakeService) -> None:
+    for value in ("[1]", "[2]", "[2]"):
+        notebook.run(f"x = {value}")
+        notebook.run(FIT)
+    assert len(service.runs) == 2
+
+
+def test_a_failed_cell_is_tried_again(notebook: Any, service: FakeService) -> None:
+    for _ in range(2):
+        notebook.run("%%offload bad --wait\n1 / 0\n")
+    assert len(service.runs) == 2
+
+
+def test_the_cell_is_known_by_its_notebook_whatever_its_number(notebook: Any, service: FakeService) -> None:
+    service.hold = True
+    notebook.shell.get_parent = lambda: {"metadata": {"cellId": "abc"}}
+    for _ in range(2):
+        notebook.run("%%offload\ny = 1\n")
+    assert len(service.runs) == 1
+
+
 def test_a_plan_sends_nothing(notebook: Any, service: FakeService) -> None:
     notebook.run("x = [1, 2, 3]\ndef half(y):\n    return y / 2")
     notebook.run("%%offload fit --gpu t4 --time 2h --out y --plan\ny = half(sum(x))\n")

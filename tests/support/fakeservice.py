@@ -97,6 +97,8 @@ class FakeRun:
             exit_code=result.get("exit_code", self.process.poll() if self.process else None),
             outputs=found,
             frames=len(self.frames),
+            digest=self.request.digest,
+            cell=self.request.origin.get("cell_id", ""),
         )
 
 

@@ -82,9 +82,8 @@ def lab_image(folder: Path) -> Path:
             symlinks=True,
             dirs_exist_ok=True,
         )
-    link = image / sys.prefix.lstrip("/") / "bin" / "python"
-    link.unlink()
-    link.symlink_to(python)  # it may have been one to a link, which is not there
+    for name in ("python", "python3", Path(sys.executable).name):
+        _links(image, Path(sys.prefix, "bin", name))
     for library in (image / "usr" / "lib").glob("*/libc.so.6"):
         for name in _EVERYWHERE:
             copied(image, Path("/", library.relative_to(image)).with_name(name))
@@ -98,6 +97,16 @@ def lab_image(folder: Path) -> Path:
     variables.mkdir(parents=True)
     (variables / "10-docker2singularity.sh").write_text(f'export PATH="/usr/bin:{sys.prefix}/bin"\n')
     return image
+
+
+def _links(image: Path, path: Path) -> None:
+    """The links by which the interpreter of an environment leads to the real one, as far as they are outside of it."""
+    while path.is_symlink():
+        inside = image / str(path).lstrip("/")
+        if not inside.is_symlink() and not inside.exists():
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            inside.symlink_to(path.readlink())
+        path = path.parent / path.readlink()
 
 
 def _linked(source: str, target: str) -> None:
