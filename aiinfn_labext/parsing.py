@@ -14,7 +14,7 @@ from aiinfn_hub.errors import InvalidInput
 #: Options of `%%offload` that take a value, as the usage shows them.
 VALUES = {
     "--to": "auto|here|local|SITE",
-    "--gpu": "1|FLAVOUR|FLAVOUR:COUNT",
+    "--gpu": "none|1|FLAVOUR|FLAVOUR:COUNT|24GB",
     "--cpu": "N",
     "--mem": "512Mi",
     "--time": "5m",

@@ -2,7 +2,8 @@
 
 | typed | means |
 |---|---|
-| (nothing) | no accelerator |
+| (nothing) | the session's own accelerator, one unit; none from a session without |
+| `none` | no accelerator |
 | `2` | two units of the smallest whole GPU |
 | `a100-40`, `a100-40:2` | a flavour of the platform, and how many |
 | `1g.5gb`, `mig-1g.5gb`, `1g.5gb:2` | the flavour that is this slice |
@@ -24,16 +25,16 @@ _MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?\s*[kKMGTPE]i?[bB]?", re.ASCII)
 _GPU_VENDORS = frozenset({"nvidia", "amd", "intel"})
 
 
-def choose_flavour(platform: Platform, activity: Activity, gpu: str) -> tuple[Flavour, int]:
-    """The flavour and the number of its units that `gpu` asks for.
+def choose_flavour(platform: Platform, activity: Activity, gpu: str, own: Flavour | None = None) -> tuple[Flavour, int]:
+    """The flavour and the number of its units that `gpu` asks for; `own` is that of the session.
 
     Raises:
         InvalidInput: the words mean nothing here; the hint has the nearest that do.
         Forbidden: the flavour exists, and is not for this activity; the hint says whom to ask.
     """
     text = gpu.strip()
-    if not text:
-        return _cpu_only(platform, activity), 1
+    if text in ("", "none"):
+        return own if own and not text else _cpu_only(platform, activity), 1
     if _COUNT.fullmatch(text):
         return _smallest_whole(platform, activity), _units(text)
     name, colon, count = text.partition(":")

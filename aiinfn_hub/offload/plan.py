@@ -32,7 +32,8 @@ def make_plan(platform: Platform, person: Person, request: JobRequest, heritage:
         )
     activity = platform.activity(heritage.activity)
     wanted = request.resources
-    flavour, units = choose_flavour(platform, activity, wanted.gpu)
+    own, spoken_for = _own(platform, activity, request, heritage)
+    flavour, units = choose_flavour(platform, activity, wanted.gpu, own)
     site = choose_site(platform, request.target, flavour)
     image, apptainer = environment(platform, heritage, request.image, flavour)
     return Plan(
@@ -48,9 +49,24 @@ def make_plan(platform: Platform, person: Person, request: JobRequest, heritage:
         memory_bytes=wanted.memory_bytes,
         time_s=wanted.time_s,
         gpu_hours=round(flavour.weight * units * wanted.time_s / 3600, 3),
-        warnings=_warnings(platform, site, request),
+        warnings=[*spoken_for, *_warnings(platform, site, request)],
         refusals=[*_refusals(flavour, units, wanted, site, apptainer), *_token_refusals(platform, site, request)],
     )
+
+
+def _own(
+    platform: Platform, activity: Activity, request: JobRequest, heritage: Heritage
+) -> tuple[Flavour | None, list[str]]:
+    """The accelerator of the session, for a job that names none; or why it gets none, where that is to be said."""
+    own = platform.known_flavour(heritage.flavour)
+    if request.resources.gpu.strip() or own is None or not own.accelerator or not allowed(own, activity):
+        return None, []
+    if own.max_per_user == 1:
+        # Its session holds it: the job would wait for its own session to end.
+        return None, [f"No accelerator: one person may have one {own.title}, and the session has it. --gpu says which."]
+    if request.target != AUTO and not carries(site_named(platform, request.target), own):
+        return None, [f"No accelerator: {request.target} has no {own.title}. --gpu says which."]
+    return own, []
 
 
 def sites(platform: Platform) -> tuple[Site, ...]:

@@ -24,6 +24,7 @@ class Heritage:
         activity_reason: how that was chosen; accounting shows it when somebody asks.
         environment: `image:NAME`, `registry:REF` or `apptainer:PATH`; "" when the session does not say.
         uid: the person's POSIX user; None where people have none of their own.
+        flavour: that of the session; "" when it does not say.
     """
 
     server: str
@@ -31,6 +32,7 @@ class Heritage:
     activity_reason: str
     environment: str = ""
     uid: int | None = None
+    flavour: str = ""
 
 
 class HubSessions:
@@ -73,11 +75,11 @@ def inherit(person: Person, server: str, options: Mapping[str, Any] | None) -> H
             "You are in no activity, so nobody could be charged.", hint="Ask the leader of yours to add you."
         )
     chosen = str((options or {}).get("activity", ""))
-    environment = str((options or {}).get("environment", ""))
+    environment, flavour = (str((options or {}).get(name) or "") for name in ("environment", "flavour"))
     if chosen in person.activities:
-        return Heritage(server, chosen, "chosen with the session", environment)
+        return Heritage(server, chosen, "chosen with the session", environment, flavour=flavour)
     if len(person.activities) == 1:
-        return Heritage(server, person.activities[0], "the only one", environment)
+        return Heritage(server, person.activities[0], "the only one", environment, flavour=flavour)
     if chosen:
         raise Forbidden(
             f"This session was started for {chosen}, and you are no longer in it.",

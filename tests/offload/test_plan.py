@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import msgspec
 import pytest
 from support.offload import heritage, person, plan, platform, reference, request
@@ -158,3 +161,27 @@ def test_targets_list_places_with_the_flavours_of_the_persons_activities() -> No
 def test_a_plan_travels_as_json() -> None:
     found = plan()
     assert msgspec.json.decode(msgspec.json.encode(found), type=Plan) == found
+
+
+@pytest.mark.parametrize(
+    ("session", "changes", "flavour", "said"),
+    [
+        pytest.param("t4", {}, "t4", "", id="the session's own"),
+        pytest.param("t4", {"gpu": "none"}, "cpu", "", id="none, if that is said"),
+        pytest.param("t4", {"gpu": "a100-40"}, "a100-40", "", id="another one"),
+        pytest.param("cpu", {}, "cpu", "", id="a session without"),
+        pytest.param("", {}, "cpu", "", id="no session"),
+        pytest.param("gone", {}, "cpu", "", id="a flavour that is no more"),
+        pytest.param("u55c", {}, "cpu", "", id="one of another activity"),
+        pytest.param("a30", {}, "cpu", "the session has it", id="the only one that a person may have"),
+        pytest.param("t4", {"target": "leonardo"}, "cpu", "leonardo has no NVIDIA T4", id="a place without it"),
+        pytest.param("t4", {"target": "local"}, "t4", "", id="this place"),
+    ],
+)
+def test_a_job_that_names_no_accelerator_gets_that_of_its_session(
+    session: str, changes: dict[str, Any], flavour: str, said: str
+) -> None:
+    from_session = replace(heritage(), flavour=session)
+    found = make_plan(platform(), person("lhcb-flashsim"), request(**changes), from_session)
+    assert (found.flavour, found.units) == (flavour, 1)
+    assert any(said in warning for warning in found.warnings) if said else not found.warnings

@@ -35,6 +35,12 @@ def test_the_session_decides_who_pays(
     assert (found.activity, found.activity_reason) == expected
 
 
+def test_the_session_says_which_accelerator_it_has() -> None:
+    assert inherit(person("cms-ml"), "", {"flavour": "t4"}).flavour == "t4"
+    assert inherit(person("cms-ml"), "", {}).flavour == ""
+    assert inherit(person("cms-ml"), "", None).flavour == ""
+
+
 @pytest.mark.parametrize(
     ("activities", "options", "error", "words"),
     [
