@@ -100,7 +100,7 @@ def _get(offload: Offload, args: argparse.Namespace) -> int:
 
 
 def _cancel(offload: Offload, args: argparse.Namespace) -> int:
-    view = offload.job(args.job).cancel()
+    view = offload.job(args.job).end()
     if args.json:
         _print_json(view)
     else:

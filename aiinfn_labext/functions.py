@@ -14,6 +14,9 @@ from typing import Any
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_labext.travel import names_of
 
+#: By this attribute something is known that stands for a function, as `offload.task` makes it.
+TASK = "__aiinfn_function__"
+
 
 @dataclass
 class Context:
@@ -46,8 +49,10 @@ def context_of(names: Iterable[str], namespace: Mapping[str, Any]) -> Context:
     return context
 
 
-def call_source(function: Callable[..., Any], arguments: int) -> tuple[str, Context]:
+def call_source(function: Callable[..., Any], arguments: int, keywords: Iterable[str] = ()) -> tuple[str, Context]:
     """A cell that calls a function with `_argument0`, `_argument1`... and leaves what it returns in `result`.
+
+    Keyword arguments are called `_keyword_NAME`.
 
     Raises:
         InvalidInput: the function has no source to be found, or needs what cannot travel with it.
@@ -56,11 +61,13 @@ def call_source(function: Callable[..., Any], arguments: int) -> tuple[str, Cont
         raise InvalidInput(f"{function!r} is no function written in Python.", hint="Wrap it: def f(x): return ...")
     context = Context()
     _define(function, function.__name__, context)
-    call = ", ".join(f"_argument{index}" for index in range(arguments))
+    given = [*(f"_argument{index}" for index in range(arguments)), *(f"{one}=_keyword_{one}" for one in keywords)]
+    call = ", ".join(given)
     return f"result = {function.__name__}({call})\n", context
 
 
 def _take(name: str, value: Any, context: Context) -> None:
+    value = getattr(value, TASK, value)
     if isinstance(value, types.ModuleType):
         context.parts[name] = f"import {value.__name__} as {name}" if value.__name__ != name else f"import {name}"
     elif isinstance(value, (types.FunctionType, type)) and value.__module__ == "__main__":
@@ -99,7 +106,7 @@ def _source(thing: types.FunctionType | type) -> str:
             f"{thing.__qualname__} is a method.", hint="Write a function that makes the object and calls it."
         )
     try:
-        return textwrap.dedent(inspect.getsource(thing)).rstrip()
+        return _untasked(textwrap.dedent(inspect.getsource(thing)).rstrip())
     except (OSError, TypeError) as error:
         found = _class_source(thing) if isinstance(thing, type) else None
         if found is not None:
@@ -108,6 +115,18 @@ def _source(thing: types.FunctionType | type) -> str:
             f"The source of {name} cannot be found, so it cannot travel.",
             hint="Define it in a cell of this notebook or in a file, not with exec().",
         ) from error
+
+
+def _untasked(source: str) -> str:
+    """Without the decorator by which a function is sent: where it arrives, it is called."""
+    lines = source.splitlines()
+    node = ast.parse(source).body[0]
+    for decorator in getattr(node, "decorator_list", ()):
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if isinstance(called, ast.Attribute) and called.attr == "task":
+            for number in range(decorator.lineno - 1, decorator.end_lineno):
+                lines[number] = ""
+    return "\n".join(lines).strip("\n")
 
 
 def _class_source(thing: type) -> str | None:

@@ -130,7 +130,7 @@ class CancelHandler(_Handler):
     @authorized
     async def post(self, job: str) -> None:
         """Ask it to end."""
-        await self.answer(lambda: self.offload.job(job).cancel())
+        await self.answer(lambda: self.offload.job(job).end())
 
 
 class NoticesHandler(_Handler):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, Protocol
 
 from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Target, Why
-from aiinfn_hub.errors import NotFound, RemoteFailed, Unavailable
+from aiinfn_hub.errors import Conflict, NotFound, RemoteFailed, Unavailable
 from aiinfn_labext.shown import clean_text, frame_text, job_line, traceback_lines
 from aiinfn_labext.travel import unpack
 
@@ -44,8 +47,11 @@ class JobFailed(RemoteFailed):
         return self.lines or [clean_text(str(self), colours=False)]
 
 
-class Job:
+class Job(Future[Any]):
     """A job and where it runs; it can be found again after a restart.
+
+    It is a `concurrent.futures.Future`, and `await job` gives its result. Whoever stops waiting detaches: only
+    `cancel` ends it.
 
     Args:
         backend: where it runs.
@@ -54,6 +60,7 @@ class Job:
     """
 
     def __init__(self, backend: Backend, view: JobView, wanted: Sequence[str] = ()) -> None:
+        super().__init__()
         self._backend = backend
         self._wanted = wanted
         self.view = view
@@ -142,6 +149,46 @@ class Job:
             raise NotFound(f"What {self.name} returned did not come back: {reason}.")
         return values["result"] if list(values) == ["result"] else values
 
+    def exception(self, timeout: float | None = None) -> JobFailed | None:
+        """How it failed; None if it did not.
+
+        Raises:
+            TimeoutError: it has not ended within `timeout` seconds.
+        """
+        error: dict[str, Any] = {}
+        for frame in self.follow(timeout):
+            error = frame if frame.get("output_type") == "error" else error
+        try:
+            self.check(error)
+        except JobFailed as failed:
+            return failed
+        return None
+
+    def done(self) -> bool:
+        """Whether it has ended, however it ended."""
+        return self.refresh().final
+
+    def running(self) -> bool:
+        """Whether it runs now."""
+        return self.refresh().state == JobState.RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self.refresh().state == JobState.CANCELLED
+
+    def settle(self) -> None:
+        """Tell those who wait for the future that it has ended; what it gave is fetched when somebody asks."""
+        with contextlib.suppress(InvalidStateError):  # somebody was quicker
+            self.set_result(None)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Any:
+        # Shielded: a task that is cancelled waits no more, and the job goes on.
+        await asyncio.shield(asyncio.wrap_future(self))
+        return await asyncio.to_thread(self.result)
+
     def check(self, error: Mapping[str, Any]) -> None:
         """Raise `JobFailed`, with the traceback of this error frame, unless it succeeded."""
         if self.view.state != JobState.SUCCEEDED:
@@ -174,10 +221,25 @@ class Job:
                 sys.stdout.write(parts[-1])
         return "".join(parts)
 
-    def cancel(self) -> JobView:
-        """Ask it to end."""
+    def end(self) -> JobView:
+        """Ask it to end.
+
+        Raises:
+            Conflict: it is over.
+        """
         self.view = self._backend.cancel(self.id)
         return self.view
+
+    def cancel(self) -> bool:
+        """The same, as a future says it: whether there was anything to end."""
+        if self.refresh().final:
+            return False
+        try:
+            self.end()
+        except Conflict:  # it has just ended
+            self.refresh()
+            return False
+        return True
 
     def why(self) -> Why:
         """Why it waits, or ended as it did."""

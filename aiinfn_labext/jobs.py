@@ -2,6 +2,8 @@
 
 - `job = offload(fit, data, gpu="a100", time="2h")` sends a function of this notebook with its arguments,
 - `job.result()` is what it returned,
+- `@offload.task(gpu="a100")` gives a function `.submit(...)` and `.map(...)`; `offload.Executor()` is one of
+  `concurrent.futures`,
 - `offload.job("fit").log()` works after a restart of the kernel too.
 """
 
@@ -10,18 +12,46 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from aiinfn_hub.contract.jobs import JobRequest, JobState, Target
-from aiinfn_hub.errors import NotFound, Unavailable
+from aiinfn_hub.errors import InvalidInput, NotFound, Unavailable
 from aiinfn_labext.client import ServiceClient
 from aiinfn_labext.functions import call_source
+from aiinfn_labext.futures import OffloadExecutor, Task, Watcher
 from aiinfn_labext.here import PREFIX, HereJobs, default_root
 from aiinfn_labext.job import Backend, Job
 from aiinfn_labext.parsing import resources
 from aiinfn_labext.planned import PlanTable
 from aiinfn_labext.travel import pack
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """How a function is sent, as behind `%%offload`."""
+
+    name: str = ""
+    cpu: float | str | None = None
+    mem: float | str | None = None
+    gpu: str | int = ""
+    time: float | str | None = None
+    to: str = "auto"
+    image: str = ""
+    token: bool = False
+
+
+def _options(options: Mapping[str, Any]) -> _Options:
+    known = [one.name for one in fields(_Options)]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
+            raise InvalidInput(f"There is no option {name!r}.", hint=hint)
+    return _Options(**options)
+
 
 #: Jobs among which an unchanged cell looks for its own.
 RECENT = 50
@@ -38,6 +68,7 @@ class Offload:
     def __init__(self, service: ServiceClient, here: HereJobs) -> None:
         self.service = service
         self.here = here
+        self.watcher = Watcher()
 
     def __call__(  # noqa: PLR0913  the options of `%%offload`, as keywords
         self,
@@ -58,21 +89,49 @@ class Offload:
         Raises:
             InvalidInput: the function, an argument or an amount cannot travel; the message says which and why.
         """
+        amounts = {"cpu": cpu, "mem": mem, "gpu": gpu, "time": time}
+        return self.send(function, arguments, {}, name=name, to=to, image=image, token=token, **amounts)
+
+    def send(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any], **options: Any
+    ) -> Job:
+        """Send a call of a function of this notebook, with the options of `offload(...)`; the job is its future.
+
+        Raises:
+            InvalidInput: the function, an argument or an amount cannot travel, or an option is none.
+        """
+        wanted = _options(options)
         values = {f"_argument{index}": value for index, value in enumerate(arguments)}
-        source, context = call_source(function, len(arguments))
+        values |= {f"_keyword_{name}": value for name, value in keywords.items()}
+        source, context = call_source(function, len(arguments), keywords)
         luggage = pack(values, values, context.values)
         request = JobRequest(
-            name=name or function.__name__[:40],
+            name=wanted.name or function.__name__[:40],
             source=source,
             context=context.source,
             inputs=luggage.inputs,
             outputs=["result"],
-            resources=resources(cpu=cpu, mem=mem, gpu=gpu, time=time),
-            target=to,
-            image=image,
-            token=token,
+            resources=resources(cpu=wanted.cpu, mem=wanted.mem, gpu=wanted.gpu, time=wanted.time),
+            target=wanted.to,
+            image=wanted.image,
+            token=wanted.token,
         )
-        return self.submit(request, luggage.blobs)
+        return self.watcher.watch(self.submit(request, luggage.blobs))
+
+    def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Decorate a function, so that `f.submit(...)` and `f.map(...)` send it; `f(...)` runs here as before.
+
+        With options or without: `@offload.task(gpu="a100", mem="16Gi")`, `@offload.task`.
+        """
+        _options(options)
+        if function is None:
+            return lambda found: Task(self.send, found, options)
+        return Task(self.send, function, options)
+
+    def Executor(self, **options: Any) -> OffloadExecutor:  # noqa: N802  as in concurrent.futures
+        """An executor of `concurrent.futures` whose workers are jobs with these options."""
+        _options(options)
+        return OffloadExecutor(self.send, options)
 
     def plan(self, request: JobRequest, taken: Sequence[str] = ()) -> PlanTable:
         """What would happen to a request, which is not submitted; `taken` is what travels, in words.
@@ -115,6 +174,9 @@ class Offload:
         Raises:
             NotFound: there is none.
         """
+        return self.watcher.watch(self._found(reference))
+
+    def _found(self, reference: str) -> Job:
         here = self._job_here(reference)
         if here is not None and (reference.startswith(PREFIX) or not self.service.configured):
             return here

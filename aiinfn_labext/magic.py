@@ -147,7 +147,7 @@ class OffloadMagics(Magics):
         self._bind(job)
 
     def _cancel(self, command: LineCommand) -> None:
-        print(job_line(self._offload.job(command.reference).cancel()))  # noqa: T201
+        print(job_line(self._offload.job(command.reference).end()))  # noqa: T201
 
     def _why(self, command: LineCommand) -> None:
         why = self._offload.job(command.reference).why()

@@ -185,7 +185,8 @@ def test_cancel_and_why(service: FakeService, offload: Offload) -> None:
     service.hold = True
     sent = offload(add, 1, 1)
     assert sent.why().sentence == "It waits for 1 CPU."
-    assert sent.cancel().state == JobState.CANCELLED
+    assert sent.cancel()
+    assert sent.view.state == JobState.CANCELLED
     assert repr(sent) == "add · cancelled · on local · cpu · waiting for 1 CPU"
 
 

@@ -1,0 +1,137 @@
+"""Jobs as `concurrent.futures` has them: told when they end, and sent by decorated functions and by an executor."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, wait
+from typing import Any, Protocol
+
+from aiinfn_hub.errors import AiinfnError
+from aiinfn_labext.functions import TASK
+from aiinfn_labext.job import Job
+
+#: Seconds between two looks at the jobs that somebody waits for.
+LOOK_S = 1.0
+PER_JOB_S = 0.05
+
+
+class Watcher:
+    """Looks after jobs until they end, in a thread that is there only while there are some; it keeps none alive."""
+
+    def __init__(self, look_s: float = LOOK_S) -> None:
+        self._look_s = look_s
+        self._jobs: weakref.WeakSet[Job] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._log = logging.getLogger("aiinfn.futures")
+
+    def watch(self, job: Job) -> Job:
+        """Settle it when it ends; at once if it has ended."""
+        if job.view.final:
+            job.settle()
+            return job
+        with self._lock:
+            self._jobs.add(job)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="aiinfn-jobs", daemon=True)
+                self._thread.start()
+        return job
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            # Of hundreds of jobs, each is asked about less often: the service has other people too.
+            pause.wait(max(self._look_s, PER_JOB_S * len(self._jobs)))
+            for job in list(self._jobs):
+                try:
+                    over = job.refresh().final
+                except AiinfnError as error:
+                    self._log.info("%s could not be asked about: %s", job.name, error)
+                    continue
+                if over:
+                    with self._lock:
+                        self._jobs.discard(job)
+                    job.settle()
+            with self._lock:
+                if not self._jobs:
+                    self._thread = None
+                    return
+
+
+class Send(Protocol):
+    """Sends a function with its arguments; see `Offload.send`."""
+
+    def __call__(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any], **options: Any
+    ) -> Job:
+        """The job."""
+
+
+class Task:
+    """A function that can be sent: called, it runs here as it always did.
+
+    Args:
+        function: what was decorated.
+        options: how it is sent, as for `offload(...)`.
+    """
+
+    def __init__(self, send: Send, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        setattr(self, TASK, function)
+        self._send = send
+        self._options = options
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Here, and now."""
+        return self.function(*arguments, **keywords)
+
+    def submit(self, *arguments: Any, **keywords: Any) -> Job:
+        """Elsewhere: the job, whose `result()` is what the function returns."""
+        return self._send(self.function, arguments, keywords, **self._options)
+
+    def map(self, *iterables: Iterable[Any]) -> list[Job]:
+        """A job for each of the arguments, as the builtin `map` takes them."""
+        return [self.submit(*arguments) for arguments in zip(*iterables, strict=False)]
+
+
+class OffloadExecutor(Executor):
+    """`concurrent.futures.Executor`, whose workers are jobs.
+
+    Leaving its `with` waits for them; a job goes on when the kernel that waits for it is gone.
+    """
+
+    def __init__(self, send: Send, options: dict[str, Any]) -> None:
+        self._send = send
+        self._options = options
+        self._jobs: list[Job] = []
+        self._closed = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Job:
+        """Send a call. A job is the future of it.
+
+        Raises:
+            RuntimeError: it was shut down.
+        """
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        job = self._send(fn, args, kwargs, **self._options)
+        self._jobs.append(job)
+        return job
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  its signature
+        """Take no more; with `wait`, until all have ended."""
+        self._closed = True
+        if cancel_futures:
+            for job in self._jobs:
+                job.cancel()
+        if wait:
+            _wait(self._jobs)
+
+
+def _wait(jobs: Iterable[Job]) -> None:
+    wait(list(jobs))
