@@ -15,7 +15,7 @@ from aiinfn_hub.store import tables
 
 _T = tables.result
 #: Codecs that our side reads back; each is data and never code.
-CODECS = frozenset({"text", "bytes", "json", "npy"})
+CODECS = frozenset({"text", "bytes", "json", "npy", "tree"})
 _MAX_TEXT = 500
 
 

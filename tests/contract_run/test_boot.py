@@ -16,8 +16,8 @@ from support.fakeservice import RUNNER, FakeService
 from aiinfn_hub.contract.jobs import JobRequest
 
 FILES = sorted(RUNNER.glob("*.py"))
-#: Modules of ours may import numpy, where the person's values are of it.
-OPTIONAL = {"numpy"}
+#: Modules of ours may import these, where the person's values are of them.
+OPTIONAL = {"numpy", "pandas"}
 
 
 def python38() -> str | None:
@@ -47,7 +47,8 @@ def test_every_file_imports_the_standard_library_only(path: Path) -> None:
 
 
 def test_it_fits_into_a_config_map_with_room_to_spare() -> None:
-    assert sum(path.stat().st_size for path in FILES) < 64 * 1024
+    # Of 1 MiB; a site's plug-in writes it into a script of the batch system.
+    assert sum(path.stat().st_size for path in FILES) < 96 * 1024
 
 
 @pytest.mark.skipif(python38() is None, reason="no Python 3.8 on this machine")

@@ -42,6 +42,16 @@ def test_a_cell_finds_what_the_notebook_had(notebook: Any, service: FakeService)
     assert service.run_of("fit").request.source == "y = [half(n) for n in range(Net.size)]\n"
 
 
+def test_a_table_travels_and_comes_back(notebook: Any, service: FakeService) -> None:
+    notebook.run("import numpy as np\nimport pandas as pd\ndf = pd.DataFrame({'who': ['a', 'b'], 'n': [1, 2]})")
+    notebook.run("%%offload fit --out big,hist --wait\nbig = df[df.n > 1]\nhist = {'loss': np.arange(2)}\n")
+    assert notebook.error is None
+    assert notebook["big"].to_dict("list") == {"who": ["b"], "n": [2]}
+    assert notebook["hist"]["loss"].tolist() == [0, 1]
+    assert notebook.texts()[0].endswith("B)")
+    assert "df (table of 2x2, " in notebook.texts()[0]
+
+
 def test_what_cannot_travel_is_refused_before_anything_is_sent(notebook: Any, service: FakeService) -> None:
     notebook.run("import threading\nlock = threading.Lock()")
     notebook.run("%%offload fit\nwith lock:\n    pass\n")

@@ -4,6 +4,7 @@
 - `bytes`: bytes
 - `json`: None, bool, int, float (nan and infinities too), lists and dicts (str keys) of these and of str; a tuple
   comes out as a list
+- `tree`: lists and dicts with arrays in them, tables and columns of pandas (see `trees`)
 - `npy`: numpy arrays and scalars without Python objects in them; an array of no dimensions comes out as a scalar
 """
 
@@ -13,6 +14,8 @@ import io
 import json
 import sys
 from typing import Any, Dict, Iterator, List, Tuple
+
+from . import trees
 
 #: Bytes of one value.
 MAX_VALUE = 50 * 1024**2
@@ -61,7 +64,9 @@ def decode(codec: str, data: bytes, size: int) -> Any:
             return json.loads(data.decode("utf-8"))
         if codec == "npy":
             return _read_npy(data)
-    except (ValueError, RecursionError, SyntaxError, TypeError) as error:
+        if codec == "tree":
+            return trees.read(data, _read_npy)
+    except (ValueError, RecursionError, SyntaxError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise BadValue("it is no valid %s: %s" % (codec, error)) from error
     raise BadValue("there is no codec %r here" % codec)
 
@@ -79,9 +84,24 @@ def _encode(value: Any) -> Tuple[str, bytes, str]:
     if numpy is not None and (type(value) is numpy.ndarray or isinstance(value, numpy.generic)):
         return _write_npy(value, numpy)
     tuples: List[str] = []
-    _check_json(value, "", 0, tuples)
+    try:
+        _check_json(value, "", 0, tuples)
+    except NoCodec:
+        if not trees.is_tree(value):
+            raise
+        return _write_tree(value)
     note = " (a tuple comes out as a list)" if tuples else ""
     return "json", json.dumps(value, separators=(",", ":")).encode("ascii"), _summary(value) + note
+
+
+def _write_tree(value: Any) -> Tuple[str, bytes, str]:
+    numpy = sys.modules["numpy"]
+    try:
+        data = trees.write(value, lambda array: _write_npy(array, numpy)[1])
+    except trees.NoTree as error:
+        raise NoCodec(str(error)) from error
+    shape = getattr(value, "shape", None)
+    return "tree", data, "table of %s" % "x".join(map(str, shape)) if shape is not None else _summary(value)
 
 
 def _check_json(value: Any, path: str, depth: int, tuples: List[str]) -> None:
@@ -115,8 +135,6 @@ def _advice(value: Any, path: str) -> str:
     module = type(value).__module__.split(".")[0]
     if module == "numpy":
         return what + "; give arrays and numpy scalars names of their own, or use .tolist()"
-    if module == "pandas":
-        return what + "; send its columns as arrays, or .to_csv() as text"
     if isinstance(value, (set, frozenset)):
         return what + "; send sorted(...) of it"
     return what + ", which no codec carries; str, bytes, numbers, lists, dicts and numpy arrays travel"
