@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobView, Plan, Target, Why
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobView, Plan, Retry, Target, Why
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer
@@ -83,6 +83,11 @@ class ServiceClient:
     def cancel(self, job: str) -> JobView:
         """Ask the job to end; `Conflict` if it is over."""
         return _decoded(self._call("POST", f"/api/jobs/{_part(job)}/cancel", safe=True), JobView)
+
+    def retry(self, job: str, change: Retry) -> JobView:
+        """The same again as a new job; `Conflict` while it is not over."""
+        body = msgspec.json.encode(change)
+        return _decoded(self._call("POST", f"/api/jobs/{_part(job)}/retry", content=body), JobView)
 
     def why(self, job: str) -> Why:
         """Why it waits, or ended as it did."""

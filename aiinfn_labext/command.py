@@ -31,6 +31,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add(actions, "get", "what a job gave back, as JSON where it can be", _get, job=True)
     _add(actions, "cancel", "ask a job to end", _cancel, job=True)
     _add(actions, "why", "why a job waits, or ended as it did", _why, job=True)
+    retry = _add(actions, "retry", "the same again, with other amounts", _retry, job=True)
+    for option in ("--cpu", "--mem", "--gpu", "--time", "--to"):
+        retry.add_argument(option, default=None)
     run = _add(actions, "run", "run a Python script elsewhere", _run)
     run.add_argument("script", type=Path, metavar="SCRIPT.py")
     run.add_argument("--name", default="", help="name of the job; the script's when not given")
@@ -105,6 +108,16 @@ def _cancel(offload: Offload, args: argparse.Namespace) -> int:
         _print_json(view)
     else:
         print(job_line(view))
+    return 0
+
+
+def _retry(offload: Offload, args: argparse.Namespace) -> int:
+    changes = {name: getattr(args, name) for name in ("cpu", "mem", "gpu", "time", "to")}
+    job = offload.retry(offload.job(args.job), **{name: value for name, value in changes.items() if value is not None})
+    if args.json:
+        _print_json(job.view)
+    else:
+        print(job_line(job.view))
     return 0
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from aiinfn_hub.contract import run
-from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Plan, Target, ValueRef, Why
+from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Plan, Retry, Target, ValueRef, Why
 from aiinfn_hub.errors import Conflict, NotFound
 from aiinfn_labext.client import TOKEN_VARIABLE
 
@@ -148,6 +148,20 @@ class HereJobs:
             raise Conflict(f"The job {view.name} is over: {view.state.value}.", hint="There is nothing left to cancel.")
         (home / "cancel").touch()
         return self._view(home)
+
+    def retry(self, job: str, change: Retry) -> JobView:
+        """The same again.
+
+        Raises:
+            Conflict: it is not over.
+        """
+        home = self._home(job)
+        view = self._view(home)
+        if not view.final:
+            raise Conflict(f"{view.name} is not over: it is {view.state.value}.", hint="Cancel it first, or wait.")
+        request = msgspec.convert((_read_json(home / "request.json") or {})["request"], JobRequest)
+        blobs = {path.name: path.read_bytes() for path in (home / "blobs").iterdir()}
+        return self.submit(change.of(request), blobs)
 
     def why(self, job: str) -> Why:
         """Why it is as it is."""

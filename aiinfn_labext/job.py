@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, Protocol
 
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Target, Why
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Retry, Target, Why
 from aiinfn_hub.errors import Conflict, NotFound, RemoteFailed, Unavailable
 from aiinfn_labext.shown import clean_text, frame_text, job_line, traceback_lines
 from aiinfn_labext.travel import unpack
@@ -29,6 +29,7 @@ class Backend(Protocol):
     def frames(self, job: str, after: int, wait_s: float = 0, state: str = "") -> FramePage: ...  # noqa: D102
     def cancel(self, job: str) -> JobView: ...  # noqa: D102
     def why(self, job: str) -> Why: ...  # noqa: D102
+    def retry(self, job: str, change: Retry) -> JobView: ...  # noqa: D102
     def output(self, job: str, name: str) -> tuple[str, bytes]: ...  # noqa: D102
     def targets(self) -> list[Target]: ...  # noqa: D102
 
@@ -240,6 +241,14 @@ class Job(Future[Any]):
             self.refresh()
             return False
         return True
+
+    def again(self, change: Retry) -> Job:
+        """The same again, as a new job.
+
+        Raises:
+            Conflict: it is not over.
+        """
+        return Job(self._backend, self._backend.retry(self.id, change), self._wanted)
 
     def why(self) -> Why:
         """Why it waits, or ended as it did."""

@@ -24,7 +24,7 @@ from aiinfn_labext.functions import call_source
 from aiinfn_labext.futures import OffloadExecutor, Task, Watcher
 from aiinfn_labext.here import PREFIX, HereJobs, default_root
 from aiinfn_labext.job import Backend, Job
-from aiinfn_labext.parsing import resources
+from aiinfn_labext.parsing import change_of, resources
 from aiinfn_labext.planned import PlanTable
 from aiinfn_labext.travel import pack
 
@@ -132,6 +132,18 @@ class Offload:
         """An executor of `concurrent.futures` whose workers are jobs with these options."""
         _options(options)
         return OffloadExecutor(self.send, options)
+
+    def retry(self, job: Job, **changes: Any) -> Job:
+        """The same again as a new job: `offload.retry(job, mem="24Gi")`; changes are cpu, mem, gpu, time, to.
+
+        Raises:
+            Conflict: it is not over.
+            InvalidInput: a change that is none.
+        """
+        unknown = [name for name in changes if name not in ("cpu", "mem", "gpu", "time", "to")]
+        if unknown:
+            raise InvalidInput(f"{unknown[0]!r} cannot be changed.", hint="Change cpu, mem, gpu, time or to.")
+        return self.watcher.watch(job.again(change_of(**changes)))
 
     def plan(self, request: JobRequest, taken: Sequence[str] = ()) -> PlanTable:
         """What would happen to a request, which is not submitted; `taken` is what travels, in words.

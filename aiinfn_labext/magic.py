@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 from aiinfn_hub.contract.jobs import JobRequest
+from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.errors import AiinfnError, Unavailable
 from aiinfn_labext.functions import Context, context_of
 from aiinfn_labext.job import Job, JobFailed
@@ -40,6 +41,7 @@ class OffloadMagics(Magics):
         %offload log NAME [-f]           its output
         %offload get NAME                bind what --out names here
         %offload cancel|why NAME         end it; why it waits, or ended as it did
+        %offload retry NAME [--mem 24Gi] the same again, with other amounts
         %offload targets                 where jobs can run
         """
         with _usage_errors():
@@ -64,8 +66,10 @@ class OffloadMagics(Magics):
         job = known or self._offload.submit(request, luggage.blobs)
         if options.variable:
             self._shell.user_ns[options.variable] = job
-        note = f"with {', '.join(taken)}" if taken else ""
-        status = _Status(self._shell, job, "unchanged: --again runs it anew" if known else note)
+        notes = [f"with {', '.join(taken)}"] if taken else []
+        if not options.timed:
+            notes.append(f"for {format_duration(request.resources.time_s)} at most (--time)")
+        status = _Status(self._shell, job, "unchanged: --again runs it anew" if known else " · ".join(notes))
         if not options.wait:
             return
         with _detaching(job):
@@ -153,6 +157,9 @@ class OffloadMagics(Magics):
         why = self._offload.job(command.reference).why()
         lines = [f"{why.state.value}: {why.sentence}", why.next_step, *(f"  {item}" for item in why.evidence)]
         print(clean_text("\n".join(line for line in lines if line), colours=False))  # noqa: T201
+
+    def _retry(self, command: LineCommand) -> None:
+        print(job_line(self._offload.job(command.reference).again(command.change).view))  # noqa: T201
 
     def _targets(self, _command: LineCommand) -> None:
         for target in self._offload.targets():

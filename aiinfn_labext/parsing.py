@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from aiinfn_hub.contract.jobs import JOB_NAME, Resources
+from aiinfn_hub.contract.jobs import JOB_NAME, Resources, Retry
 from aiinfn_hub.contract.quantities import parse_bytes, parse_cpu, parse_duration
 from aiinfn_hub.errors import InvalidInput
 
@@ -25,7 +25,9 @@ VALUES = {
 }
 FLAGS = ("--token", "--wait", "--plan", "--again")
 #: Verbs of `%offload`, and whether they take the name of a job.
-VERBS = {"list": False, "log": True, "get": True, "cancel": True, "why": True, "targets": False}
+VERBS = {"list": False, "log": True, "get": True, "cancel": True, "why": True, "retry": True, "targets": False}
+#: What `%offload retry` may change.
+CHANGES = ("--to", "--gpu", "--cpu", "--mem", "--time")
 USAGE = "%%offload [NAME] " + " ".join(
     [*(f"[{name} {value}]" for name, value in VALUES.items()), *(f"[{name}]" for name in FLAGS)]
 )
@@ -33,7 +35,7 @@ USAGE = "%%offload [NAME] " + " ".join(
 
 @dataclass(frozen=True)
 class CellOptions:
-    """One `%%offload` line. `name` is empty when none was given; `variable` is that of `-o`."""
+    """One `%%offload` line; `name` is empty when none was given, `timed` says whether `--time` was."""
 
     name: str = ""
     target: str = "auto"
@@ -45,6 +47,7 @@ class CellOptions:
     wait: bool = False
     plan: bool = False
     again: bool = False
+    timed: bool = False
     variable: str = ""
 
 
@@ -55,6 +58,7 @@ class LineCommand:
     verb: str
     reference: str = ""
     follow: bool = False
+    change: Retry = field(default_factory=Retry)
 
 
 def parse_cell(line: str) -> CellOptions:
@@ -98,6 +102,7 @@ def parse_line(line: str) -> LineCommand:
     verb = words.pop(0) if words else "list"
     if verb not in VERBS:
         raise _unknown("verb", verb, VERBS, "%offload [" + "|".join(VERBS) + "] [NAME]")
+    change = _change(words) if verb == "retry" else Retry()
     follow = verb == "log" and any(word in ("-f", "--follow") for word in words)
     if verb == "log":
         words = [word for word in words if word not in ("-f", "--follow")]
@@ -106,7 +111,44 @@ def parse_line(line: str) -> LineCommand:
     extra = words[1:] if VERBS[verb] else words
     if extra:
         raise InvalidInput(f"{extra[0]!r} is one word too many.", hint=f"Write %offload {verb}{' NAME' * VERBS[verb]}.")
-    return LineCommand(verb=verb, reference=words[0] if words else "", follow=follow)
+    return LineCommand(verb=verb, reference=words[0] if words else "", follow=follow, change=change)
+
+
+def _change(words: list[str]) -> Retry:
+    """Take the options out of the words of `%offload retry`."""
+    found: dict[str, str] = {}
+    for word in [word for word in words if word.startswith("-")]:
+        option, equals, value = word.partition("=")
+        if option not in CHANGES:
+            raise _unknown("option", option, CHANGES, "%offload retry NAME [" + "] [".join(CHANGES) + "]")
+        place = words.index(word)
+        words.pop(place)
+        found[option] = value if equals else (words.pop(place) if place < len(words) else "")
+        if not found[option]:
+            raise InvalidInput(f"{option} needs a value.", hint=f"Write {option} {VALUES[option]}.")
+    return change_of(**{option.lstrip("-"): value for option, value in found.items()})
+
+
+def change_of(
+    *,
+    cpu: str | float | None = None,
+    mem: str | float | None = None,
+    gpu: str | None = None,
+    time: str | float | None = None,
+    to: str | None = None,
+) -> Retry:
+    """What is to be different when a job is tried again, from what people write.
+
+    Raises:
+        InvalidInput: an amount that cannot be read.
+    """
+    return Retry(
+        cpu_millis=None if cpu is None else parse_cpu(cpu),
+        memory_bytes=None if mem is None else parse_bytes(mem),
+        gpu=gpu,
+        time_s=None if time is None else parse_duration(time),
+        target=to,
+    )
 
 
 def _words(line: str) -> list[str]:
@@ -148,6 +190,7 @@ def _cell_options(found: dict[str, str]) -> CellOptions:
         resources=resources(
             cpu=found.get("--cpu"), mem=found.get("--mem"), gpu=found.get("--gpu", ""), time=found.get("--time")
         ),
+        timed="--time" in found,
         inputs=_names(found.get("--in", ""), "--in"),
         outputs=_names(found.get("--out", ""), "--out"),
         image=found.get("--image", ""),

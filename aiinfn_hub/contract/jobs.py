@@ -123,6 +123,26 @@ class JobRequest(Wire, frozen=True):
             raise InvalidInput(f"More than {MAX_NAMES} values travel.", hint="Put them into one dictionary.")
 
 
+class Retry(Wire, frozen=True):
+    """What is to be different when a job is tried again; None for as before. Units as in `Resources`."""
+
+    cpu_millis: int | None = None
+    memory_bytes: int | None = None
+    gpu: str | None = None
+    time_s: int | None = None
+    target: str | None = None
+
+    def of(self, request: JobRequest) -> JobRequest:
+        """The request, changed."""
+        names = ("cpu_millis", "memory_bytes", "gpu", "time_s")
+        amounts = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return msgspec.structs.replace(
+            request,
+            resources=msgspec.structs.replace(request.resources, **amounts),
+            target=request.target if self.target is None else self.target,
+        )
+
+
 class JobView(Wire, frozen=True):
     """A job as its owner sees it; `digest` is that of its request, `cell` the cell of a notebook that it came from."""
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Plan, Target, Why
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Plan, Retry, Target, Why
 from aiinfn_hub.offload.results import Report
 from aiinfn_hub.offload.run_routes import Introduction
 
-_STRUCTS = (JobRequest, JobView, FramePage, Why, Target, Plan, Report, Introduction)
+_STRUCTS = (JobRequest, JobView, FramePage, Why, Target, Plan, Retry, Report, Introduction)
 _REF = "#/components/schemas/{name}"
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _JOB = {
@@ -83,6 +83,10 @@ def paths(prefix: str) -> dict[str, Any]:
         f"{api}/jobs/{{job}}/why": {
             "parameters": [_JOB],
             "get": _operation("Why a job waits, or ended as it did", answer=_ref("Why")),
+        },
+        f"{api}/jobs/{{job}}/retry": {
+            "parameters": [_JOB],
+            "post": _operation("The same again, with other amounts", body="Retry", answer=_ref("JobView"), status=201),
         },
         f"{api}/jobs/{{job}}/outputs/{{name}}": {"parameters": [_JOB, _NAME], **_download("A value of a job")},
         f"{api}/blobs/{{sha256}}": {

@@ -155,6 +155,7 @@ SAMPLES: list[Wire] = [
         refusals=["b"],
         manifest={"kind": "Job"},
     ),
+    jobs.Retry(1000, 2**31, "t4", 60, "local"),
     life.MountedVolume("activity", "activity", "/shared/activity", "storage@example.org"),
     life.SessionLife("NVIDIA T4", 1.5, 2.5, 3600.0, 7200.0, None, "the session does not say what it does"),
     life.Extension(2.5),
@@ -275,3 +276,17 @@ def test_the_contract_is_light() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "resources", "target"),
+    [
+        (jobs.Retry(), Resources(2000, 2**30, "t4", 60), "auto"),
+        (jobs.Retry(memory_bytes=2**34), Resources(2000, 2**34, "t4", 60), "auto"),
+        (jobs.Retry(gpu="", target="local"), Resources(2000, 2**30, "", 60), "local"),
+    ],
+)
+def test_a_retry_changes_what_it_says(change: jobs.Retry, resources: Resources, target: str) -> None:
+    found = change.of(request(resources=Resources(2000, 2**30, "t4", 60)))
+    assert (found.resources, found.target) == (resources, target)
+    assert found.source == request().source

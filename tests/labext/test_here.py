@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aiinfn_hub.contract.jobs import JobRequest, JobState, JobView, Resources, ValueRef
+from aiinfn_hub.contract.jobs import JobRequest, JobState, JobView, Resources, Retry, ValueRef
 from aiinfn_hub.contract.run.channel import Refused
 from aiinfn_hub.contract.run.directory import DirectoryChannel
 from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
@@ -183,3 +183,15 @@ def test_the_state_of_the_person_is_kept_where_xdg_says() -> None:
 def test_an_input_that_is_not_in_the_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="404"):
         DirectoryChannel(str(tmp_path)).fetch("0" * 64, 0)
+
+
+def test_a_job_is_tried_again_here_too(jobs: HereJobs) -> None:
+    value = ValueRef("json", sha256_of(b"[1,2]"), 5)
+    first = jobs.submit(JobRequest("fit", "y = sum(x)", {"x": value}, ["y"]), {value.sha256: b"[1,2]"})
+    with pytest.raises(Conflict, match="is not over"):
+        jobs.retry(first.id, Retry())
+    until(lambda: jobs.job(first.id).final)
+    again = jobs.retry(first.id, Retry(time_s=60))
+    assert again.id != first.id
+    until(lambda: jobs.job(again.id).final)
+    assert jobs.output(again.id, "y") == ("json", b"3")

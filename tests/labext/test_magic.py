@@ -38,7 +38,7 @@ def test_a_cell_finds_what_the_notebook_had(notebook: Any, service: FakeService)
     assert notebook.error is None
     assert notebook["y"] == [0, 0.5, 1]
     assert notebook.err == ""
-    assert notebook.texts()[0].endswith("with Net, half, rate (2, 1 B)")
+    assert notebook.texts()[0].endswith("with Net, half, rate (2, 1 B) · for 1 h at most (--time)")
     assert service.run_of("fit").request.source == "y = [half(n) for n in range(Net.size)]\n"
 
 
@@ -48,7 +48,6 @@ def test_a_table_travels_and_comes_back(notebook: Any, service: FakeService) -> 
     assert notebook.error is None
     assert notebook["big"].to_dict("list") == {"who": ["b"], "n": [2]}
     assert notebook["hist"]["loss"].tolist() == [0, 1]
-    assert notebook.texts()[0].endswith("B)")
     assert "df (table of 2x2, " in notebook.texts()[0]
 
 
@@ -91,6 +90,18 @@ def test_another_value_is_another_job(notebook: Any, service: FakeService) -> No
         notebook.run(f"x = {value}")
         notebook.run(FIT)
     assert len(service.runs) == 2
+
+
+def test_a_job_is_tried_again_with_more(notebook: Any, service: FakeService) -> None:
+    notebook.run("%%offload bad --wait\n1 / 0\n")
+    notebook.run("%offload retry bad --mem 24Gi --gpu=t4")
+    assert notebook.out.startswith("bad · ")
+    again = list(service.runs.values())[-1].request
+    assert (again.resources.memory_bytes, again.resources.gpu, again.source) == (24 * 2**30, "t4", "1 / 0\n")
+    notebook.run("%offload retry bad --name x")
+    assert "no option '--name'" in str(notebook.error)
+    notebook.run("%offload retry bad --mem")
+    assert "--mem needs a value" in str(notebook.error)
 
 
 def test_a_failed_cell_is_tried_again(notebook: Any, service: FakeService) -> None:

@@ -33,7 +33,9 @@ GI = 1024**3
         ("fit", CellOptions(name="fit")),
         (
             "fit --cpu 1 --mem 512Mi --time 5m --in x --out total --wait",
-            CellOptions("fit", "auto", Resources(1000, 512 * 1024**2, "", 300), ("x",), ("total",), "", wait=True),
+            CellOptions(
+                "fit", "auto", Resources(1000, 512 * 1024**2, "", 300), ("x",), ("total",), wait=True, timed=True
+            ),
         ),
         ("--to here --wait", CellOptions(target="here", wait=True)),
         ("copy --token", CellOptions("copy", token=True)),
@@ -41,7 +43,7 @@ GI = 1024**3
         ("--in a,b,a --out c,", CellOptions(inputs=("a", "b"), outputs=("c",))),
         ("--in 'a, b'", CellOptions(inputs=("a", "b"))),
         ("-o job fit --image ghcr.io/org/image:1", CellOptions("fit", image="ghcr.io/org/image:1", variable="job")),
-        ("--cpu 500m --time 1h30m", CellOptions(resources=Resources(cpu_millis=500, time_s=5400))),
+        ("--cpu 500m --time 1h30m", CellOptions(resources=Resources(cpu_millis=500, time_s=5400), timed=True)),
     ],
 )
 def test_a_line_becomes_options(line: str, expected: CellOptions) -> None:

@@ -12,7 +12,7 @@ import pytest_asyncio
 from support.offload import request
 from support.offload_service import World, sqlite, world
 
-from aiinfn_hub.contract.jobs import JobState, Plan, Target, Why
+from aiinfn_hub.contract.jobs import JobState, Plan, Retry, Target, Why
 from aiinfn_hub.kube.client import CONFIGMAPS
 from aiinfn_hub.offload import blobs
 from aiinfn_hub.store import tables
@@ -225,6 +225,27 @@ async def test_a_person_of_several_activities_must_say_which_pays(service: World
     answer = await service.call("POST", "/jobs", who="carol", content=msgspec.json.encode(request()))
     assert answer.status_code == 400
     assert "which activity pays" in answer.text
+
+
+async def test_a_job_that_is_over_is_tried_again_with_more(service: World) -> None:
+    made = await service.call("POST", "/jobs", content=msgspec.json.encode(request()))
+    job = made.json()["id"]
+    body = msgspec.json.encode(Retry(memory_bytes=8 * 2**30))
+    early = await service.call("POST", f"/jobs/{job}/retry", content=body)
+    assert early.status_code == 409
+    assert "is not over" in early.text
+    await service.call("POST", f"/jobs/{job}/cancel")
+    deadline = time.monotonic() + 20
+    while (await service.call("GET", f"/jobs/{job}")).json()["state"] != "cancelled":
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    answer = await service.call("POST", f"/jobs/{job}/retry", content=body)
+    assert answer.status_code == 201, answer.text
+    found = answer.json()
+    assert (found["name"], found["resources"]["memory_bytes"]) == ("fit", 8 * 2**30)
+    assert found["id"] != job
+    other = await service.call("POST", f"/jobs/{job}/retry", who="bob", content=body)
+    assert other.status_code == 404, "nobody else's"
 
 
 async def test_a_plan_submits_nothing(service: World) -> None:

@@ -26,7 +26,7 @@ from urllib.parse import unquote
 import msgspec
 
 from aiinfn_hub.contract import run as runner
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Plan, Target, ValueRef, Why
+from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Plan, Retry, Target, ValueRef, Why
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer
@@ -326,6 +326,14 @@ def _cancel(service: FakeService, request: _Request, reference: str) -> JobView:
     return run.view()
 
 
+def _retry(service: FakeService, request: _Request, reference: str) -> JobView:
+    run = _find(service, request, reference)
+    if run.state() not in FINAL:
+        raise Conflict(f"{run.request.name} is not over.")
+    change = msgspec.json.decode(request.body, type=Retry)
+    return service.submit(change.of(run.request)).view()
+
+
 def _output(service: FakeService, request: _Request, reference: str, name: str) -> Any:
     run = _find(service, request, reference)
     if name not in run.outputs:
@@ -459,6 +467,7 @@ USER_ROUTES: list[tuple[str, str, Any]] = [
     ("GET", _API + "/jobs/([^/]+)", lambda service, request, job: _find(service, request, job).view()),
     ("GET", _API + "/jobs/([^/]+)/frames", _frames),
     ("POST", _API + "/jobs/([^/]+)/cancel", _cancel),
+    ("POST", _API + "/jobs/([^/]+)/retry", _retry),
     ("GET", _API + "/jobs/([^/]+)/why", _why),
     ("GET", _API + "/jobs/([^/]+)/outputs/([^/]+)", _output),
     ("GET", _API + "/notices", _notices),
