@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+import site
+import sys
 import textwrap
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiinfn_hub.errors import InvalidInput
@@ -24,6 +27,8 @@ class Context:
 
     parts: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    """Modules that are files of the session and of no image, by name: their import may fail where the cell runs."""
 
     @property
     def source(self) -> str:
@@ -69,6 +74,8 @@ def call_source(function: Callable[..., Any], arguments: int, keywords: Iterable
 def _take(name: str, value: Any, context: Context) -> None:
     value = getattr(value, TASK, value)
     if isinstance(value, types.ModuleType):
+        if _stays(value):
+            context.left[name] = str(value.__file__)
         context.parts[name] = f"import {value.__name__} as {name}" if value.__name__ != name else f"import {name}"
     elif isinstance(value, (types.FunctionType, type)) and value.__module__ == "__main__":
         _define(value, name, context)
@@ -78,12 +85,22 @@ def _take(name: str, value: Any, context: Context) -> None:
         context.values[name] = value
 
 
+def _stays(module: types.ModuleType) -> bool:
+    """Whether a module is a file beside the notebook: neither Python's own nor installed."""
+    file = getattr(module, "__file__", None)
+    if not file:
+        return False
+    path = Path(file).resolve()
+    installed = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix, *site.getsitepackages())}
+    return not any(path.is_relative_to(place) for place in installed)
+
+
 def _define(thing: types.FunctionType | type, name: str, context: Context) -> None:
     """Add the source of a function or class after the sources of what it names."""
     context.parts[name] = ""  # already on its way: functions may call each other
     source = _source(thing)
     namespace = _namespace(thing)
-    for needed in sorted(names_of(source).free - context.parts.keys() - context.values.keys()):
+    for needed in sorted(names_of(source).needed(namespace) - context.parts.keys() - context.values.keys()):
         if needed in namespace:
             _take(needed, namespace[needed], context)
     del context.parts[name]  # last, so that a decorator or a base class stands before it

@@ -99,7 +99,7 @@ class JobHandler(_Handler):
     @authorized
     async def get(self, job: str) -> None:
         """Where it is."""
-        await self.answer(lambda: self.offload.job(job).view)
+        await self.answer(lambda: self.offload.found(job).view)
 
 
 class FramesHandler(_Handler):
@@ -110,7 +110,7 @@ class FramesHandler(_Handler):
     async def get(self, job: str) -> None:
         """Frames after a sequence number, with a long poll."""
         after, wait_s = int(self.number("after", 0)), min(self.number("wait", 0), MAX_WAIT_S)
-        await self.answer(lambda: self.offload.job(job).page(after, wait_s))
+        await self.answer(lambda: self.offload.found(job).page(after, wait_s))
 
 
 class WhyHandler(_Handler):
@@ -120,7 +120,7 @@ class WhyHandler(_Handler):
     @authorized
     async def get(self, job: str) -> None:
         """A sentence and a next step."""
-        await self.answer(lambda: self.offload.job(job).why())
+        await self.answer(lambda: self.offload.found(job).why())
 
 
 class CancelHandler(_Handler):
@@ -130,7 +130,7 @@ class CancelHandler(_Handler):
     @authorized
     async def post(self, job: str) -> None:
         """Ask it to end."""
-        await self.answer(lambda: self.offload.job(job).end())
+        await self.answer(lambda: self.offload.found(job).end())
 
 
 class NoticesHandler(_Handler):

@@ -186,9 +186,10 @@ class Offload:
         Raises:
             NotFound: there is none.
         """
-        return self.watcher.watch(self._found(reference))
+        return self.watcher.watch(self.found(reference))
 
-    def _found(self, reference: str) -> Job:
+    def found(self, reference: str) -> Job:
+        """The same, for who looks once: nobody waits for it as a future."""
         here = self._job_here(reference)
         if here is not None and (reference.startswith(PREFIX) or not self.service.configured):
             return here

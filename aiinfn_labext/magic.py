@@ -53,9 +53,13 @@ class OffloadMagics(Magics):
 
     def _run(self, options: CellOptions, cell: str) -> None:
         names, space = names_of(cell), self._shell.user_ns
-        context = context_of(names.free - set(options.inputs) - {"get_ipython"}, space)
+        context = context_of(names.needed(space) - set(options.inputs) - {"get_ipython"}, space)
         luggage = pack(options.inputs, space, context.values)
-        for sentence in warnings(names, options.inputs, options.outputs, self._shell.user_ns):
+        left = [] if options.target == "here" else [f"{name} is {file}" for name, file in context.left.items()]
+        for sentence in [
+            *(f"{one}, a file of this session: where the cell runs, its import may fail" for one in left),
+            *warnings(names, options.inputs, options.outputs, space),
+        ]:
             print(f"Note: {sentence}.", file=sys.stderr)  # noqa: T201  a magic prints
         request = self._request(options, cell, luggage, context)
         taken = [*context.defined, *([luggage.summary] if luggage.inputs else [])]

@@ -25,10 +25,15 @@ _READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a source: those it takes from outside, and those it leaves behind."""
+    """The names of a source: those it takes from outside, those it leaves behind, and those of Python that it reads."""
 
     free: frozenset[str]
     assigned: frozenset[str]
+    provided: frozenset[str] = frozenset()
+
+    def needed(self, namespace: Mapping[str, Any]) -> set[str]:
+        """What it takes from a notebook: a variable that is called as one of Python's own hides that there too."""
+        return {*self.free, *(name for name in self.provided if _is_the_persons(namespace.get(name)))}
 
 
 @dataclass
@@ -80,10 +85,16 @@ def names_of(source: str) -> Names:
     later, stored = _inner_names(code)
     bound |= stored
     free = (free - stored) | (later - bound)
-    missing = {name for name in free if not name.startswith("__")} - _PROVIDED
+    read = {name for name in free if not name.startswith("__")}
+    missing = read - _PROVIDED
     if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
         missing = set()  # any of them may come from there
-    return Names(free=frozenset(missing), assigned=frozenset(bound))
+    return Names(free=frozenset(missing), assigned=frozenset(bound), provided=frozenset(read & _PROVIDED))
+
+
+def _is_the_persons(value: Any) -> bool:
+    """Whether somebody wrote or assigned it in the notebook; IPython puts things there that are called as Python's."""
+    return getattr(value, "__module__", "") == "__main__" or type(value) in (int, float, str, list, tuple, dict)
 
 
 def pack(names: Iterable[str], namespace: Mapping[str, Any], unasked: Mapping[str, Any] | None = None) -> Luggage:

@@ -6,6 +6,7 @@ import base64
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +41,23 @@ def test_a_cell_finds_what_the_notebook_had(notebook: Any, service: FakeService)
     assert notebook.err == ""
     assert notebook.texts()[0].endswith("with Net, half, rate (2, 1 B) · for 1 h at most (--time)")
     assert service.run_of("fit").request.source == "y = [half(n) for n in range(Net.size)]\n"
+
+
+def test_a_module_beside_the_notebook_is_said_to_stay(
+    notebook: Any, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.hold = True
+    (tmp_path / "beside_me.py").write_text("def f():\n    return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    notebook.run("import beside_me, json\nmax = 3")
+    notebook.run("%%offload\njson.dumps(beside_me.f() + max)\n")
+    assert notebook.err == (
+        f"Note: beside_me is {tmp_path / 'beside_me.py'}, a file of this session: "
+        "where the cell runs, its import may fail.\n"
+    )
+    [run] = service.runs.values()
+    assert list(run.request.inputs) == ["max"]
+    assert run.request.context == "import beside_me\n\nimport json\n"
 
 
 def test_a_table_travels_and_comes_back(notebook: Any, service: FakeService) -> None:

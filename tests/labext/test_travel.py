@@ -153,3 +153,10 @@ def test_a_large_value_is_not_taken_along_in_silence() -> None:
     assert "would take 15.3 MiB along" in caught.value.message
     assert caught.value.hint == "If that is meant, say so: --in large,y."
     assert pack(["large"], {"large": large}, {"y": 2}).inputs["large"].size > 10**7
+
+
+def test_what_is_called_as_one_of_pythons_own_comes_along_if_it_is_the_persons() -> None:
+    names = names_of("sum([max, exit, open])")
+    assert names.free == frozenset()
+    assert names.needed({"sum": 5, "max": max, "exit": object(), "open": open}) == {"sum"}
+    assert names.needed({}) == set()
