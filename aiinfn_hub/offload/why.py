@@ -20,13 +20,13 @@ _WAITING = frozenset({_S.QUEUED, _S.EVICTED})
 _AFTER_FAILURE = {
     70: "The traceback is the last output: `%offload log {name}`.",
     71: "Use the image of your session (leave --image out), or values that both sides can read.",
-    72: "Send it again; if it fails again, choose another --to.",
-    73: "Send it again; if it fails again, choose another --to.",
-    124: "Ask for more time: --time {time}.",
+    72: "`%offload retry {name}`; if it fails again, choose another --to.",
+    73: "`%offload retry {name}`; if it fails again, choose another --to.",
+    124: "Ask for more time: `%offload retry {name} --time {time}`.",
     126: "Choose an image with Python 3.8 or newer.",
     127: "Choose an image with Python 3.8 or newer.",
-    137: "Ask for more memory: --mem {memory}.",
-    143: "Send it again.",
+    137: "Ask for more memory: `%offload retry {name} --mem {memory}`.",
+    143: "`%offload retry {name}`.",
 }
 
 
@@ -86,11 +86,12 @@ def _failed(run: Run, _sight: Sight) -> Reason:
 
 
 def _cancelled(run: Run, _sight: Sight) -> Reason:
-    return Reason(run.reason or "Cancelled by you.", "Send it again when you want it.")
+    return Reason(run.reason or "Cancelled by you.", f"`%offload retry {run.name}` when you want it.")
 
 
 def _lost(run: Run, _sight: Sight) -> Reason:
-    return Reason(run.reason, "Send it again; should its node come back, the result is still taken.")
+    again = f"`%offload retry {run.name}`"
+    return Reason(run.reason, f"{again} sends it again; should its node come back, the result is still taken.")
 
 
 _BY_STATE = {

@@ -107,7 +107,7 @@ OUTPUTS = request(outputs=["total"])
             run(S.FAILED, reason="refused", started_at=None), NOTHING, "refused", "never started", id="never started"
         ),
         pytest.param(run(S.FAILED, exit_code=3, started_at=NOW), NOTHING, "", "%offload log fit", id="an unknown code"),
-        pytest.param(run(S.CANCELLED), NOTHING, "Cancelled by you", "again", id="cancelled"),
+        pytest.param(run(S.CANCELLED), NOTHING, "Cancelled by you", "%offload retry fit", id="cancelled"),
         pytest.param(run(S.LOST, reason="Its Job is gone."), NOTHING, "Its Job is gone", "still taken", id="lost"),
     ],
 )
