@@ -10,10 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import JOB_NAME, JobRequest
-from aiinfn_hub.errors import InvalidInput
 from aiinfn_labext.jobs import Offload, make_offload
-from aiinfn_labext.parsing import resources
+from aiinfn_labext.parsing import CellOptions, resources
+from aiinfn_labext.scripts import script_request
 from aiinfn_labext.shown import JobTable, clean_text, frame_text, job_line
 
 _Action = Callable[[Offload, argparse.Namespace], int]
@@ -36,6 +35,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         retry.add_argument(option, default=None)
     run = _add(actions, "run", "run a Python script elsewhere", _run)
     run.add_argument("script", type=Path, metavar="SCRIPT.py")
+    run.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="of the script; behind -- if they begin so")
     run.add_argument("--name", default="", help="name of the job; the script's when not given")
     for option in ("--cpu", "--mem", "--time"):
         run.add_argument(option, default=None)
@@ -132,17 +132,9 @@ def _why(offload: Offload, args: argparse.Namespace) -> int:
 
 
 def _run(offload: Offload, args: argparse.Namespace) -> int:
-    try:
-        source = args.script.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{args.script} cannot be read: {error}.") from error
-    name = args.name or args.script.stem
-    if JOB_NAME.fullmatch(name) is None:
-        raise InvalidInput(f"{name!r} is not a job name.", hint="Give one with --name: letters, digits, - and _.")
     amounts = resources(cpu=args.cpu, mem=args.mem, gpu=args.gpu, time=args.time)
-    request = JobRequest(
-        name=name, source=source, resources=amounts, target=args.to, image=args.image, token=args.token
-    )
+    options = CellOptions(name=args.name, target=args.to, resources=amounts, image=args.image, token=args.token)
+    request = script_request(args.script, args.arguments, options)
     if args.plan:
         table = offload.plan(request)
         if args.json:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -18,8 +19,12 @@ from aiinfn_labext.functions import Context, context_of
 from aiinfn_labext.job import Job, JobFailed
 from aiinfn_labext.jobs import Offload
 from aiinfn_labext.parsing import CellOptions, LineCommand, parse_cell, parse_line
+from aiinfn_labext.scripts import script_request
 from aiinfn_labext.shown import JobTable, clean_bundle, clean_text, job_line
 from aiinfn_labext.travel import Luggage, names_of, pack, warnings
+
+#: Of verbs whose name is taken.
+_ACTIONS = {"run": "_script"}
 
 
 @magics_class
@@ -42,12 +47,13 @@ class OffloadMagics(Magics):
         %offload get NAME                bind what --out names here
         %offload cancel|why NAME         end it; why it waits, or ended as it did
         %offload retry NAME [--mem 24Gi] the same again, with other amounts
+        %offload run [--gpu SPEC ...] script.py ARGUMENTS
         %offload targets                 where jobs can run
         """
         with _usage_errors():
             if cell is None:
                 command = parse_line(line)
-                getattr(self, f"_{command.verb}")(command)
+                getattr(self, _ACTIONS.get(command.verb, f"_{command.verb}"))(command)
             else:
                 self._run(parse_cell(line), cell)
 
@@ -63,11 +69,20 @@ class OffloadMagics(Magics):
             print(f"Note: {sentence}.", file=sys.stderr)  # noqa: T201  a magic prints
         request = self._request(options, cell, luggage, context)
         taken = [*context.defined, *([luggage.summary] if luggage.inputs else [])]
+        self._send(options, request, luggage.blobs, taken)
+
+    def _script(self, command: LineCommand) -> None:
+        request = script_request(Path(command.reference).expanduser(), command.arguments, command.options)
+        self._send(command.options, request, {}, [])
+
+    def _send(
+        self, options: CellOptions, request: JobRequest, blobs: Mapping[str, bytes], taken: Sequence[str]
+    ) -> None:
         if options.plan:
             self._shell.display_pub.publish(self._offload.plan(request, taken).bundle())
             return
         known = None if options.again else self._offload.unchanged(request)
-        job = known or self._offload.submit(request, luggage.blobs)
+        job = known or self._offload.submit(request, blobs)
         if options.variable:
             self._shell.user_ns[options.variable] = job
         notes = [f"with {', '.join(taken)}"] if taken else []

@@ -25,7 +25,16 @@ VALUES = {
 }
 FLAGS = ("--token", "--wait", "--plan", "--again")
 #: Verbs of `%offload`, and whether they take the name of a job.
-VERBS = {"list": False, "log": True, "get": True, "cancel": True, "why": True, "retry": True, "targets": False}
+VERBS = {
+    "list": False,
+    "log": True,
+    "get": True,
+    "cancel": True,
+    "why": True,
+    "retry": True,
+    "run": True,
+    "targets": False,
+}
 #: What `%offload retry` may change.
 CHANGES = ("--to", "--gpu", "--cpu", "--mem", "--time")
 USAGE = "%%offload [NAME] " + " ".join(
@@ -53,12 +62,14 @@ class CellOptions:
 
 @dataclass(frozen=True)
 class LineCommand:
-    """One `%offload` line: what to do, with which job."""
+    """One `%offload` line: what to do, with which job; `run` has a script, its arguments, and how it is sent."""
 
     verb: str
     reference: str = ""
     follow: bool = False
     change: Retry = field(default_factory=Retry)
+    arguments: tuple[str, ...] = ()
+    options: CellOptions = field(default_factory=CellOptions)
 
 
 def parse_cell(line: str) -> CellOptions:
@@ -102,6 +113,8 @@ def parse_line(line: str) -> LineCommand:
     verb = words.pop(0) if words else "list"
     if verb not in VERBS:
         raise _unknown("verb", verb, VERBS, "%offload [" + "|".join(VERBS) + "] [NAME]")
+    if verb == "run":
+        return _script(words)
     change = _change(words) if verb == "retry" else Retry()
     follow = verb == "log" and any(word in ("-f", "--follow") for word in words)
     if verb == "log":
@@ -112,6 +125,21 @@ def parse_line(line: str) -> LineCommand:
     if extra:
         raise InvalidInput(f"{extra[0]!r} is one word too many.", hint=f"Write %offload {verb}{' NAME' * VERBS[verb]}.")
     return LineCommand(verb=verb, reference=words[0] if words else "", follow=follow, change=change)
+
+
+def _script(words: list[str]) -> LineCommand:
+    """Options come before the script; what is behind it is the script's."""
+    options: list[str] = []
+    while words and words[0].startswith("-"):
+        word = words.pop(0)
+        options.append(word)
+        if word in VALUES:
+            options.append(_value_of(word, words))
+    if not words:
+        raise InvalidInput(
+            "%offload run needs a script.", hint="Write %offload run [--gpu SPEC ...] script.py [ARGUMENTS]."
+        )
+    return LineCommand("run", words[0], arguments=tuple(words[1:]), options=parse_cell(shlex.join(options)))
 
 
 def _change(words: list[str]) -> Retry:

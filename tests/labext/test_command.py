@@ -63,6 +63,14 @@ def test_a_run_that_is_not_waited_for_ends_at_once(
     assert json.loads(capsys.readouterr().out)["name"] == "mine"
 
 
+def test_what_is_behind_two_dashes_is_the_scripts(
+    offload: Callable[..., int], script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script.write_text("import sys\nprint(sys.argv[1:])")
+    assert offload("run", str(script), "--to", "here", "--wait", "--", "--rate", "0.5") == 0
+    assert "['--rate', '0.5']" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["nothing.py"], "nothing.py cannot be read"), (["1 fit.py"], "'1 fit' is not a job name")],

@@ -122,6 +122,22 @@ def test_a_job_is_tried_again_with_more(notebook: Any, service: FakeService) -> 
     assert "--mem needs a value" in str(notebook.error)
 
 
+def test_a_script_runs_elsewhere_with_its_arguments(notebook: Any, service: FakeService, tmp_path: Path) -> None:
+    script = tmp_path / "fit.py"
+    script.write_text("import sys\nif __name__ == '__main__':\n    rate = float(sys.argv[2])\n    print(sys.argv)\n")
+    notebook.run(f"%offload run --cpu 2 --out rate --wait {script} --rate 0.5 'a b'")
+    assert notebook.error is None
+    assert notebook.out == "['fit.py', '--rate', '0.5', 'a b']\nBound here: rate.\n"
+    assert notebook["rate"] == 0.5
+    assert service.run_of("fit").request.resources.cpu_millis == 2000
+    notebook.run(f"%offload run --plan {script}")
+    assert "runs on" in notebook.texts()[-1]
+    assert len(service.runs) == 1
+    for line, message in (("run --cpu 2", "needs a script"), ("run --cpuu 2 x.py", "no option"), ("run no.py", "read")):
+        notebook.run(f"%offload {line}")
+        assert message in str(notebook.error)
+
+
 def test_a_failed_cell_is_tried_again(notebook: Any, service: FakeService) -> None:
     for _ in range(2):
         notebook.run("%%offload bad --wait\n1 / 0\n")
