@@ -35,7 +35,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         retry.add_argument(option, default=None)
     run = _add(actions, "run", "run a Python script elsewhere", _run)
     run.add_argument("script", type=Path, metavar="SCRIPT.py")
-    run.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="of the script; behind -- if they begin so")
     run.add_argument("--name", default="", help="name of the job; the script's when not given")
     for option in ("--cpu", "--mem", "--time"):
         run.add_argument(option, default=None)
@@ -44,6 +43,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.add_argument("--image", default="")
     run.add_argument("--token", action="store_true", help="with a token of the login provider, as sessions have it")
     run.add_argument("--plan", action="store_true", help="say where it would run and what it would cost; send nothing")
+    run.add_argument("--args", nargs=argparse.REMAINDER, default=[], help="all that follows is the script's")
     run.add_argument("--wait", action="store_true", help="show its output and end with its exit code")
 
 
@@ -134,7 +134,7 @@ def _why(offload: Offload, args: argparse.Namespace) -> int:
 def _run(offload: Offload, args: argparse.Namespace) -> int:
     amounts = resources(cpu=args.cpu, mem=args.mem, gpu=args.gpu, time=args.time)
     options = CellOptions(name=args.name, target=args.to, resources=amounts, image=args.image, token=args.token)
-    request = script_request(args.script, args.arguments, options)
+    request = script_request(args.script, args.args, options)
     if args.plan:
         table = offload.plan(request)
         if args.json:

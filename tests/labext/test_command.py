@@ -63,11 +63,11 @@ def test_a_run_that_is_not_waited_for_ends_at_once(
     assert json.loads(capsys.readouterr().out)["name"] == "mine"
 
 
-def test_what_is_behind_two_dashes_is_the_scripts(
+def test_what_is_behind_args_is_the_scripts(
     offload: Callable[..., int], script: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script.write_text("import sys\nprint(sys.argv[1:])")
-    assert offload("run", str(script), "--to", "here", "--wait", "--", "--rate", "0.5") == 0
+    assert offload("run", str(script), "--to", "here", "--wait", "--args", "--rate", "0.5") == 0
     assert "['--rate', '0.5']" in capsys.readouterr().out
 
 
