@@ -12,7 +12,7 @@ import msgspec
 
 from aiinfn_labext.jobs import Offload, make_offload
 from aiinfn_labext.parsing import CellOptions, resources
-from aiinfn_labext.scripts import script_request
+from aiinfn_labext.scripts import notebook_request, script_request
 from aiinfn_labext.shown import JobTable, clean_text, frame_text, job_line
 
 _Action = Callable[[Offload, argparse.Namespace], int]
@@ -33,8 +33,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     retry = _add(actions, "retry", "the same again, with other amounts", _retry, job=True)
     for option in ("--cpu", "--mem", "--gpu", "--time", "--to"):
         retry.add_argument(option, default=None)
-    run = _add(actions, "run", "run a Python script elsewhere", _run)
-    run.add_argument("script", type=Path, metavar="SCRIPT.py")
+    run = _add(actions, "run", "run a Python script, or a notebook, elsewhere", _run)
+    run.add_argument("script", type=Path, metavar="SCRIPT.py|FILE.ipynb")
+    run.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the notebook")
     run.add_argument("--name", default="", help="name of the job; the script's when not given")
     for option in ("--cpu", "--mem", "--time"):
         run.add_argument(option, default=None)
@@ -134,7 +135,10 @@ def _why(offload: Offload, args: argparse.Namespace) -> int:
 def _run(offload: Offload, args: argparse.Namespace) -> int:
     amounts = resources(cpu=args.cpu, mem=args.mem, gpu=args.gpu, time=args.time)
     options = CellOptions(name=args.name, target=args.to, resources=amounts, image=args.image, token=args.token)
-    request = script_request(args.script, args.args, options)
+    if args.script.suffix == ".ipynb":
+        request = notebook_request(args.script, args.p, options)
+    else:
+        request = script_request(args.script, args.args, options)
     if args.plan:
         table = offload.plan(request)
         if args.json:

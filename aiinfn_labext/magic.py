@@ -19,7 +19,7 @@ from aiinfn_labext.functions import Context, context_of
 from aiinfn_labext.job import Job, JobFailed
 from aiinfn_labext.jobs import Offload
 from aiinfn_labext.parsing import CellOptions, LineCommand, parse_cell, parse_line
-from aiinfn_labext.scripts import script_request
+from aiinfn_labext.scripts import notebook_request, script_request
 from aiinfn_labext.shown import JobTable, clean_bundle, clean_text, job_line
 from aiinfn_labext.travel import Luggage, names_of, pack, warnings
 
@@ -48,6 +48,7 @@ class OffloadMagics(Magics):
         %offload cancel|why NAME         end it; why it waits, or ended as it did
         %offload retry NAME [--mem 24Gi] the same again, with other amounts
         %offload run [--gpu SPEC ...] script.py ARGUMENTS
+        %offload nb [--gpu SPEC ...] file.ipynb -p NAME=VALUE
         %offload targets                 where jobs can run
         """
         with _usage_errors():
@@ -73,6 +74,10 @@ class OffloadMagics(Magics):
 
     def _script(self, command: LineCommand) -> None:
         request = script_request(Path(command.reference).expanduser(), command.arguments, command.options)
+        self._send(command.options, request, {}, [])
+
+    def _nb(self, command: LineCommand) -> None:
+        request = notebook_request(Path(command.reference).expanduser(), command.arguments, command.options)
         self._send(command.options, request, {}, [])
 
     def _send(

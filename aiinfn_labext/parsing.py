@@ -33,6 +33,7 @@ VERBS = {
     "why": True,
     "retry": True,
     "run": True,
+    "nb": True,
     "targets": False,
 }
 #: What `%offload retry` may change.
@@ -113,8 +114,8 @@ def parse_line(line: str) -> LineCommand:
     verb = words.pop(0) if words else "list"
     if verb not in VERBS:
         raise _unknown("verb", verb, VERBS, "%offload [" + "|".join(VERBS) + "] [NAME]")
-    if verb == "run":
-        return _script(words)
+    if verb in ("run", "nb"):
+        return _file(verb, words)
     change = _change(words) if verb == "retry" else Retry()
     follow = verb == "log" and any(word in ("-f", "--follow") for word in words)
     if verb == "log":
@@ -127,8 +128,8 @@ def parse_line(line: str) -> LineCommand:
     return LineCommand(verb=verb, reference=words[0] if words else "", follow=follow, change=change)
 
 
-def _script(words: list[str]) -> LineCommand:
-    """Options come before the script; what is behind it is the script's."""
+def _file(verb: str, words: list[str]) -> LineCommand:
+    """Options come before the file; what is behind it is a script's own, or the parameters of a notebook."""
     options: list[str] = []
     while words and words[0].startswith("-"):
         word = words.pop(0)
@@ -136,10 +137,14 @@ def _script(words: list[str]) -> LineCommand:
         if word in VALUES:
             options.append(_value_of(word, words))
     if not words:
-        raise InvalidInput(
-            "%offload run needs a script.", hint="Write %offload run [--gpu SPEC ...] script.py [ARGUMENTS]."
-        )
-    return LineCommand("run", words[0], arguments=tuple(words[1:]), options=parse_cell(shlex.join(options)))
+        usage = "script.py [ARGUMENTS]" if verb == "run" else "file.ipynb [-p NAME=VALUE ...]"
+        raise InvalidInput(f"%offload {verb} needs a file.", hint=f"Write %offload {verb} [--gpu SPEC ...] {usage}.")
+    file, *rest = words
+    if verb == "nb":
+        if rest[::2] != ["-p"] * len(rest[1::2]):
+            raise InvalidInput("Behind the notebook stand parameters only.", hint="Write each as -p NAME=VALUE.")
+        rest = rest[1::2]
+    return LineCommand(verb, file, arguments=tuple(rest), options=parse_cell(shlex.join(options)))
 
 
 def _change(words: list[str]) -> Retry:

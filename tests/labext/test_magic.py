@@ -133,7 +133,7 @@ def test_a_script_runs_elsewhere_with_its_arguments(notebook: Any, service: Fake
     notebook.run(f"%offload run --plan {script}")
     assert "runs on" in notebook.texts()[-1]
     assert len(service.runs) == 1
-    for line, message in (("run --cpu 2", "needs a script"), ("run --cpuu 2 x.py", "no option"), ("run no.py", "read")):
+    for line, message in (("run --cpu 2", "needs a file"), ("run --cpuu 2 x.py", "no option"), ("run no.py", "read")):
         notebook.run(f"%offload {line}")
         assert message in str(notebook.error)
 
