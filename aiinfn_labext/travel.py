@@ -53,7 +53,7 @@ class Luggage:
     @property
     def summary(self) -> str:
         """Such as "x (list of 6, 24 B)"."""
-        return ", ".join(f"{name} ({value.summary}, {_size(value.size)})" for name, value in self.inputs.items())
+        return ", ".join(f"{name} ({value.summary}, {size(value.size)})" for name, value in self.inputs.items())
 
 
 def names_of(source: str) -> Names:
@@ -116,7 +116,7 @@ def pack(names: Iterable[str], namespace: Mapping[str, Any], unasked: Mapping[st
     total = sum(value.size for value in luggage.inputs.values())
     if total > MAX_TOTAL:
         raise TooLarge(
-            f"The inputs take {_size(total)}, and at most {_size(MAX_TOTAL)} travel with a cell: {luggage.summary}.",
+            f"The inputs take {size(total)}, and at most {size(MAX_TOTAL)} travel with a cell: {luggage.summary}.",
             hint="Write large data to shared storage, and read it in the cell.",
         )
     return luggage
@@ -140,7 +140,7 @@ def _pack_unasked(luggage: Luggage, values: Mapping[str, Any]) -> None:
     if sum(large.values()) > MAX_UNASKED:
         names = ",".join(sorted(large, key=lambda name: -large[name]))
         raise TooLarge(
-            f"The cell would take {_size(sum(large.values()))} along: {luggage.summary}.",
+            f"The cell would take {size(sum(large.values()))} along: {luggage.summary}.",
             hint=f"If that is meant, say so: --in {names}.",
         )
 
@@ -194,8 +194,9 @@ def _inner_names(code: types.CodeType) -> tuple[set[str], set[str]]:
     return read, bound
 
 
-def _size(amount: int) -> str:
-    for unit, size in (("MiB", 1024**2), ("KiB", 1024)):
-        if amount >= size:
-            return f"{amount / size:.1f} {unit}"
+def size(amount: int) -> str:
+    """Bytes as people read them: "15.3 MiB"."""
+    for unit, least in (("MiB", 1024**2), ("KiB", 1024)):
+        if amount >= least:
+            return f"{amount / least:.1f} {unit}"
     return f"{amount} B"
