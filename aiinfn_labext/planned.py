@@ -12,6 +12,7 @@ from aiinfn_hub.contract.jobs import JobRequest, Plan
 from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_labext.shown import clean_text
+from aiinfn_labext.travel import size
 
 
 class PlanTable:
@@ -32,8 +33,10 @@ class PlanTable:
         return "\n".join(f"{name.ljust(width)}  {text}" for name, text in self._rows)
 
     def _repr_html_(self) -> str:
+        # Jupyter's own style has numbers in mind, and sets them to the right.
+        cell = '<td style="text-align: left">'
         rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in self._rows
+            f"<tr><th>{html.escape(name)}</th>{cell}{html.escape(text)}</td></tr>" for name, text in self._rows
         )
         manifest = msgspec.json.format(msgspec.json.encode(self.plan.manifest)).decode() if self.plan.manifest else ""
         behind = f"<details><summary>The Job</summary><pre>{html.escape(manifest)}</pre></details>" if manifest else ""
@@ -52,7 +55,7 @@ def _rows(plan: Plan, request: JobRequest, offer: Offer | None, taken: Sequence[
     yield "costs", f"{plan.gpu_hours:g} GPU-h at most, charged to {plan.activity}{_left(plan, offer)}"
     yield "image", f"{plan.apptainer} in {plan.image}" if plan.apptainer else plan.image
     total = sum(value.size for value in request.inputs.values()) + len(request.context.encode())
-    yield "travels", f"{', '.join(taken)}: {format_bytes(total)}" if taken else "nothing but the cell"
+    yield "travels", f"{', '.join(taken)}: {size(total)}" if taken else "nothing but the cell"
     yield "comes back", ", ".join(request.outputs) or "what it prints and shows"
     yield from (("note", warning) for warning in plan.warnings)
     yield from (("refused", refusal) for refusal in plan.refusals)

@@ -163,7 +163,7 @@ def test_a_plan_sends_nothing(notebook: Any, service: FakeService) -> None:
         "with        1 CPU, 2Gi, for 2 h at most",
         "costs       0.4 GPU-h at most, charged to lhcb, which has 11.5 of 40 left",
         "image       ghcr.io/infn/pytorch:2.9",
-        "travels     half, x (list of 3, 7 B): 37",
+        "travels     half, x (list of 3, 7 B): 37 B",
         "comes back  y",
     ]
     page = shown["data"]["text/html"]
