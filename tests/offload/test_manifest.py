@@ -213,6 +213,7 @@ def test_what_the_person_typed_travels_only_inside_the_payload() -> None:
         "name": "Fit-1",
         "url": "https://runs.example.org",
         "source": source,
+        "context": "",
         "filename": "<offload Fit-1>",
         "inputs": {"x": {"codec": "json", "sha256": reference(b"[1]").sha256, "size": 3}},
         "outputs": ["total"],
