@@ -61,9 +61,9 @@ def _own(
     own = platform.known_flavour(heritage.flavour)
     if request.resources.gpu.strip() or own is None or not own.accelerator or not allowed(own, activity):
         return None, []
-    if own.max_per_user == 1:
+    if 1 in (own.max_per_user, own.units):
         # Its session holds it: the job would wait for its own session to end.
-        return None, [f"No accelerator: one person may have one {own.title}, and the session has it. --gpu says which."]
+        return None, [f"No accelerator: the session has the only {own.title} that you may have. --gpu says which."]
     if request.target != AUTO and not carries(site_named(platform, request.target), own):
         return None, [f"No accelerator: {request.target} has no {own.title}. --gpu says which."]
     return own, []

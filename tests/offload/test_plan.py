@@ -173,7 +173,7 @@ def test_a_plan_travels_as_json() -> None:
         pytest.param("", {}, "cpu", "", id="no session"),
         pytest.param("gone", {}, "cpu", "", id="a flavour that is no more"),
         pytest.param("u55c", {}, "cpu", "", id="one of another activity"),
-        pytest.param("a30", {}, "cpu", "the session has it", id="the only one that a person may have"),
+        pytest.param("a30", {}, "cpu", "the session has the only", id="the only one that a person may have"),
         pytest.param("t4", {"target": "leonardo"}, "cpu", "leonardo has no NVIDIA T4", id="a place without it"),
         pytest.param("t4", {"target": "local"}, "t4", "", id="this place"),
     ],
