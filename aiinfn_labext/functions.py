@@ -17,8 +17,8 @@ from typing import Any
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_labext.travel import names_of
 
-#: By this attribute something is known that stands for a function, as `offload.task` makes it.
-TASK = "__aiinfn_function__"
+#: By this attribute a function is known that `offload.task` has decorated, and what stands for it.
+TASK = "__aiinfn_task__"
 
 
 @dataclass
@@ -72,7 +72,8 @@ def call_source(function: Callable[..., Any], arguments: int, keywords: Iterable
 
 
 def _take(name: str, value: Any, context: Context) -> None:
-    value = getattr(value, TASK, value)
+    if getattr(value, TASK, False) and not isinstance(value, types.FunctionType):
+        value = value.__wrapped__
     if isinstance(value, types.ModuleType):
         if _stays(value):
             context.left[name] = str(value.__file__)
@@ -123,7 +124,8 @@ def _source(thing: types.FunctionType | type) -> str:
             f"{thing.__qualname__} is a method.", hint="Write a function that makes the object and calls it."
         )
     try:
-        return _untasked(textwrap.dedent(inspect.getsource(thing)).rstrip())
+        source = textwrap.dedent(inspect.getsource(thing)).rstrip()
+        return _untasked(source) if getattr(thing, TASK, False) else source
     except (OSError, TypeError) as error:
         found = _class_source(thing) if isinstance(thing, type) else None
         if found is not None:

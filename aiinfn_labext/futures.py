@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, wait
 from typing import Any, Protocol
 
 from aiinfn_hub.errors import AiinfnError
@@ -46,20 +46,27 @@ class Watcher:
         while True:
             # Of hundreds of jobs, each is asked about less often: the service has other people too.
             pause.wait(max(self._look_s, PER_JOB_S * len(self._jobs)))
-            for job in list(self._jobs):
-                try:
-                    over = job.refresh().final
-                except AiinfnError as error:
-                    self._log.info("%s could not be asked about: %s", job.name, error)
-                    continue
-                if over:
-                    with self._lock:
-                        self._jobs.discard(job)
-                    job.settle()
+            self._look()
             with self._lock:
                 if not self._jobs:
                     self._thread = None
                     return
+
+    def _look(self) -> None:
+        """Once at each. On its own, so that no variable of the thread keeps the last one alive while it pauses."""
+        for job in list(self._jobs):
+            try:
+                over = job.refresh().final
+            except AiinfnError as error:
+                self._log.info("%s could not be asked about: %s", job.name, error)
+                continue
+            except Exception:  # noqa: BLE001 - a background loop: the others are still waited for
+                self._log.exception("%s could not be asked about", job.name)
+                continue
+            if over:
+                with self._lock:
+                    self._jobs.discard(job)
+                job.settle()
 
 
 class Send(Protocol):
@@ -80,9 +87,9 @@ class Task:
     """
 
     def __init__(self, send: Send, function: Callable[..., Any], options: dict[str, Any]) -> None:
-        functools.update_wrapper(self, function)
+        setattr(function, TASK, True)
+        functools.update_wrapper(self, function)  # the mark too
         self.function = function
-        setattr(self, TASK, function)
         self._send = send
         self._options = options
 
@@ -99,7 +106,7 @@ class Task:
         return [self.submit(*arguments) for arguments in zip(*iterables, strict=False)]
 
 
-class OffloadExecutor(Executor):
+class OffloadExecutor(concurrent.futures.Executor):
     """`concurrent.futures.Executor`, whose workers are jobs.
 
     Leaving its `with` waits for them; a job goes on when the kernel that waits for it is gone.
@@ -130,8 +137,4 @@ class OffloadExecutor(Executor):
             for job in self._jobs:
                 job.cancel()
         if wait:
-            _wait(self._jobs)
-
-
-def _wait(jobs: Iterable[Job]) -> None:
-    wait(list(jobs))
+            concurrent.futures.wait(self._jobs)

@@ -230,7 +230,7 @@ def _pod_spec(platform: Platform, order: Order) -> dict[str, Any]:
         **({"initContainers": makers} if makers else {}),
         # A site fetches images with what it has itself: a secret of ours does not travel.
         **({"imagePullSecrets": pull_secrets(platform)} if not remote and pull_secrets(platform) else {}),
-        "containers": [_container(order, flavour, mounts, _token(platform, order))],
+        "containers": [_container(platform, order, flavour, mounts)],
         "volumes": volumes,
         **_placement(flavour, site, plan.activity),
     }
@@ -248,21 +248,18 @@ def _token(platform: Platform, order: Order) -> dict[str, str]:
     return iam_token.environment(platform.tokens, order.owner, platform.activity(order.plan.activity))
 
 
-def _container(
-    order: Order, flavour: Flavour, mounts: list[dict[str, Any]], token: Mapping[str, str]
-) -> dict[str, Any]:
-    plan = order.plan
-    binds = [mount["mountPath"] for mount in mounts]
+def _container(platform: Platform, order: Order, flavour: Flavour, mounts: list[dict[str, Any]]) -> dict[str, Any]:
+    plan, binds = order.plan, [mount["mountPath"] for mount in mounts]
     return {
         "name": "main",
         "image": image_reference(plan.image),
-        "command": run_inside(plan.apptainer, COMMAND, flavour, binds) if plan.apptainer else COMMAND,
+        "command": run_inside(platform, plan.apptainer, COMMAND, flavour, binds) if plan.apptainer else COMMAND,
         "env": [
             {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "AIINFN_CREDENTIALS", "value": CREDENTIALS},
             {"name": "AIINFN_SCRATCH", "value": SCRATCH},
             {"name": "PYTHONUNBUFFERED", "value": "1"},
-            *({"name": name, "value": value} for name, value in token.items()),
+            *({"name": name, "value": value} for name, value in _token(platform, order).items()),
         ],
         "resources": resources(flavour, plan.cpu_millis, plan.memory_bytes, plan.units),
         "securityContext": container_security(flavour.capabilities),

@@ -80,16 +80,19 @@ def ways(platform: Platform, flavour: Flavour) -> list[Way]:
     return [*(way for way in (*found, "proot") if _carrier(platform, way)), "converted"]
 
 
-def run_inside(path: str, command: Sequence[str], flavour: Flavour, binds: Sequence[str] = ()) -> list[str]:
-    """`command` run inside the image at `path`, with the flavour's devices and the folders `binds` visible.
+def run_inside(
+    platform: Platform, path: str, command: Sequence[str], flavour: Flavour, binds: Sequence[str] = ()
+) -> list[str]:
+    """`command` run inside the image at `path` as `inside` says, with the flavour's devices and the folders `binds`.
 
     The environment is passed on, because it carries the session's addresses; the home is that of the pod.
 
     Raises:
-        InvalidInput: `path` or a folder is not a plain absolute path.
+        InvalidInput: a folder is not a plain absolute path, or the image cannot run there (any more).
     """
-    path, binds = apptainer_path(path), [_folder(folder) for folder in binds]
-    if USER_NAMESPACES in flavour.capabilities:
+    binds, found = [_folder(folder) for folder in binds], inside(platform, path, flavour)
+    path = found.path
+    if found.way == "apptainer":
         options = [*_DEVICES.get(flavour.vendor, []), *(word for folder in binds for word in ("--bind", folder))]
         return ["apptainer", "exec", "--no-mount", "hostfs", *options, path, *command]
     options = [word for folder in binds for word in ("-b", folder)]

@@ -86,7 +86,7 @@ def session_traits(
         **{name: [*configured[name], *added[name]] for name in LISTS},
         **{name: {**configured[name], **added[name]} for name in DICTS},
         "node_affinity_required": both(configured["node_affinity_required"], required),
-        "cmd": _command(spec, configured["cmd"], mounts),
+        "cmd": _command(platform, spec, configured["cmd"], mounts),
         "image": spec.image,
         **_amounts(spec),
         "pod_security_context": pod_security(spec.activity.gid, person.uid),
@@ -173,7 +173,7 @@ def _literal(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def _command(spec: SessionSpec, command: Sequence[str], mounts: Manifests) -> list[str]:
+def _command(platform: Platform, spec: SessionSpec, command: Sequence[str], mounts: Manifests) -> list[str]:
     if not spec.apptainer:
         return list(command)
-    return run_inside(spec.apptainer, command, spec.flavour, [mount["mountPath"] for mount in mounts])
+    return run_inside(platform, spec.apptainer, command, spec.flavour, [mount["mountPath"] for mount in mounts])

@@ -63,6 +63,12 @@ def test_an_option_with_a_typing_mistake_is_refused_when_it_is_written(offload: 
         offload.Executor(where="here")
 
 
+def test_a_decorator_of_somebody_else_that_is_called_so_does(notebook: Any) -> None:
+    notebook.run("class app:\n    def task(f):\n        return f")
+    notebook.run("@app.task\ndef f():\n    return 1")
+    assert "@app.task" in call_source(notebook["f"], 0)[1].source
+
+
 @pytest.mark.parametrize("decorator", ["@offload.task", "@offload.task(\n    gpu='t4',\n)"])
 def test_the_decorator_does_not_travel(notebook: Any, decorator: str) -> None:
     notebook.run(f"from aiinfn_labext import offload\n{decorator}\ndef f(x):\n    return g(x)")
@@ -150,6 +156,7 @@ def test_nobody_is_watched_for_nobody(offload: Offload, service: FakeService) ->
     job: Job | None = offload(double, 1)
     assert offload.watcher._thread is not None
     assert job is not None
+    time.sleep(0.5)  # some looks at it, which must not keep it
     del job
     gc.collect()
     deadline = time.monotonic() + 20

@@ -118,13 +118,22 @@ def test_converted_is_always_the_last_way() -> None:
 
 @pytest.mark.parametrize(("flavour", "options"), [("t4", ["--nv"]), ("cpu", []), ("u55c", [])])
 def test_apptainer_shows_the_devices_of_the_flavour(flavour: str, options: list[str]) -> None:
-    command = run_inside(IMAGE, ["sh", "-c", "a; b"], platform(able=flavour).flavour(flavour), ["/home/jovyan"])
+    made = platform("apptainer", able=flavour)
+    command = run_inside(made, IMAGE, ["sh", "-c", "a; b"], made.flavour(flavour), ["/home/jovyan"])
     before = ["apptainer", "exec", "--no-mount", "hostfs"]
     assert command == [*before, *options, "--bind", "/home/jovyan", IMAGE, "sh", "-c", "a; b"]
 
 
-def test_without_the_capability_proot_gets_folders_and_command_as_words_of_their_own() -> None:
-    command = run_inside(IMAGE, ["sh", "-c", "a; b"], platform().flavour("t4"), ["/home/jovyan", "/scratch"])
+@pytest.mark.parametrize(
+    ("tools", "able"),
+    [
+        pytest.param(("apptainer", "proot"), "", id="without the capability"),
+        pytest.param(("proot",), "t4", id="with it, but no carrier that has Apptainer"),
+    ],
+)
+def test_proot_gets_folders_and_command_as_words_of_their_own(tools: tuple[str, ...], able: str) -> None:
+    made = platform(*tools, able=able)
+    command = run_inside(made, IMAGE, ["sh", "-c", "a; b"], made.flavour("t4"), ["/home/jovyan", "/scratch"])
     assert command[:2] == ["/bin/sh", "-c"]
     assert command[3:9] == ["unpacked", IMAGE, "-b", "/home/jovyan", "-b", "/scratch"]
     assert command[-3:] == ["sh", "-c", "a; b"]
@@ -133,12 +142,14 @@ def test_without_the_capability_proot_gets_folders_and_command_as_words_of_their
 @pytest.mark.parametrize("able", ["cpu", ""])
 @pytest.mark.parametrize("folder", ["/a:/etc", "/a,/etc", "a", "/a/../etc", "/a b"])
 def test_a_folder_cannot_smuggle_a_second_bind(folder: str, able: str) -> None:
-    with pytest.raises(InvalidInput):
-        run_inside(IMAGE, ["sh"], platform(able=able).flavour("cpu"), [folder])
+    made = platform("apptainer", "proot", able=able)
+    with pytest.raises(InvalidInput, match="cannot be shown"):
+        run_inside(made, IMAGE, ["sh"], made.flavour("cpu"), [folder])
 
 
 def test_nothing_in_the_scripts_is_an_expression_of_kubernetes() -> None:
     """It reads $(NAME) and $$ in arguments: https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/"""
-    command = run_inside(IMAGE, ["sh"], platform().flavour("cpu"))
+    made = platform("proot")
+    command = run_inside(made, IMAGE, ["sh"], made.flavour("cpu"))
     assert not [word for word in command if "$(" in word or "$$" in word]
     assert all(len(word) < 4096 for word in command)

@@ -27,9 +27,14 @@ def image(tmp_path: Path) -> Iterator[Path]:
     assert sorted(folder.rglob("*")) == before, "nothing was written into it"
 
 
+def inside_of(image: Path, script: str, home: Path) -> list[str]:
+    allowed = small_platform(image_policy={"apptainer": [str(image.parent)], "registries": []})
+    return run_inside(allowed, str(image), ["sh", "-c", script], allowed.flavour("t4"), [str(home)])
+
+
 def run(image: Path, script: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     home.mkdir(exist_ok=True)
-    command = run_inside(str(image), ["sh", "-c", script], small_platform().flavour("t4"), [str(home)])
+    command = inside_of(image, script, home)
     known = {"PATH": "/usr/bin:/bin", "HOME": str(home), **environment}
     return subprocess.run(command, cwd=home, env=known, capture_output=True, text=True, check=False, timeout=60)
 
@@ -89,7 +94,7 @@ def test_the_end_of_the_session_reaches_the_command(image: Path, tmp_path: Path)
     home = tmp_path / "home"
     home.mkdir()
     script = 'trap "echo ended > $HOME/end; exit 7" TERM; echo > $HOME/begun; while :; do sleep 0.05; done'
-    command = run_inside(str(image), ["sh", "-c", script], small_platform().flavour("cpu"), [str(home)])
+    command = inside_of(image, script, home)
     known = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
     process = subprocess.Popen(command, cwd=home, env=known, start_new_session=True)
     try:

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import os
+import shutil
 import sys
 import tempfile
 import types
@@ -25,6 +26,7 @@ class Cell:
         self._source = source
         self._filename = filename
         self._context = context
+        self._folder = ""
         self._loop: Any = None
         self.module = types.ModuleType("__main__")
         self.module.__dict__.update(values)
@@ -49,13 +51,17 @@ class Cell:
             self._evaluate(tree, "exec")
             value = self._evaluate(last, "eval") if last is not None else None
         finally:
+            if self._folder:
+                shutil.rmtree(self._folder, ignore_errors=True)
             if self._loop is not None:
                 self._loop.close()
         if value is not None:
             result(value)
 
     def _define(self) -> None:
-        path = os.path.join(tempfile.mkdtemp(prefix="aiinfn-"), "notebook.py")
+        self._folder = tempfile.mkdtemp(prefix="aiinfn-")
+        path = os.path.join(self._folder, "notebook.py")
+        remember_source(self._context, path)  # a traceback is written when the file is gone
         with open(path, "w", encoding="utf-8") as file:
             file.write(self._context)
         self.names["__file__"] = path
