@@ -146,15 +146,17 @@ async def history(place: Place, kind: Kind) -> AsyncIterator[History]:
 
 
 async def _follow(place: Place, kind: Kind, version: str, told: History) -> None:
-    async for event, text in place.client.watch(kind, place.namespace, resource_version=version):
-        if event == "BOOKMARK":
-            continue
-        async with told.news:
+    while True:  # the server ends a watch after a while, and the next goes on where it ended
+        async for event, text in place.client.watch(kind, place.namespace, resource_version=version):
             found = json.loads(text)
-            told.seen.append(found)
-            if event == "DELETED":
-                told.gone.add(found["metadata"]["name"])
-            told.news.notify_all()
+            version = found["metadata"]["resourceVersion"]
+            if event == "BOOKMARK":
+                continue
+            async with told.news:
+                told.seen.append(found)
+                if event == "DELETED":
+                    told.gone.add(found["metadata"]["name"])
+                told.news.notify_all()
 
 
 def holds(name: str, reason: str = "") -> Callable[[Object], bool]:
