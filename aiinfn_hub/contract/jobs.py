@@ -59,6 +59,10 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """Base of every struct on the wire."""
 
 
+#: After an eviction: go on from what was kept, begin anew, or end.
+ON_EVICT = ("resume", "restart", "stop")
+
+
 class ValueRef(Wire, frozen=True):
     """One value that travels: its codec, and the blob that holds it."""
 
@@ -95,6 +99,8 @@ class JobRequest(Wire, frozen=True):
     token: bool = False
     """Whether it gets a token of the IAM as a file, as sessions have it."""
     context: str = ""
+    on_evict: str = "resume"
+    """What an eviction means, one of `ON_EVICT`."""
     uid: int | None = None
     """The person's POSIX user: written by the service over whatever was sent."""
 
@@ -119,6 +125,10 @@ class JobRequest(Wire, frozen=True):
         for name in (*self.inputs, *self.outputs):
             if not name.isidentifier():
                 raise InvalidInput(f"{name!r} is not a Python name.", hint="--in and --out take names, as in --in x,y.")
+        if self.on_evict not in ON_EVICT:
+            raise InvalidInput(
+                f"{self.on_evict[:40]!r} is nothing to do after an eviction.", hint=f"There are: {', '.join(ON_EVICT)}."
+            )
         if len(self.inputs) + len(self.outputs) > MAX_NAMES:
             raise InvalidInput(f"More than {MAX_NAMES} values travel.", hint="Put them into one dictionary.")
 
@@ -143,8 +153,18 @@ class Retry(Wire, frozen=True):
         )
 
 
+class Extend(Wire, frozen=True):
+    """Seconds that a job is to have beyond those it has."""
+
+    seconds: int
+
+
 class JobView(Wire, frozen=True):
-    """A job as its owner sees it; `digest` is that of its request, `cell` the cell of a notebook that it came from."""
+    """A job as its owner sees it.
+
+    `digest` is that of its request, `cell` the cell of a notebook that it came from; `memory` the most bytes that it
+    was seen to have, `checkpointed_at` when it last kept something of its work, None for never.
+    """
 
     id: str
     name: str
@@ -165,6 +185,8 @@ class JobView(Wire, frozen=True):
     owner: str = ""
     digest: str = ""
     cell: str = ""
+    memory: int | None = None
+    checkpointed_at: float | None = None
 
     @property
     def final(self) -> bool:

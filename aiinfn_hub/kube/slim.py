@@ -15,7 +15,7 @@ import msgspec
 
 from aiinfn_hub.kube import shapes
 from aiinfn_hub.kube.amounts import amounts, pod_requests, pod_storage
-from aiinfn_hub.pods.names import DRAIN_AT, HELD, REMOTE_ID
+from aiinfn_hub.pods.names import DRAIN_AT, HELD, REHEARSAL, REMOTE_ID
 
 #: Annotations that mean something to us; others (a whole manifest in last-applied-configuration) are not kept.
 KEPT_ANNOTATIONS = ("aiinfn.infn.it/", "kueue.x-k8s.io/", "hub.jupyter.org/", REMOTE_ID)
@@ -100,7 +100,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """A Workload of Kueue.
 
     `flavors` is the ResourceFlavor granted for each resource, `admitted` when it was let in, `released` when what it
-    held was given back (finished, or evicted and not let in again), `held` why we have put it aside.
+    held was given back (finished, or evicted and not let in again), `held` why we have put it aside,
+    `rehearsal` how far the rehearsal of an eviction is.
     """
 
     uid: str
@@ -115,6 +116,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     active: bool = True
     held: str = ""
+    rehearsal: str = ""
     conditions: dict[str, Condition] = {}
     flavors: dict[str, str] = {}
     created: float = 0.0
@@ -277,6 +279,7 @@ def decode_workload(text: bytes) -> Workload:
         priority=spec.priority or 0,
         active=spec.active is not False,
         held=(meta.annotations or {}).get(HELD, ""),
+        rehearsal=(meta.annotations or {}).get(REHEARSAL, ""),
         conditions=_conditions(status.conditions),
         flavors=_interned({resource: flavor for flavors in granted for resource, flavor in flavors.items()}),
         created=_seconds(meta.creation_timestamp) or 0.0,

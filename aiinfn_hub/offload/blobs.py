@@ -29,6 +29,8 @@ SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 #: Bytes that one person may keep here; inputs and results expire after `KEEP_S` seconds without use.
 MAX_PER_PERSON = 20 * 1024**3
 KEEP_S = 30 * 24 * 3600.0
+#: On the same volume, the pieces of checkpoints: no person's folder begins with a dot.
+PIECES = ".checkpoints"
 #: Seconds after which an upload that did not end is taken for dead.
 STALE_S = 3600.0
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -155,7 +157,8 @@ class BlobStore:
         return removed
 
     def _folders(self) -> Iterable[Path]:
-        return [path for path in self.root.iterdir() if path.is_dir()] if self.root.is_dir() else []
+        found = self.root.iterdir() if self.root.is_dir() else []
+        return [path for path in found if path.is_dir() and not path.name.startswith(".")]
 
 
 class _disk:  # noqa: N801  reads as a statement: `with _disk():`

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from aiinfn_hub.contract.jobs import JobState
 from aiinfn_hub.errors import Conflict, Expired, Forbidden
-from aiinfn_hub.offload import frames, runs
+from aiinfn_hub.offload import checkpoints, frames, runs
 from aiinfn_hub.offload.observe import Contact
 from aiinfn_hub.offload.runs import Run
 from aiinfn_hub.store import tables
@@ -28,10 +28,15 @@ HEARTBEAT_S = 5.0
 
 
 class Grant(NamedTuple):
-    """What a pod gets for the capability: its own token, and the number of its attempt."""
+    """What a pod gets for the capability: its own token, and the number of its attempt.
+
+    `limit_s` are the seconds left for it; `restore` says that there is something to go on from.
+    """
 
     token: str
     attempt: int
+    limit_s: float
+    restore: bool
 
 
 def mint() -> str:
@@ -105,7 +110,14 @@ def exchange(connection: sa.Connection, run_id: str, capability: str, pod_uid: s
         runs.move(connection, run_id, JobState.QUEUED, now=now)
     reason = run.reason if run.state is JobState.RUNNING else "It has started."
     runs.move(connection, run_id, JobState.RUNNING, now=now, reason=reason, attempt=number, started_at=now)
-    return Grant(token, number)
+    return Grant(token, number, limit_s(connection, run, number), checkpoints.usable(connection, run))
+
+
+def limit_s(connection: sa.Connection, run: Run, number: int) -> float:
+    """Seconds that an attempt may take: the run's, without those that the attempts before it have used."""
+    earlier = (_T.c.run_id == run.id) & (_T.c.number < number)
+    used = connection.execute(sa.select(sa.func.sum(_T.c.last_seen - _T.c.started_at)).where(earlier)).scalar() or 0.0
+    return max(0.0, run.wanted.resources.time_s - used)
 
 
 def authenticate(connection: sa.Connection, run_id: str, token: str, *, now: float) -> tuple[Run, int]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.contract.run.codecs import MAX_VALUE
 from aiinfn_hub.errors import Conflict, InvalidInput, QuotaExceeded
-from aiinfn_hub.offload import blobs, runs
+from aiinfn_hub.offload import blobs, checkpoints, runs
 from aiinfn_hub.offload.results import CODECS
 from aiinfn_hub.offload.runs import NewRun, Run
 
@@ -45,8 +45,13 @@ def check_values(request: JobRequest) -> None:
         raise InvalidInput(f"The origin is longer than {_MAX_ORIGIN} characters.")
 
 
-def enter(connection: sa.Connection, new: NewRun, budget: Budget, *, now: float) -> tuple[Run, bool]:
-    """Make the row, if there is room and all of its inputs are here; in one transaction, so that none goes between."""
+def enter(
+    connection: sa.Connection, new: NewRun, budget: Budget, after: Run | None = None, *, now: float
+) -> tuple[Run, bool]:
+    """Make the row, if there is room and all of its inputs are here; in one transaction, so that none goes between.
+
+    It inherits the checkpoints of the run that it comes `after`.
+    """
     run, created = runs.create(connection, new, now=now)
     if not created:
         return run, False
@@ -61,4 +66,6 @@ def enter(connection: sa.Connection, new: NewRun, budget: Budget, *, now: float)
             hint="PUT each to /api/blobs/SHA256 first, then submit again.",
             details={"missing": lacking},
         )
+    if after is not None:
+        checkpoints.hand_on(connection, after, run)
     return run, True

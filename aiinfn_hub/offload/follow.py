@@ -17,6 +17,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import PODS
 from aiinfn_hub.kube.slim import Pod, Workload, decode_pod
 from aiinfn_hub.offload import capability, runs
+from aiinfn_hub.offload.acts import take_up
 from aiinfn_hub.offload.bell import woken
 from aiinfn_hub.offload.kubejob import KubeJob
 from aiinfn_hub.offload.observe import Contact, Sight, observe
@@ -193,10 +194,13 @@ class Follower:
         await self._tidy(run)
 
     async def _tidy(self, run: Run) -> None:
-        """Delete a Job that goes on for a run that is over, or is to be."""
+        """Delete a Job that goes on for a run that is over, or is to be; take up one whose eviction was rehearsed."""
         job = self._jobs.get(run.id)
         if job is None or job.finished:
             return
+        workload = self._workloads.get(job.uid)
+        if workload is not None:
+            await take_up(self.submitter.client, workload)
         over = run.final and self.clock() - (run.finished_at or run.updated_at) > LINGER_S
         if over or run.cancel_requested:
             await self.submitter.withdraw(run)

@@ -1,4 +1,4 @@
-"""Forgets values that nobody has used for a month, and removes files that no row speaks for."""
+"""Forgets values that nobody has used for a month and checkpoints of runs that are over; removes files of no row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from aiinfn_hub.errors import Unavailable
-from aiinfn_hub.offload import blobs, runs
+from aiinfn_hub.offload import blobs, checkpoints, runs
 from aiinfn_hub.offload.blobs import BlobStore
 from aiinfn_hub.store.engine import Database
 
@@ -20,6 +20,7 @@ INTERVAL_S = 3600.0
 async def keep_house(
     database: Database,
     store: BlobStore,
+    pieces: BlobStore,
     *,
     clock: Callable[[], float] = time.time,
     log: logging.Logger | None = None,
@@ -28,7 +29,7 @@ async def keep_house(
     log = log or logging.getLogger("aiinfn.offload")
     while True:
         try:
-            await sweep(database, store, now=clock())
+            await sweep(database, store, pieces, now=clock())
         except Unavailable as error:
             log.warning("Values could not be swept: %s", error)
         except Exception:  # the loop outlives what nobody expected
@@ -36,11 +37,15 @@ async def keep_house(
         await asyncio.sleep(INTERVAL_S)
 
 
-async def sweep(database: Database, store: BlobStore, *, now: float) -> tuple[int, int]:
+async def sweep(database: Database, store: BlobStore, pieces: BlobStore, *, now: float) -> tuple[int, int]:
     """Expire rows, then remove files without one: (rows, files)."""
     expired = await database.write(_expire, now=now)
+    expired += await database.write(checkpoints.forget, now=now)
     known = await database.read(blobs.hashes_by_folder)
-    return expired, await asyncio.to_thread(store.sweep, lambda folder: known.get(folder, set()))
+    removed = await asyncio.to_thread(store.sweep, lambda folder: known.get(folder, set()))
+    needed = await database.read(checkpoints.pieces_by_folder)
+    removed += await asyncio.to_thread(pieces.sweep, lambda folder: needed.get(folder, set()))
+    return expired, removed
 
 
 def _expire(connection: sa.Connection, *, now: float) -> int:

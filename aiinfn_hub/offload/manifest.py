@@ -43,8 +43,8 @@ NEVER_AGAIN = [70, 71, 73, 124, 126, 127, 137]
 KEEP_FINISHED_S = 24 * 3600
 #: SIGTERM to SIGKILL: time for the last frames.
 GRACE_S = 60
-#: What a pod may take beyond the person's time, which the runner itself enforces: pulling an image here, the queue of
-#: the batch system on a virtual node.
+#: What a pod may take beyond the longest time of its flavour: pulling an image here, the queue of the batch system on a
+#: virtual node. A pod cannot get more later, and a job can be extended; its own time is the runner's to enforce.
 SLACK_S, REMOTE_SLACK_S = 1800, 7 * 24 * 3600
 #: Kubernetes refuses a ConfigMap of 1 MiB; names and metadata count too.
 MAX_CODE_BYTES = 1024**2 - 16 * 1024
@@ -172,6 +172,7 @@ def _spec(order: Order) -> dict[str, Any]:
         },
         "outputs": request.outputs,
         "time_s": order.plan.time_s,
+        "memory_bytes": order.plan.memory_bytes,
         "credentials": f"{CREDENTIALS}/{CAPABILITY_KEY}",
         "scratch": SCRATCH,
         "token": request.token,
@@ -224,7 +225,7 @@ def _pod_spec(platform: Platform, order: Order) -> dict[str, Any]:
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "activeDeadlineSeconds": plan.time_s + (REMOTE_SLACK_S if remote else SLACK_S),
+        "activeDeadlineSeconds": flavour.max_lifetime_s + (REMOTE_SLACK_S if remote else SLACK_S),
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": pod_security(activity.gid, order.uid),
         **({"initContainers": makers} if makers else {}),

@@ -18,6 +18,8 @@ _STARTED = frozenset({_S.STARTING, _S.PENDING_REMOTE, _S.RUNNING})
 _TERMINAL = frozenset({"Succeeded", "Failed"})
 #: Seconds a Job may be missing from the cache right after it was written: the watch is not that far yet.
 LAG_S = 30.0
+#: Seconds beyond its time after which a job is ended whose runner does not: it fetches inputs and delivers results.
+OVERTIME_S = 1800.0
 #: Seconds without a word from a running job (it speaks every 5 s) after which the person is told.
 SILENCE_S = 60.0
 
@@ -71,7 +73,7 @@ def _step(run: Run, sight: Sight, now: float) -> Step | None:
         # The Job controller gives its verdict after the last pod has ended: one that seems to run is a watch behind.
         return _ended(run, job, sight.pods) if not live else None
     if run.cancel_requested:
-        return Step(run.state, "It is being cancelled.")
+        return Step(run.state, run.verdict or "It is being cancelled.")
     return _alive(run, sight, job, live, now) if job is not None else None
 
 
@@ -86,7 +88,7 @@ def _alive(run: Run, sight: Sight, job: KubeJob, live: Sequence[Pod], now: float
 
 def _without_anything(run: Run, now: float) -> Step | None:
     if run.cancel_requested:
-        return Step(_S.CANCELLED, "Cancelled by you.")
+        return Step(_S.CANCELLED, run.verdict or "Cancelled by you.")
     if now - run.updated_at < LAG_S:
         return None
     return Step(_S.LOST, "Its Job is gone from the cluster, and no result came.")
@@ -94,7 +96,7 @@ def _without_anything(run: Run, now: float) -> Step | None:
 
 def _ended(run: Run, job: KubeJob, pods: Sequence[Pod]) -> Step:
     if run.cancel_requested:
-        return Step(_S.CANCELLED, "Cancelled by you.")
+        return Step(_S.CANCELLED, run.verdict or "Cancelled by you.")
     if job.holds("Complete"):
         return Step(_S.LOST, "It ended well in the cluster, but its result never came.")
     failed = [pod for pod in pods if pod.phase == "Failed"]
@@ -111,8 +113,7 @@ def verdict(run: Run, job: KubeJob, pod: Pod | None) -> str:
         said = f"{condition.reason}: {condition.message}" if condition is not None else "no reason given"
         return f"It failed, and its pod is gone ({said})."
     if pod.exit_reason == "OOMKilled":
-        memory = format_bytes(run.wanted.resources.memory_bytes)
-        return f"Out of memory: it took more than the {memory} it had asked for."
+        return f"Out of memory: it took more than the {_asked_for(run)}."
     if pod.reason == "DeadlineExceeded" or (condition is not None and condition.reason == "DeadlineExceeded"):
         return "The time limit was over."
     if pod.reason in {"NodeLost", "NodeShutdown", "Terminated"} or _disrupted(pod):
@@ -120,6 +121,11 @@ def verdict(run: Run, job: KubeJob, pod: Pod | None) -> str:
     if pod.reason == "Evicted":
         return f"The node put it out: {pod.message or 'it ran short of something'}"
     return _by_exit_code(run, pod.exit_code)
+
+
+def _asked_for(run: Run) -> str:
+    asked = f"{format_bytes(run.wanted.resources.memory_bytes)} that it asked for"
+    return f"{asked} (it was last seen with {format_bytes(run.memory)})" if run.memory else asked
 
 
 def _disrupted(pod: Pod) -> bool:
@@ -137,7 +143,7 @@ def _by_exit_code(run: Run, code: int | None) -> str:
         124: f"The time limit of {limit} was over.",
         126: "The image has no Python that can be started.",
         127: "The image has no Python (python3).",
-        137: "It was killed from outside (exit code 137), most often for want of memory.",
+        137: f"It was killed from outside (exit code 137), most often for want of memory; it has {_asked_for(run)}.",
         143: "It was stopped from outside.",
     }
     return known.get(code or 0, "It ended without a word." if code is None else f"It ended with exit code {code}.")
@@ -145,10 +151,18 @@ def _by_exit_code(run: Run, code: int | None) -> str:
 
 def _suspended(run: Run, workload: Workload | None, live: Sequence[Pod]) -> Step:
     if run.state in _STARTED:
-        return Step(_S.EVICTED, f"It gave up its place: {eviction_reason(workload)}. It starts again by itself.")
+        return _evicted(run, f"It gave up its place: {eviction_reason(workload)}.")
     if run.state is _S.EVICTED and live:
         return Step(_S.EVICTED, run.reason)
     return Step(_S.QUEUED, queued_again(run, workload) + queue_reason(workload).sentence)
+
+
+def _evicted(run: Run, why: str) -> Step:
+    if run.wanted.on_evict == "stop":
+        sentence = f"{why} It ends there, as --on-evict stop says."
+        return Step(_S.EVICTED, sentence, {"cancel_requested": True, "verdict": sentence})
+    kept = run.checkpointed_at is not None and run.wanted.on_evict == "resume"
+    return Step(_S.EVICTED, f"{why} It starts again by itself{', from what it has kept' if kept else ''}.")
 
 
 def queued_again(run: Run, workload: Workload | None) -> str:
@@ -171,7 +185,7 @@ def _with_pod(run: Run, pod: Pod, sight: Sight, now: float) -> Step | None:
             return None  # its runner has spoken already: the pod's status is older than that
         ended = [other for other in sight.pods if other.phase == "Failed"]
         why = _by_exit_code(run, ended[-1].exit_code) if ended else "Its pod is gone."
-        return Step(_S.EVICTED, f"{why} It starts again by itself.")
+        return _evicted(run, why)
     if sight.remote and pod.node:
         return Step(_S.PENDING_REMOTE, f"It waits in the queue of {run.target}.")
     return Step(_S.STARTING, start_reason(pod).sentence)
@@ -181,6 +195,9 @@ def _running(run: Run, pod: Pod, contact: Contact, now: float) -> Step:
     spoke = contact.last_seen if contact.pod_uid == pod.uid else None
     if run.state is not _S.RUNNING:
         return Step(_S.RUNNING, f"on {pod.node}", {"started_at": pod.ran_from or now})
+    if run.started_at is not None and now - run.started_at > run.wanted.resources.time_s + OVERTIME_S:
+        sentence = f"The time limit of {format_duration(run.wanted.resources.time_s)} was over."
+        return Step(_S.FAILED, sentence, {"verdict": sentence})
     if spoke is not None and now - spoke > SILENCE_S:
         return Step(_S.RUNNING, f"on {pod.node}; no sign of life for {format_duration((now - spoke) // 60 * 60)}")
     return Step(_S.RUNNING, f"on {pod.node}")

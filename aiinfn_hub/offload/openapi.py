@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Plan, Retry, Target, Why
+from aiinfn_hub.contract.jobs import Extend, FramePage, JobRequest, JobState, JobView, Plan, Retry, Target, Why
+from aiinfn_hub.offload.checkpoints import Kept
 from aiinfn_hub.offload.results import Report
-from aiinfn_hub.offload.run_routes import Introduction
+from aiinfn_hub.offload.run_routes import Introduction, Sign
 
-_STRUCTS = (JobRequest, JobView, FramePage, Why, Target, Plan, Retry, Report, Introduction)
+_STRUCTS = (JobRequest, JobView, FramePage, Why, Target, Plan, Retry, Extend, Report, Introduction, Sign, Kept)
 _REF = "#/components/schemas/{name}"
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _JOB = {
@@ -88,6 +89,14 @@ def paths(prefix: str) -> dict[str, Any]:
             "parameters": [_JOB],
             "post": _operation("The same again, with other amounts", body="Retry", answer=_ref("JobView"), status=201),
         },
+        f"{api}/jobs/{{job}}/extend": {
+            "parameters": [_JOB],
+            "post": _operation("More time for a job", body="Extend", answer=_ref("JobView")),
+        },
+        f"{api}/jobs/{{job}}/evict": {
+            "parameters": [_JOB],
+            "post": _operation("Rehearse an eviction of a job that runs", answer=_ref("JobView")),
+        },
         f"{api}/jobs/{{job}}/outputs/{{name}}": {"parameters": [_JOB, _NAME], **_download("A value of a job")},
         f"{api}/blobs/{{sha256}}": {
             "parameters": [_SHA256],
@@ -106,24 +115,42 @@ def paths(prefix: str) -> dict[str, Any]:
 def run_paths() -> dict[str, Any]:
     """`paths` of the runner listener."""
     frames = _object(frames={"type": "array", "items": {"type": "object", "required": ["seq", "output_type"]}})
-    cancel = {"type": "boolean"}
-    token = _object(token={"type": "string"}, attempt={"type": "integer"}, heartbeat_s={"type": "number"})
+    frames["properties"]["memory"] = {"type": "integer", "minimum": 0}
+    number, yes = {"type": "number"}, {"type": "boolean"}
+    orders = {"cancel": yes, "limit_s": number}
+    grant = {"token": {"type": "string"}, "attempt": {"type": "integer"}, "limit_s": number, "restore": yes}
     name = _header("X-Aiinfn-Codec"), _header("X-Aiinfn-Sha256"), _header("X-Aiinfn-Summary")
     return {
         "/runs/{run}/exchange": {
             "parameters": [_RUN],
-            "post": _operation("The capability for a token", body="Introduction", answer=token, run=True),
+            "post": _operation(
+                "The capability for a token", body="Introduction", answer=_object(**grant, heartbeat_s=number), run=True
+            ),
         },
         "/runs/{run}/inputs/{sha256}": {"parameters": [_RUN, _SHA256], "get": _download("An input", run=True)["get"]},
         "/runs/{run}/frames": {
             "parameters": [_RUN],
             "post": _operation(
-                "Output of the attempt", body=frames, answer=_object(next={"type": "integer"}, cancel=cancel), run=True
+                "Output of the attempt", body=frames, answer=_object(next={"type": "integer"}, **orders), run=True
             ),
         },
         "/runs/{run}/heartbeat": {
             "parameters": [_RUN],
-            "post": _operation("A sign of life", answer=_object(cancel=cancel), run=True),
+            "post": _operation("A sign of life", body="Sign", answer=_object(**orders), run=True),
+        },
+        "/runs/{run}/checkpoints": {
+            "parameters": [_RUN],
+            "post": _operation("A checkpoint is complete", body="Kept", answer={"type": "object"}, run=True),
+            "get": _operation(
+                "What can be gone on from, the latest first",
+                answer=_object(checkpoints={"type": "array", "items": _ref("Kept")}),
+                run=True,
+            ),
+        },
+        "/runs/{run}/pieces/{sha256}": {
+            "parameters": [_RUN, _SHA256],
+            "put": _upload("A piece of a checkpoint that is to come", run=True),
+            "get": _download("A piece of a checkpoint", run=True)["get"],
         },
         "/runs/{run}/outputs/{name}": {
             "parameters": [_RUN, _NAME, *name],

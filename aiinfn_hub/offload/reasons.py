@@ -76,6 +76,8 @@ def queue_reason(workload: Workload | None) -> Reason:
     """Why Kueue has not admitted a job yet."""
     if workload is None:
         return Reason("Kueue has not looked at it yet.", "If this lasts for more than a minute, tell the operators.")
+    if workload.rehearsal and not workload.active:
+        return Reason("You rehearse an eviction; it goes back into the queue in a moment.")
     if not workload.active:
         return (
             Reason(f"It is held: {workload.held}", "It goes on when you have the right again.")
@@ -125,6 +127,8 @@ def eviction_reason(workload: Workload | None) -> str:
     """Why a job had to go, without naming anybody: the preemptor's class is told, its owner is not."""
     conditions = workload.conditions if workload is not None else {}
     evicted, preempted = conditions.get("Evicted"), conditions.get("Preempted")
+    if workload is not None and workload.rehearsal and evicted is not None and evicted.reason == "Deactivated":
+        return "you rehearsed that"
     if evicted is not None and evicted.reason == "Preempted" and preempted is not None:
         return _BY_WHOM.get(preempted.reason, "something with more right needed its place")
     if evicted is not None and evicted.reason == "Preempted":

@@ -20,12 +20,13 @@ _MAX_TEXT = 500
 
 
 class Report(Wire, frozen=True):
-    """How an attempt ended, as its runner says; `missing` tells why a value does not come back."""
+    """How an attempt ended, as its runner says; `missing` is why a value does not come back, `memory` its peak."""
 
     state: str
     exit_code: int
     verdict: str = ""
     missing: dict[str, str] = msgspec.field(default_factory=dict)
+    memory: int = 0
 
 
 def check_output(run: Run, name: str, codec: str) -> None:

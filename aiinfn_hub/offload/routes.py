@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from tornado.web import RequestHandler
 
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Retry
-from aiinfn_hub.errors import Conflict, InvalidInput, NotFound, TooLarge
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView
+from aiinfn_hub.errors import InvalidInput, NotFound, TooLarge
 from aiinfn_hub.identity.person import Caller
 from aiinfn_hub.identity.web import ApiHandler
 from aiinfn_hub.offload import blobs, frames, plan, results, runs
@@ -149,28 +149,6 @@ class FramesHandler(JobHandler):
             self._event.set()
 
 
-class CancelHandler(JobHandler):
-    """POST: end a job."""
-
-    async def post(self, id_or_name: str) -> None:
-        """-> JobView."""
-        self.send(await self.view(await self.room.submitter.cancel(await self.mine(id_or_name))))
-
-
-class RetryHandler(JobHandler):
-    """POST: the same again, with other amounts where they are given."""
-
-    async def post(self, id_or_name: str) -> None:
-        """Retry -> JobView of a new job; `Conflict` while the old one is not over."""
-        change, old = self.read(Retry), await self.mine(id_or_name)
-        if not old.final:
-            raise Conflict(f"{old.name} is not over: it is {old.state.value}.", hint="Cancel it first, or wait.")
-        heritage = await self.room.heritage(self.caller, "")
-        key = secrets.token_hex(16)
-        run, _ = await self.room.submitter.submit(self.caller.person, change.of(old.wanted), heritage, key)
-        self.send(await self.view(run), 201)
-
-
 class WhyHandler(JobHandler):
     """GET: why a job waits, or ended as it did."""
 
@@ -260,8 +238,6 @@ def routes(prefix: str, *, room: Room) -> list[tuple[str, type[RequestHandler], 
         (rf"{prefix}/api/jobs", JobsHandler, given),
         (job, OneJobHandler, given),
         (rf"{job}/frames", FramesHandler, given),
-        (rf"{job}/cancel", CancelHandler, given),
-        (rf"{job}/retry", RetryHandler, given),
         (rf"{job}/why", WhyHandler, given),
         (rf"{job}/outputs/([^/]+)", OutputHandler, given),
         (rf"{prefix}/api/plan", PlanHandler, given),

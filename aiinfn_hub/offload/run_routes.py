@@ -14,12 +14,13 @@ import sqlalchemy as sa
 from tornado.web import RequestHandler
 
 from aiinfn_hub.contract.jobs import ValueRef, Wire
-from aiinfn_hub.errors import Conflict, Forbidden, InvalidInput, NotAuthenticated, NotFound, QuotaExceeded, TooLarge
+from aiinfn_hub.errors import Conflict, Forbidden, InvalidInput, NotAuthenticated, NotFound, TooLarge
 from aiinfn_hub.identity.web import ApiHandler
-from aiinfn_hub.offload import blobs, capability, frames, results
+from aiinfn_hub.offload import blobs, capability, frames, results, runs
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.blobs import BlobStore
 from aiinfn_hub.offload.capability import HEARTBEAT_S
+from aiinfn_hub.offload.pace import Pace
 from aiinfn_hub.offload.receive import CollectingHandler, ReceivingHandler, send_file
 from aiinfn_hub.offload.results import Report
 from aiinfn_hub.offload.runs import Run
@@ -30,47 +31,19 @@ MAX_FRAMES = 1000
 _MAX_BODY = 256 * 1024
 
 
-class Pace:
-    """Requests that one token may make: so many a second for ever, so many at once.
-
-    By token and not by run, so that nobody who merely knows a run's identifier can use up what it may ask.
-    """
-
-    def __init__(
-        self, per_second: float = 50.0, at_once: float = 500.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.per_second = per_second
-        self.at_once = at_once
-        self.clock = clock
-        self._left: dict[str, tuple[float, float]] = {}
-
-    def take(self, token: str) -> None:
-        """Count a request.
-
-        Raises:
-            QuotaExceeded: too many; the runner tries again later.
-        """
-        now, key = self.clock(), capability.digest(token)
-        left, since = self._left.get(key, (self.at_once, now))
-        left = min(self.at_once, left + (now - since) * self.per_second) - 1
-        if left < 0:
-            raise QuotaExceeded("Too many requests of this run.", hint="Wait a second.")
-        self._left[key] = (left, now)
-        if len(self._left) > 10_000:
-            self._left = {key: entry for key, entry in self._left.items() if now - entry[1] < 60}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Gate:
     """What the listener needs.
 
     Args:
+        pieces: those of checkpoints, by their owners.
         belongs: whether a pod (uid) was made by the run's Job, as the cluster says.
         clock: Unix seconds.
     """
 
     database: Database
     blobs: BlobStore
+    pieces: BlobStore
     bell: Bell
     belongs: Callable[[Run, str], Awaitable[bool]]
     clock: Callable[[], float] = time.time
@@ -82,6 +55,12 @@ class Introduction(Wire, frozen=True):
     """A pod's first words."""
 
     pod_uid: str
+
+
+class Sign(Wire, frozen=True):
+    """A sign of life, with the most bytes of memory that the attempt was seen to have."""
+
+    memory: int = 0
 
 
 class RunHandler(ApiHandler):
@@ -117,7 +96,7 @@ class ExchangeHandler(RunHandler):
     """POST: the capability for a working token, once for each pod."""
 
     async def post(self, run_id: str) -> None:
-        """Introduction -> {"token", "attempt", "heartbeat_s"}."""
+        """Introduction -> {"token", "attempt", "limit_s", "restore", "heartbeat_s"}."""
         pod_uid = self.read(Introduction).pod_uid
         gate, now = self.gate, self.gate.clock()
         run = await gate.database.write(capability.check, run_id, self.token, now=now)
@@ -130,7 +109,7 @@ class ExchangeHandler(RunHandler):
             gate.log.warning("%s: a second exchange for pod %.60r was refused.", run_id, pod_uid)
             raise
         gate.bell.ring(run_id)
-        self.send({"token": grant.token, "attempt": grant.attempt, "heartbeat_s": HEARTBEAT_S})
+        self.send({**grant._asdict(), "heartbeat_s": HEARTBEAT_S})
 
 
 class InputHandler(RunHandler):
@@ -150,20 +129,20 @@ class RunFramesHandler(CollectingHandler, RunHandler):
     most = MAX_FRAMES_BODY
 
     async def post(self, run_id: str) -> None:
-        """{"frames": [...]} -> {"next", "cancel"}."""
-        batch = await asyncio.to_thread(read_frames, self.collected())
-        following, cancel = await self.gate.database.write(_append, run_id, self.token, batch, now=self.gate.clock())
+        """{"frames": [...], "memory"} -> {"next", "cancel", "limit_s"}."""
+        said = await asyncio.to_thread(read_frames, self.collected())
+        following, orders = await self.gate.database.write(_append, run_id, self.token, *said, now=self.gate.clock())
         self.gate.bell.ring(run_id)
-        self.send({"next": following, "cancel": cancel})
+        self.send({"next": following, **orders})
 
 
 class HeartbeatHandler(RunHandler):
     """POST: the run is alive."""
 
     async def post(self, run_id: str) -> None:
-        """-> {"cancel"}."""
-        run, _ = await self.authenticated(run_id)
-        self.send({"cancel": run.cancel_requested})
+        """Sign -> {"cancel", "limit_s"}."""
+        memory = self.read(Sign).memory
+        self.send(await self.gate.database.write(_live, run_id, self.token, memory, now=self.gate.clock()))
 
 
 class ResultHandler(RunHandler):
@@ -223,8 +202,10 @@ def bearer(handler: RequestHandler) -> str:
     return token
 
 
-def read_frames(body: bytes) -> list[dict[str, Any]]:
-    """The frames of a request; tolerant of what Python's own encoder writes (half surrogate pairs, NaN).
+def read_frames(body: bytes) -> tuple[list[dict[str, Any]], int]:
+    """The frames of a request, and the memory of the run in bytes.
+
+    Tolerant of what Python's own encoder writes (half surrogate pairs, NaN).
 
     Raises:
         InvalidInput: the body is no list of frames.
@@ -239,14 +220,29 @@ def read_frames(body: bytes) -> list[dict[str, Any]]:
         raise InvalidInput('The body is {"frames": [...]}.')
     if len(batch) > MAX_FRAMES:
         raise TooLarge(f"At most {MAX_FRAMES} frames at once.")
-    return batch
+    memory = found.get("memory", 0)
+    if not isinstance(memory, int) or memory < 0:
+        raise InvalidInput("The memory is a number of bytes.")
+    return batch, memory
 
 
 def _append(
-    connection: sa.Connection, run_id: str, token: str, batch: list[dict[str, Any]], *, now: float
-) -> tuple[int, bool]:
+    connection: sa.Connection, run_id: str, token: str, batch: list[dict[str, Any]], memory: int, *, now: float
+) -> tuple[int, dict[str, Any]]:
     run, attempt = capability.authenticate(connection, run_id, token, now=now)
-    return frames.append(connection, run, attempt, batch, now=now), run.cancel_requested
+    runs.note_memory(connection, run, memory, now=now)
+    return frames.append(connection, run, attempt, batch, now=now), _orders(connection, run, attempt)
+
+
+def _live(connection: sa.Connection, run_id: str, token: str, memory: int, *, now: float) -> dict[str, Any]:
+    run, attempt = capability.authenticate(connection, run_id, token, now=now)
+    runs.note_memory(connection, run, memory, now=now)
+    return _orders(connection, run, attempt)
+
+
+def _orders(connection: sa.Connection, run: Run, attempt: int) -> dict[str, Any]:
+    """What the service wants of an attempt: that it ends, and the seconds that it may take."""
+    return {"cancel": run.cancel_requested, "limit_s": capability.limit_s(connection, run, attempt)}
 
 
 def _store(connection: sa.Connection, run_id: str, token: str, name: str, value: ValueRef, *, now: float) -> None:
@@ -259,6 +255,7 @@ def _store(connection: sa.Connection, run_id: str, token: str, name: str, value:
 
 def _finish(connection: sa.Connection, run_id: str, token: str, report: Report, *, now: float) -> None:
     run, _ = capability.authenticate(connection, run_id, token, now=now)
+    runs.note_memory(connection, run, report.memory, now=now)
     results.finish(connection, run, report, now=now)
 
 

@@ -53,6 +53,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     frame_bytes: int
     updated_at: float
+    digest: str = ""
+    memory: int | None = None
+    checkpointed_at: float | None = None
 
     @property
     def wanted(self) -> JobRequest:
@@ -92,16 +95,16 @@ def create(connection: sa.Connection, new: NewRun, *, now: float) -> tuple[Run, 
     Raises:
         Conflict: the key was used for another request.
     """
-    request = msgspec.to_builtins(new.request)
     row = {
         **{name: getattr(new, name) for name in new.__struct_fields__},
         "id": new_id(now),
         "name": new.request.name,
-        "request": request,
+        "request": msgspec.to_builtins(new.request),
         "state": JobState.STAGING.value,
         "missing": {},
         "submitted_at": now,
         "updated_at": now,
+        "digest": new.request.digest,
     }
     try:
         with connection.begin_nested():
@@ -109,7 +112,7 @@ def create(connection: sa.Connection, new: NewRun, *, now: float) -> tuple[Run, 
     except IntegrityError:
         key = (_T.c.owner == new.owner) & (_T.c.idempotency_key == new.idempotency_key)
         found = _one(connection, key)
-        if found.request != request:
+        if (found.name, found.digest) != (row["name"], row["digest"]):  # its time may have been extended since
             raise Conflict(
                 f"This Idempotency-Key already belongs to the job {found.name} ({found.id}), which is another one.",
                 hint="Use a new key for a new job.",
@@ -205,6 +208,26 @@ def note(connection: sa.Connection, /, run_id: str, *, now: float, **changes: An
     connection.execute(_T.update().where(_T.c.id == run_id).values(updated_at=now, **changes))
 
 
+def note_memory(connection: sa.Connection, run: Run, memory: int, *, now: float) -> None:
+    """Remember the most bytes that a run was seen to have; not each page of them."""
+    if memory > 1.01 * (run.memory or 0):
+        note(connection, run.id, now=now, memory=memory)
+
+
+def extend(connection: sa.Connection, run_id: str, seconds: int, *, now: float) -> Run:
+    """Give a run more time; the run as it is then.
+
+    Raises:
+        Conflict: the run is over.
+    """
+    run = get(connection, run_id, lock=True)
+    if run.final:
+        raise Conflict(f"The job {run.name} is over: {run.state.value}.", hint=f"%offload retry {run.name} --time ...")
+    resources = {**run.request["resources"], "time_s": run.wanted.resources.time_s + seconds}
+    note(connection, run_id, now=now, request={**run.request, "resources": resources})
+    return get(connection, run_id)
+
+
 def ask_to_cancel(connection: sa.Connection, run_id: str, *, now: float) -> Run:
     """Note the wish; the run as it is then.
 
@@ -242,8 +265,10 @@ def view(run: Run, outputs: Mapping[str, ValueRef]) -> JobView:
         outputs={**absent, **outputs},
         frames=run.frames,
         owner=run.owner,
-        digest=wanted.digest,
+        digest=run.digest,
         cell=wanted.origin.get("cell_id", ""),
+        memory=run.memory,
+        checkpointed_at=run.checkpointed_at,
     )
 
 

@@ -76,11 +76,15 @@ class Submitter:
         self.clock = clock
         self.log = logging.getLogger("aiinfn.offload")
         self._give_token = give_token
-        self._budget = budget
+        self.budget = budget
         self._staging: dict[str, asyncio.Event] = {}
 
-    async def submit(self, person: Person, request: JobRequest, heritage: Heritage, key: str) -> tuple[Run, bool]:
+    async def submit(
+        self, person: Person, request: JobRequest, heritage: Heritage, key: str, *, after: Run | None = None
+    ) -> tuple[Run, bool]:
         """The run of a request, and whether it is new. It may still be staging, when the cluster does not answer now.
+
+        It goes on from what `after` has kept of its work, if that is given.
 
         Raises:
             InvalidInput, Forbidden: as the plan says.
@@ -105,9 +109,9 @@ class Submitter:
             idempotency_key=key,
         )
         try:
-            run, created = await self.database.write(enter, new, self._budget, now=self.clock())
+            run, created = await self.database.write(enter, new, self.budget, after, now=self.clock())
         except QuotaExceeded as error:
-            await self.database.write(self._budget.refused, new, error, now=self.clock())
+            await self.database.write(self.budget.refused, new, error, now=self.clock())
             raise
         if created:
             self.log.info(
@@ -126,7 +130,7 @@ class Submitter:
             return True
         self._staging[run.id] = asyncio.Event()
         try:
-            if run.placed_at is None and (why := await self.database.write(self._budget.place, run, now=self.clock())):
+            if run.placed_at is None and (why := await self.database.write(self.budget.place, run, now=self.clock())):
                 await self._move(run, JobState.STAGING, f"{why} It goes into the queue when there is room.")
                 return False
             await self._place(run)

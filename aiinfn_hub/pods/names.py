@@ -34,6 +34,9 @@ GATE = PREFIX + "session"
 #: Of a Workload that we have put aside: why. One without it was put aside by an operator, and is not ours to take up.
 HELD = PREFIX + "held"
 
+#: Of a Workload whose eviction its owner rehearses: how far that is.
+REHEARSAL = PREFIX + "rehearsal"
+
 #: Of a node: when an operator wants it empty, as 2026-12-01T18:00:00Z. The sessions on it end then, with notice.
 DRAIN_AT = PREFIX + "drain-at"
 

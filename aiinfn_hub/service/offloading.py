@@ -11,9 +11,9 @@ from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import JOBS, WORKLOADS, KubeClient
 from aiinfn_hub.kube.slim import Pod, Workload, decode_workload
-from aiinfn_hub.offload import routes, run_routes
+from aiinfn_hub.offload import act_routes, checkpoint_routes, routes, run_routes
 from aiinfn_hub.offload.bell import Bell
-from aiinfn_hub.offload.blobs import BlobStore
+from aiinfn_hub.offload.blobs import PIECES, BlobStore
 from aiinfn_hub.offload.follow import Follower
 from aiinfn_hub.offload.housekeeping import keep_house
 from aiinfn_hub.offload.kubejob import KubeJob, decode_job
@@ -45,6 +45,7 @@ class Offloading:
         self.admissions = admissions
         self.bell = Bell()
         self.blobs = BlobStore(config.blobs)
+        self.pieces = BlobStore(config.blobs / PIECES)
         self.tokens = JobTokens(database, hub)
         shipment = Shipment(runner_files(), config.runs_url)
         self.submitter = Submitter(
@@ -72,8 +73,8 @@ class Offloading:
         self.admissions.on_workload(event, workload)
 
     async def keep_house(self) -> None:
-        """Let go of blobs that nobody needs any more, for ever."""
-        await keep_house(self.database, self.blobs)
+        """Let go of blobs and checkpoints that nobody needs any more, for ever."""
+        await keep_house(self.database, self.blobs, self.pieces)
 
     def routes(self, prefix: str) -> list[Any]:
         """For people and their notebooks."""
@@ -86,9 +87,15 @@ class Offloading:
             bell=self.bell,
             heritage=HubSessions(self.platform, self.hub),
         )
-        return routes.routes(prefix, room=room)
+        return [*routes.routes(prefix, room=room), *act_routes.routes(prefix, room=room)]
 
     def run_routes(self) -> list[Any]:
         """For the runner inside a job; a listener of its own."""
-        gate = run_routes.Gate(database=self.database, blobs=self.blobs, bell=self.bell, belongs=self.follower.belongs)
-        return run_routes.routes(gate=gate)
+        gate = run_routes.Gate(
+            database=self.database,
+            blobs=self.blobs,
+            pieces=self.pieces,
+            bell=self.bell,
+            belongs=self.follower.belongs,
+        )
+        return [*run_routes.routes(gate=gate), *checkpoint_routes.routes(gate=gate)]

@@ -58,6 +58,9 @@ run = Table(
     Column("frames", Integer, nullable=False, default=0),
     Column("frame_bytes", BigInteger, nullable=False, default=0),
     Column("updated_at", Double, nullable=False),
+    Column("digest", Text, nullable=False, default="", server_default=""),
+    Column("memory", BigInteger),
+    Column("checkpointed_at", Double),
     UniqueConstraint("owner", "idempotency_key"),
     Index(None, "owner", "submitted_at"),
     Index(None, "state"),
@@ -75,6 +78,20 @@ attempt = Table(
     Column("last_seen", Double, nullable=False),
     Column("ended_at", Double),
     Column("end_reason", Text, nullable=False, default=""),
+)
+
+#: What an attempt has kept of its work, complete; `pieces` are {"sha256", "size"} of the owner's, in their order.
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("run_id", Text, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("owner", Text, nullable=False, index=True),
+    Column("path", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("pieces", JSON, nullable=False),
 )
 
 #: An output of a run, as nbformat writes it; `seq` is the order that everybody sees.

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from aiinfn_hub.contract.run.channel import Gone, Refused, Unreachable
+from aiinfn_hub.contract.run.channel import Gone, Orders, Refused, Unreachable
 from aiinfn_hub.contract.run.courier import Courier
 from aiinfn_hub.contract.run.frames import FrameLog
+from aiinfn_hub.contract.run.memory import Memory
 
 
 class Service:
@@ -22,16 +23,20 @@ class Service:
         self.frames_taken: list[dict[str, Any]] = []
         self.heartbeats = 0
         self.cancel = False
+        self.limit_s: float | None = None
+        self.memory = 0
 
-    def frames(self, batch: list[dict[str, Any]]) -> tuple[int, bool]:
+    def frames(self, batch: list[dict[str, Any]], memory: int) -> tuple[int, Orders]:
         self._fail()
         self.frames_taken += batch
-        return batch[-1]["seq"] + 1, self.cancel
+        self.memory = memory
+        return batch[-1]["seq"] + 1, Orders(self.cancel, self.limit_s)
 
-    def heartbeat(self) -> bool:
+    def heartbeat(self, memory: int) -> Orders:
         self._fail()
         self.heartbeats += 1
-        return self.cancel
+        self.memory = memory
+        return Orders(self.cancel, self.limit_s)
 
     def _fail(self) -> None:
         if self.faults:
@@ -45,8 +50,11 @@ class Service:
 
 class Setting:
     def __init__(self, heartbeat_s: float) -> None:
-        self.service, self.log, self.stops = Service(), FrameLog(), list[str]()
-        self.courier = Courier(self.log, self.service, heartbeat_s, self.stops.append)  # type: ignore[arg-type]
+        self.service, self.log, self.stops, self.limits = Service(), FrameLog(), list[str](), list[float]()
+        channel: Any = self.service  # as much of one as a courier needs
+        self.courier = Courier(
+            self.log, channel, heartbeat_s, Memory(0), stop=self.stops.append, limit=self.limits.append
+        )
         self.courier.start()
 
     def until(self, condition: Callable[[], Any]) -> None:
@@ -83,6 +91,17 @@ def test_a_cancel_comes_back_with_frames_and_with_heartbeats() -> None:
         setting.log.write("stdout", text)
         setting.until(lambda setting=setting: "cancelled" in setting.stops)
         setting.courier.finish(1)
+
+
+def test_the_memory_goes_out_and_a_new_limit_comes_back() -> None:
+    for heartbeat_s, text in ((60, "a"), (0.05, "")):
+        setting = Setting(heartbeat_s)
+        setting.service.limit_s = 7200.0
+        setting.log.write("stdout", text)
+        setting.until(lambda setting=setting: setting.limits)
+        setting.courier.finish(1)
+        assert set(setting.limits) == {7200.0}
+        assert setting.service.memory > 1024**2  # a Python process
 
 
 def test_a_service_that_does_not_answer_gets_the_same_frames_later(setting: Setting) -> None:

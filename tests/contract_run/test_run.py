@@ -39,6 +39,7 @@ def test_values_go_in_and_come_out(ended: Any) -> None:
     values = {name: decode(codec, data, len(data)) for name, (codec, data, _) in run.run.outputs.items()}
     assert values.pop("squares").tolist() == [0, 1, 4]
     assert values == {"total": 21, "name": "É"}
+    assert run.run.result.pop("memory") > 1024**2
     assert run.run.result == {"state": "succeeded", "exit_code": 0, "verdict": "", "missing": {}}
 
 
@@ -84,6 +85,7 @@ g()"""
     assert text.endswith("KeyError: 'k'")
     assert "runner.py" not in text
     assert "execute.py" not in text
+    assert run.run.result.pop("memory") > 1024**2
     assert run.run.result == {"state": "failed", "exit_code": 70, "verdict": "KeyError: 'k'", "missing": {}}
 
 
@@ -172,7 +174,7 @@ def test_a_service_that_is_not_there_at_the_start_is_72(service: FakeService, st
 def test_a_spent_capability_is_refused(service: FakeService) -> None:
     service.hold = True
     run = service.submit(JobRequest("fit", "print('ran')"))
-    run.pods.add(f"uid-{run.id}")
+    run.pods.add(f"uid-{run.id}-1")
     service.start(run)
     assert service.wait(run) == 72
     assert "exchanged before" in (run.folder / "log").read_text()

@@ -63,6 +63,10 @@ class FakeRun:
     cancel: bool = False
     heartbeats: int = 0
     stolen: bool = False
+    limit_s: float | None = None
+    memory: int = 0
+    pieces: dict[str, bytes] = field(default_factory=dict)
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     submitted_at: float = field(default_factory=time.time)
 
@@ -118,6 +122,7 @@ class FakeService:
         self.keys: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
         self.down = 0
+        self.silent_about = ""
         self.hold = False
         self.refuse_frames = False
         self.full = False
@@ -198,12 +203,18 @@ class FakeService:
                 env={
                     "PATH": os.environ["PATH"],
                     "HOME": self.home,
-                    "POD_UID": f"uid-{run.id}",
+                    "POD_UID": f"uid-{run.id}-{len(run.pods)}",
                     "AIINFN_CREDENTIALS": str(run.folder / "cred"),
                     "AIINFN_SCRATCH": str(run.folder / "scratch"),
                     **self.environment,
                 },
             )
+
+    def start_again(self, run: FakeRun) -> None:
+        """A new attempt, in a pod that has nothing of the one before."""
+        run.folder.rename(run.folder.with_name(f"{run.id}-{len(run.pods)}"))
+        run.frames, run.token = [], secrets.token_hex(8)
+        self.start(run)
 
 
 def mount(folder: Path, files: dict[str, bytes]) -> None:
@@ -229,6 +240,8 @@ class _Request(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.service.requests.append((self.command, path))
         try:
+            if self.service.silent_about and path.endswith(self.service.silent_about):
+                raise Unavailable("The disk of the service fails.")
             if self.service.down > 0:
                 self.service.down -= 1
                 raise Unavailable("The service restarts.")
@@ -362,7 +375,8 @@ def _exchange(service: FakeService, request: _Request, job: str) -> Any:
     if pod in run.pods:
         raise Forbidden("It was exchanged before.")
     run.pods.add(pod)
-    return {"token": run.token, "attempt": 1, "heartbeat_s": 0.3}
+    welcome = {"token": run.token, "attempt": len(run.pods), "heartbeat_s": 0.3, "restore": bool(run.checkpoints)}
+    return {**welcome, "limit_s": run.limit_s}
 
 
 def _input(service: FakeService, request: _Request, job: str, sha256: str) -> bytes:
@@ -379,13 +393,39 @@ def _post_frames(service: FakeService, request: _Request, job: str) -> Any:
     for frame in json.loads(request.body)["frames"]:
         if frame["seq"] == len(run.frames) + 1:
             run.frames.append(frame)
-    return {"next": len(run.frames) + 1, "cancel": run.cancel}
+    return {"next": len(run.frames) + 1, **_orders(run, request)}
 
 
 def _heartbeat(service: FakeService, request: _Request, job: str) -> Any:
     run = _attempt(service, request, job)
     run.heartbeats += 1
-    return {"cancel": run.cancel}
+    return _orders(run, request)
+
+
+def _orders(run: FakeRun, request: _Request) -> dict[str, Any]:
+    run.memory = max(run.memory, json.loads(request.body)["memory"])
+    return {"cancel": run.cancel, "limit_s": run.limit_s}
+
+
+def _checkpoints(service: FakeService, request: _Request, job: str) -> Any:
+    run = _attempt(service, request, job)
+    if request.command == "GET":
+        return {"checkpoints": run.checkpoints}
+    kept = json.loads(request.body)
+    if any(piece["sha256"] not in run.pieces for piece in kept["pieces"]):
+        raise NotFound("A piece is not here.")
+    run.checkpoints.insert(0, {**kept, "attempt": len(run.pods)})
+    return {}
+
+
+def _piece(service: FakeService, request: _Request, job: str, sha256: str) -> Any:
+    run = _attempt(service, request, job)
+    if request.command == "GET":
+        return run.pieces[sha256]
+    if service.full:
+        raise QuotaExceeded("Your checkpoints take 20480 MiB, of 20480 MiB.")
+    run.pieces[sha256] = request.body
+    return 201, {}
 
 
 def _put_output(service: FakeService, request: _Request, job: str, name: str) -> Any:
@@ -479,6 +519,8 @@ RUN_ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/runs/([^/]+)/inputs/([0-9a-f]{64})", _input),
     ("POST", "/runs/([^/]+)/frames", _post_frames),
     ("POST", "/runs/([^/]+)/heartbeat", _heartbeat),
+    ("GET|POST", "/runs/([^/]+)/checkpoints", _checkpoints),
+    ("GET|PUT", "/runs/([^/]+)/pieces/([0-9a-f]{64})", _piece),
     ("PUT", "/runs/([^/]+)/outputs/([^/]+)", _put_output),
     ("POST", "/runs/([^/]+)/result", _result),
 ]

@@ -26,9 +26,9 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, NAMESPACES, PODS, SECRETS, WORKLOADS, KubeClient
 from aiinfn_hub.kube.slim import decode_pod, decode_workload
 from aiinfn_hub.local.controllers.admission import admit
-from aiinfn_hub.offload import run_routes, runs
+from aiinfn_hub.offload import act_routes, checkpoint_routes, run_routes, runs
 from aiinfn_hub.offload.bell import Bell
-from aiinfn_hub.offload.blobs import BlobStore
+from aiinfn_hub.offload.blobs import PIECES, BlobStore
 from aiinfn_hub.offload.follow import Follower
 from aiinfn_hub.offload.kubejob import decode_job
 from aiinfn_hub.offload.manifest import runner_files
@@ -249,8 +249,11 @@ async def room(
     async def belongs(run: Run, pod_uid: str) -> bool:
         return await follow[0].belongs(run, pod_uid)
 
-    gate = Gate(database=database, blobs=store, bell=bell, belongs=belongs)
-    run_server, run_port = listen(Application(run_routes.routes(gate=gate)), run_port)
+    pieces = BlobStore(folder / "blobs" / PIECES)
+    gate = Gate(database=database, blobs=store, pieces=pieces, bell=bell, belongs=belongs)
+    run_server, run_port = listen(
+        Application([*run_routes.routes(gate=gate), *checkpoint_routes.routes(gate=gate)]), run_port
+    )
     runs_url = f"http://127.0.0.1:{run_port}"
     shipment = Shipment(runner_files(), runs_url)
     submitter = Submitter(platform(), database, client, shipment, bell, give_token=no_token, budget=NoBudget())
@@ -268,7 +271,9 @@ async def room(
         platform=platform(), database=database, blobs=store, submitter=submitter, follower=follower, bell=bell,
         heritage=heritage,
     )  # fmt: skip
-    server, port = listen(Application(routes(PREFIX, room=desk), identify=identify))
+    server, port = listen(
+        Application([*routes(PREFIX, room=desk), *act_routes.routes(PREFIX, room=desk)], identify=identify)
+    )
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
         yield World(
             database, client, Cluster(client), submitter, follower, store, bell, gate, f"http://127.0.0.1:{port}{PREFIX}",

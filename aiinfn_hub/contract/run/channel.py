@@ -10,7 +10,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Tuple, TypeVar
 from urllib.parse import quote
 
 from .frames import Frame
@@ -38,20 +38,55 @@ class Unreachable(Exception):
     """No usable answer, for as long as we were willing to ask."""
 
 
-class Channel(Protocol):
-    """What a run asks of its service. `patience_s` is how long to try again (0: once); see the exceptions above."""
+class Welcome(NamedTuple):
+    """What an attempt is told at its start.
 
-    def exchange(self, capability: str, pod_uid: str, patience_s: float, /) -> float:
-        """Trade the capability for the working token; seconds between heartbeats."""
+    `heartbeat_s` is how often to speak; `limit_s` the seconds that the person's code has, None for those of the spec;
+    `restore` says that earlier work has been kept.
+    """
+
+    attempt: int
+    heartbeat_s: float
+    limit_s: Optional[float] = None
+    restore: bool = False
+
+
+class Orders(NamedTuple):
+    """What the service wants now: the run to end, and the seconds that all of this attempt may take."""
+
+    cancel: bool
+    limit_s: Optional[float] = None
+
+
+class Channel(Protocol):
+    """What a run asks of its service. `patience_s` is how long to try again (0: once); see the exceptions above.
+
+    `memory` is the peak so far, in bytes.
+    """
+
+    def exchange(self, capability: str, pod_uid: str, patience_s: float, /) -> Welcome:
+        """Trade the capability for the working token."""
 
     def fetch(self, sha256: str, patience_s: float, /) -> bytes:
         """The bytes of an input, which have this hash."""
 
-    def frames(self, batch: List[Frame], /) -> Tuple[int, bool]:
-        """Deliver frames, once: the next sequence number that is expected, and whether the run is to be cancelled."""
+    def frames(self, batch: List[Frame], memory: int, /) -> Tuple[int, Orders]:
+        """Deliver frames, once: the next sequence number that is expected, and what the service wants."""
 
-    def heartbeat(self) -> bool:
-        """Say that the run is alive, once: whether it is to be cancelled."""
+    def heartbeat(self, memory: int, /) -> Orders:
+        """Say that the run is alive, once."""
+
+    def keep_piece(self, sha256: str, data: bytes, patience_s: float, /) -> None:
+        """Send a piece of a checkpoint."""
+
+    def keep_checkpoint(self, about: Dict[str, Any], patience_s: float, /) -> None:
+        """Say that all pieces of a checkpoint are there: {"path", "pieces": [{"sha256", "size"}]}."""
+
+    def checkpoints(self, patience_s: float, /) -> List[Dict[str, Any]]:
+        """What earlier attempts have kept, the latest first: the same, with "attempt"."""
+
+    def piece(self, sha256: str, patience_s: float, /) -> bytes:
+        """A piece of one of these, which has this hash."""
 
     def deliver(self, name: str, codec: str, data: bytes, summary: str, patience_s: float, /) -> None:
         """Deliver one output."""
@@ -83,32 +118,27 @@ class HttpChannel:
             _NoRedirect, urllib.request.HTTPSHandler(context=ssl.create_default_context())
         )
 
-    def exchange(self, capability: str, pod_uid: str, patience_s: float) -> float:
-        """Trade the capability for the working token; seconds between heartbeats."""
+    def exchange(self, capability: str, pod_uid: str, patience_s: float) -> Welcome:
+        """Trade the capability for the working token."""
         self._token = capability
         answer = self._json("POST", "/exchange", {"pod_uid": pod_uid}, patience_s)
         self._token = str(answer["token"])
-        return float(answer.get("heartbeat_s", 5))
+        heartbeat_s, restore = float(answer.get("heartbeat_s", 5)), bool(answer.get("restore"))
+        return Welcome(int(answer.get("attempt", 1)), heartbeat_s, _seconds(answer), restore)
 
     def fetch(self, sha256: str, patience_s: float) -> bytes:
         """The bytes of an input, with the hash that they must have."""
+        return self._bytes("/inputs/", sha256, patience_s)
 
-        def attempt() -> bytes:
-            data = self._once("GET", "/inputs/" + sha256)
-            if hashlib.sha256(data).hexdigest() != sha256:
-                raise Unreachable("input %s came damaged" % sha256)
-            return data
+    def frames(self, batch: List[Frame], memory: int) -> Tuple[int, Orders]:
+        """Deliver frames, once: the next sequence number that is expected, and what the service wants."""
+        answer = self._json("POST", "/frames", {"frames": batch, "memory": memory})
+        return int(answer["next"]), Orders(bool(answer.get("cancel")), _seconds(answer))
 
-        return self._patiently(attempt, patience_s)
-
-    def frames(self, batch: List[Frame]) -> Tuple[int, bool]:
-        """Deliver frames, once: the next sequence number that is expected, and whether the run is to be cancelled."""
-        answer = self._json("POST", "/frames", {"frames": batch})
-        return int(answer["next"]), bool(answer.get("cancel"))
-
-    def heartbeat(self) -> bool:
-        """Say that the run is alive: whether it is to be cancelled."""
-        return bool(self._json("POST", "/heartbeat", {}).get("cancel"))
+    def heartbeat(self, memory: int) -> Orders:
+        """Say that the run is alive."""
+        answer = self._json("POST", "/heartbeat", {"memory": memory})
+        return Orders(bool(answer.get("cancel")), _seconds(answer))
 
     def deliver(self, name: str, codec: str, data: bytes, summary: str, patience_s: float) -> None:
         """Deliver one output."""
@@ -125,18 +155,38 @@ class HttpChannel:
         """Say how the run ended."""
         self._json("POST", "/result", report, patience_s)
 
+    def keep_piece(self, sha256: str, data: bytes, patience_s: float) -> None:
+        """Send a piece of a checkpoint."""
+        headers = {"Content-Type": "application/octet-stream"}
+        self._patiently(lambda: self._once("PUT", "/pieces/" + sha256, data, headers), patience_s)
+
+    def keep_checkpoint(self, about: Dict[str, Any], patience_s: float) -> None:
+        """Say that all pieces of a checkpoint are there."""
+        self._json("POST", "/checkpoints", about, patience_s)
+
+    def checkpoints(self, patience_s: float) -> List[Dict[str, Any]]:
+        """What earlier attempts have kept, the latest first."""
+        found = self._patiently(lambda: _decoded(self._once("GET", "/checkpoints")), patience_s)
+        return list(found.get("checkpoints", ()))
+
+    def piece(self, sha256: str, patience_s: float) -> bytes:
+        """A piece of one of these, with the hash that it must have."""
+        return self._bytes("/pieces/", sha256, patience_s)
+
+    def _bytes(self, path: str, sha256: str, patience_s: float) -> bytes:
+        def attempt() -> bytes:
+            data = self._once("GET", path + sha256)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise Unreachable("%s came damaged" % sha256)
+            return data
+
+        return self._patiently(attempt, patience_s)
+
     def _json(self, method: str, path: str, body: Dict[str, Any], patience_s: float = 0.0) -> Dict[str, Any]:
         data = json.dumps(body).encode("ascii")
 
-        def attempt() -> Dict[str, Any]:
-            answer = self._once(method, path, data, {"Content-Type": "application/json"})
-            try:
-                decoded = json.loads(answer.decode("utf-8") or "{}")
-            except ValueError as error:
-                raise Unreachable("the answer is no JSON") from error
-            return decoded if isinstance(decoded, dict) else {}
-
-        return self._patiently(attempt, patience_s)
+        headers = {"Content-Type": "application/json"}
+        return self._patiently(lambda: _decoded(self._once(method, path, data, headers)), patience_s)
 
     def _patiently(self, attempt: Callable[[], _T], patience_s: float) -> _T:
         deadline = time.monotonic() + patience_s
@@ -167,6 +217,19 @@ class HttpChannel:
             raise _refusal(error.code, error.read(2000).decode("utf-8", "replace"), again=again) from error
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable("the service does not answer: %s" % error) from error
+
+
+def _decoded(answer: bytes) -> Dict[str, Any]:
+    try:
+        decoded = json.loads(answer.decode("utf-8") or "{}")
+    except ValueError as error:
+        raise Unreachable("the answer is no JSON") from error
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _seconds(answer: Dict[str, Any]) -> Optional[float]:
+    found = answer.get("limit_s")
+    return None if found is None else float(found)
 
 
 def _refusal(status: int, text: str, *, again: bool) -> Exception:

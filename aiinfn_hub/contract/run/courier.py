@@ -7,8 +7,9 @@ import time
 import traceback
 from typing import Callable, Optional
 
-from .channel import MAX_PAUSE_S, Channel, Gone, Refused, Unreachable
+from .channel import MAX_PAUSE_S, Channel, Gone, Orders, Refused, Unreachable
 from .frames import FrameLog
+from .memory import Memory
 
 INTERVAL_S = 0.2
 
@@ -20,15 +21,28 @@ class Courier(threading.Thread):
         log: where the frames come from.
         channel: where they go.
         heartbeat_s: seconds of silence after which the service gets a heartbeat.
+        memory: sampled at each step, and reported.
         stop: called with "cancelled", or "gone" when the service no longer knows this attempt.
+        limit: called with the seconds that the attempt may take, when the service says them.
     """
 
-    def __init__(self, log: FrameLog, channel: Channel, heartbeat_s: float, stop: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        log: FrameLog,
+        channel: Channel,
+        heartbeat_s: float,
+        memory: Memory,
+        *,
+        stop: Callable[[str], None],
+        limit: Callable[[float], None],
+    ) -> None:
         super().__init__(name="aiinfn-courier", daemon=True)
         self._log = log
         self._channel = channel
         self._heartbeat_s = heartbeat_s
+        self._memory = memory
         self._stop_run = stop
+        self._limit = limit
         self._heard = time.monotonic()
         self._ending = threading.Event()
         self._deadline = 0.0
@@ -70,13 +84,14 @@ class Courier(threading.Thread):
         return not self._log.take()
 
     def _step(self) -> bool:
-        batch = self._log.take()
+        batch, memory = self._log.take(), self._memory.sample()
+        orders = Orders(cancel=False)
         try:
             if batch:
-                following, cancel = self._channel.frames(batch)
+                following, orders = self._channel.frames(batch, memory)
                 self._log.acknowledge(following)
             elif time.monotonic() - self._heard >= self._heartbeat_s:
-                cancel = self._channel.heartbeat()
+                orders = self._channel.heartbeat(memory)
             else:
                 return True
         except Gone:
@@ -87,8 +102,9 @@ class Courier(threading.Thread):
             # Too many or too large for the service's limits: the pod's log still has them.
             if batch:
                 self._log.acknowledge(batch[-1]["seq"] + 1)
-            cancel = False
         self._heard = time.monotonic()
-        if cancel:
+        if orders.limit_s is not None:
+            self._limit(orders.limit_s)
+        if orders.cancel:
             self._stop_run("cancelled")
         return not batch

@@ -14,7 +14,7 @@ import json
 import os
 from typing import Any, Dict, List, Tuple
 
-from .channel import Refused, Unreachable
+from .channel import Orders, Refused, Unreachable, Welcome
 from .frames import Frame
 
 
@@ -25,12 +25,12 @@ class DirectoryChannel:
         self._root = root
         self._alive = -1
 
-    def exchange(self, _capability: str, _pod_uid: str, _patience_s: float) -> float:
-        """Lock `alive` until this process ends, however it ends; seconds between looks at `cancel`."""
+    def exchange(self, _capability: str, _pod_uid: str, _patience_s: float) -> Welcome:
+        """Lock `alive` until this process ends, however it ends; then look at `cancel` every half second."""
         self._alive = os.open(self._path("alive"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._alive, fcntl.LOCK_EX)
         os.makedirs(self._path("outputs"), mode=0o700, exist_ok=True)
-        return 0.5
+        return Welcome(1, 0.5)
 
     def fetch(self, sha256: str, _patience_s: float) -> bytes:
         """The bytes of an input."""
@@ -40,18 +40,32 @@ class DirectoryChannel:
         except FileNotFoundError as error:
             raise Refused(404, "there is no input %s" % sha256) from error
 
-    def frames(self, batch: List[Frame]) -> Tuple[int, bool]:
+    def frames(self, batch: List[Frame], memory: int) -> Tuple[int, Orders]:
         """Append frames: the next sequence number, and whether to stop."""
         try:
             with open(self._path("frames.jsonl"), "a", encoding="ascii") as file:
                 file.writelines(json.dumps(frame) + "\n" for frame in batch)
         except OSError as error:
             raise Unreachable(str(error)) from error
-        return batch[-1]["seq"] + 1, self.heartbeat()
+        return batch[-1]["seq"] + 1, self.heartbeat(memory)
 
-    def heartbeat(self) -> bool:
+    def heartbeat(self, _memory: int) -> Orders:
         """Whether to stop."""
-        return os.path.exists(self._path("cancel"))
+        return Orders(os.path.exists(self._path("cancel")))
+
+    def keep_piece(self, _sha256: str, _data: bytes, _patience_s: float) -> None:
+        """Nothing: the machine is the same, so what was kept is where it was."""
+
+    def keep_checkpoint(self, _about: Dict[str, Any], _patience_s: float) -> None:
+        """Nothing, as for its pieces."""
+
+    def checkpoints(self, _patience_s: float) -> List[Dict[str, Any]]:
+        """None: there is no second attempt."""
+        return []
+
+    def piece(self, sha256: str, _patience_s: float) -> bytes:
+        """There are none."""
+        raise Refused(404, "there is no piece %s" % sha256)
 
     def deliver(self, name: str, codec: str, data: bytes, summary: str, _patience_s: float) -> None:
         """Write one output, its description last."""

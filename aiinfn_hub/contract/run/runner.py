@@ -12,14 +12,17 @@ import threading
 import time
 from typing import Any, Dict, Optional, Tuple
 
+from . import inside
 from .capture import Capture
-from .channel import Channel, Gone, HttpChannel, Refused, Unreachable
+from .channel import Channel, Gone, HttpChannel, Refused, Unreachable, Welcome
+from .checkpoints import Checkpoints
 from .codecs import BadValue, NoCodec, decode, encode
 from .courier import Courier
 from .directory import DirectoryChannel
 from .display import Display
 from .execute import Cell
 from .frames import FrameLog
+from .memory import Memory
 from .traces import error_frame
 from .watch import MISMATCH, NO_DELIVERY, NO_INPUTS, RAISED, STOPS, SUCCEEDED, TERMINATED, TIME_OVER, Ending, Watch
 
@@ -27,6 +30,8 @@ from .watch import MISMATCH, NO_DELIVERY, NO_INPUTS, RAISED, STOPS, SUCCEEDED, T
 PATIENCE_S = 300.0
 GRACE_S = 5.0
 LAST_WORDS_S = 3.0
+#: Seconds for what is kept of the work, once the code has ended and before the last words.
+KEEP_S = 20.0
 
 
 def main(folder: str) -> int:
@@ -53,32 +58,47 @@ class Run:
         self._log = FrameLog()
         self._capture = Capture(self._log)
         self._display = Display(self._capture.add)
-        self._watch = Watch(float(spec.get("grace_s", GRACE_S)), self._abandon)
+        self._watch = Watch(float(spec.get("grace_s", GRACE_S)), self._abandon, self._warn)
         self._channel = open_channel(spec)
         self._courier: Optional[Courier] = None
+        self._memory = Memory(int(spec.get("memory_bytes", 0)))
+        self._checkpoints = Checkpoints(self._channel, self._patience_s)
+        self._inside = inside.Inside(1, self._checkpoints)
 
     def go(self) -> int:
         """From the first word to the service to the last one."""
         self._watch.install()
         try:
-            heartbeat_s = self._introduce()
+            welcome = self._introduce()
         except (Refused, Unreachable, OSError) as error:
             sys.stderr.write("aiinfn: this run could not introduce itself: %s\n" % error)
             return NO_INPUTS
         _enter_scratch(self._spec)
         self._capture.start()
-        self._courier = Courier(self._log, self._channel, heartbeat_s, lambda why: self._watch.stop(STOPS[why]))
+        self._courier = Courier(
+            self._log,
+            self._channel,
+            welcome.heartbeat_s,
+            self._memory,
+            stop=lambda why: self._watch.stop(STOPS[why]),
+            limit=self._watch.limit,
+        )
         self._courier.start()
         ending, values = self._inputs()
+        if ending is SUCCEEDED and welcome.restore:
+            ending = self._restored()
         names: Dict[str, Any] = {}
         if ending is SUCCEEDED:
             if self._spec.get("token"):
                 _say_what_the_token_lacks(os.environ.get("BEARER_TOKEN_FILE", ""))
             cell = Cell(self._spec["source"], self._spec["filename"], values, self._spec.get("context", ""))
-            ending, names = self._execute(cell), cell.names
+            self._inside.attempt = welcome.attempt
+            inside.install(self._inside)
+            limit_s = float(self._spec["time_s"]) if welcome.limit_s is None else welcome.limit_s
+            ending, names = self._execute(cell, limit_s), cell.names
         return self._deliver(ending, names)
 
-    def _introduce(self) -> float:
+    def _introduce(self) -> Welcome:
         pod_uid = os.environ.get("POD_UID", "")
         if isinstance(self._channel, DirectoryChannel):
             return self._channel.exchange("", pod_uid, 0.0)
@@ -108,12 +128,22 @@ class Run:
                 return Ending(NO_INPUTS, "", "The input %s could not be fetched: %s." % (name, error)), values
         return SUCCEEDED, values
 
-    def _execute(self, cell: Cell) -> Ending:
+    def _restored(self) -> Ending:
+        try:
+            self._checkpoints.restore()
+        except (Refused, Unreachable) as error:
+            return Ending(NO_INPUTS, "", "What an earlier attempt has kept could not be fetched: %s." % error)
+        return SUCCEEDED
+
+    def _warn(self, over: threading.Event) -> None:
+        self._inside.warn(over)
+
+    def _execute(self, cell: Cell, limit_s: float) -> Ending:
         self._display.install()
         ending = STOPS["terminated"]
         try:
             try:
-                self._watch.begin(float(self._spec["time_s"]))
+                self._watch.begin(limit_s)
                 cell.run(self._display.result)
                 ending = SUCCEEDED
             except BaseException as error:  # noqa: BLE001  all that the person's code can raise, SystemExit included
@@ -139,6 +169,7 @@ class Run:
         return Ending(RAISED, "failed", ("%s: %s" % (frame["ename"], frame["evalue"]))[:500])
 
     def _deliver(self, ending: Ending, names: Dict[str, Any]) -> int:
+        self._leave(ending)
         try:
             missing = self._outputs(names) if ending is SUCCEEDED else {}
             if ending.verdict and ending.code != RAISED:
@@ -154,6 +185,13 @@ class Run:
             sys.stderr.write("aiinfn: the results could not be delivered: %s\n" % error)
             return NO_DELIVERY
         return ending.code
+
+    def _leave(self, ending: Ending) -> None:
+        """Send what is kept: nobody needs it of a job that has succeeded, or that was cancelled."""
+        if ending is STOPS["terminated"]:
+            self._inside.leave()
+        if ending is STOPS["terminated"] or ending.state == "failed":
+            self._checkpoints.flush(KEEP_S)
 
     def _outputs(self, names: Dict[str, Any]) -> Dict[str, str]:
         """Deliver what was asked for; by name, why something is missing: it never fails a job that has finished."""
@@ -177,14 +215,22 @@ class Run:
         delivered = self._courier.finish(patience_s)
         if not ending.state:
             return
-        report = {"state": ending.state, "exit_code": ending.code, "verdict": ending.verdict, "missing": missing}
+        report = {
+            "state": ending.state,
+            "exit_code": ending.code,
+            "verdict": ending.verdict,
+            "missing": missing,
+            "memory": self._memory.sample(),
+        }
         self._channel.result(report, patience_s)
         if not delivered:
             sys.stderr.write("aiinfn: some output did not reach the service\n")
 
     def _abandon(self, ending: Ending) -> None:
         """The main thread does not react: say what can be said, and leave with it."""
-        threading.Timer(2 * LAST_WORDS_S, os._exit, [ending.code]).start()
+        threading.Timer(KEEP_S + 2 * LAST_WORDS_S, os._exit, [ending.code]).start()
+        if ending is STOPS["terminated"] or ending.state == "failed":
+            self._checkpoints.flush(KEEP_S)
         if ending.code == TIME_OVER:
             lines = ["TimeLimitExceeded: " + ending.verdict]
             frame = {"output_type": "error", "ename": "TimeLimitExceeded", "evalue": ending.verdict, "traceback": lines}

@@ -37,12 +37,18 @@ class Watch:
     Args:
         grace_s: how long the person's code may take to end after it was interrupted.
         abandon: called in another thread when it did not end; must leave the process.
+        warn: called in another thread before an interruption by SIGTERM, with what is set when the code has ended.
     """
 
-    def __init__(self, grace_s: float, abandon: Callable[[Ending], None]) -> None:
+    def __init__(
+        self, grace_s: float, abandon: Callable[[Ending], None], warn: Callable[[threading.Event], None]
+    ) -> None:
         self.ending: Optional[Ending] = None
         self._grace_s = grace_s
         self._abandon = abandon
+        self._warn = warn
+        self._began = 0.0
+        self._limit_s = 0.0
         self._phase = "before"
         self._interrupted = False
         self._wake = threading.Event()
@@ -62,9 +68,14 @@ class Watch:
     def begin(self, limit_s: float) -> None:
         """The person's code starts now, in this (the main) thread, and has so many seconds."""
         signal.signal(signal.SIGINT, self._on_interrupt)
+        self._began, self._limit_s = time.monotonic(), limit_s
         self._phase = "running"
         main = threading.get_ident()
-        threading.Thread(target=self._guard, args=(limit_s, main), name="aiinfn-watch", daemon=True).start()
+        threading.Thread(target=self._guard, args=(main,), name="aiinfn-watch", daemon=True).start()
+
+    def limit(self, limit_s: float) -> None:
+        """It has so many seconds in all, from now on: somebody has extended it."""
+        self._limit_s = limit_s
 
     def end(self) -> None:
         """The person's code is over: a late interruption finds nobody, and SIGTERM no longer stops the delivery."""
@@ -87,12 +98,18 @@ class Watch:
                 if number == signal.SIGTERM:
                     self.stop(STOPS["terminated"])
 
-    def _guard(self, limit_s: float, main: int) -> None:
-        if not self._wake.wait(limit_s):
-            self.stop(Ending(TIME_OVER, "failed", "The time limit of %g s was over." % limit_s))
+    def _guard(self, main: int) -> None:
+        while not self._wake.wait(max(0.0, self._left_s())):
+            if self._left_s() <= 0:  # it may have been extended meanwhile
+                self.stop(Ending(TIME_OVER, "failed", "The time limit of %g s was over." % self._limit_s))
         ending = self.ending
+        if ending is STOPS["terminated"]:
+            self._warn(self._over)
         if ending is not None and not self._interrupt(main):
             self._abandon(ending)
+
+    def _left_s(self) -> float:
+        return self._began + self._limit_s - time.monotonic()
 
     def _interrupt(self, main: int) -> bool:
         """Interrupt the main thread, and whether it has come to its end in time."""
