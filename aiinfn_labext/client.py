@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobView, Plan, Retry, Target, Why
+from aiinfn_hub.contract.jobs import Extend, FramePage, JobRequest, JobView, Plan, Retry, Target, Why
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer
@@ -88,6 +88,15 @@ class ServiceClient:
         """The same again as a new job; `Conflict` while it is not over."""
         body = msgspec.json.encode(change)
         return _decoded(self._call("POST", f"/api/jobs/{_part(job)}/retry", content=body), JobView)
+
+    def more_time(self, job: str, time_s: int) -> JobView:
+        """Let it take so many seconds in all; `Conflict` if it is over, `QuotaExceeded` without room."""
+        body = msgspec.json.encode(Extend(time_s))
+        return _decoded(self._call("POST", f"/api/jobs/{_part(job)}/extend", content=body, safe=True), JobView)
+
+    def evict(self, job: str) -> JobView:
+        """Rehearse an eviction; `Conflict` if it does not run."""
+        return _decoded(self._call("POST", f"/api/jobs/{_part(job)}/evict"), JobView)
 
     def why(self, job: str) -> Why:
         """Why it waits, or ended as it did."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from aiinfn_hub.contract.jobs import ON_EVICT, JobView
 from aiinfn_labext.jobs import Offload, make_offload
 from aiinfn_labext.parsing import CellOptions, resources
 from aiinfn_labext.scripts import notebook_request, script_request
@@ -33,6 +34,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     retry = _add(actions, "retry", "the same again, with other amounts", _retry, job=True)
     for option in ("--cpu", "--mem", "--gpu", "--time", "--to"):
         retry.add_argument(option, default=None)
+    extend = _add(actions, "extend", "more time for a job", _extend, job=True)
+    extend.add_argument("time", metavar="TIME", help="as in 1h or 30m")
+    evict = _add(actions, "evict", "rehearse an eviction of a job that runs", _evict, job=True)
+    evict.add_argument("--test", action="store_true", required=True, help="a rehearsal: nothing else is to be had")
     run = _add(actions, "run", "run a Python script, or a notebook, elsewhere", _run)
     run.add_argument("script", type=Path, metavar="SCRIPT.py|FILE.ipynb")
     run.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the notebook")
@@ -42,6 +47,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.add_argument("--gpu", default="")
     run.add_argument("--to", default="auto", help="auto, here, local or a site")
     run.add_argument("--image", default="")
+    run.add_argument("--on-evict", choices=ON_EVICT, default="resume", help="what an eviction means")
     run.add_argument("--token", action="store_true", help="with a token of the login provider, as sessions have it")
     run.add_argument("--plan", action="store_true", help="say where it would run and what it would cost; send nothing")
     run.add_argument("--args", nargs=argparse.REMAINDER, default=[], help="all that follows is the script's")
@@ -104,21 +110,28 @@ def _get(offload: Offload, args: argparse.Namespace) -> int:
 
 
 def _cancel(offload: Offload, args: argparse.Namespace) -> int:
-    view = offload.job(args.job).end()
-    if args.json:
-        _print_json(view)
-    else:
-        print(job_line(view))
-    return 0
+    return _shown(offload.job(args.job).end(), args)
 
 
 def _retry(offload: Offload, args: argparse.Namespace) -> int:
     changes = {name: getattr(args, name) for name in ("cpu", "mem", "gpu", "time", "to")}
     job = offload.retry(offload.job(args.job), **{name: value for name, value in changes.items() if value is not None})
+    return _shown(job.view, args)
+
+
+def _extend(offload: Offload, args: argparse.Namespace) -> int:
+    return _shown(offload.job(args.job).extend(args.time), args)
+
+
+def _evict(offload: Offload, args: argparse.Namespace) -> int:
+    return _shown(offload.job(args.job).evict(), args)
+
+
+def _shown(view: JobView, args: argparse.Namespace) -> int:
     if args.json:
-        _print_json(job.view)
+        _print_json(view)
     else:
-        print(job_line(job.view))
+        print(job_line(view))
     return 0
 
 
@@ -134,7 +147,14 @@ def _why(offload: Offload, args: argparse.Namespace) -> int:
 
 def _run(offload: Offload, args: argparse.Namespace) -> int:
     amounts = resources(cpu=args.cpu, mem=args.mem, gpu=args.gpu, time=args.time)
-    options = CellOptions(name=args.name, target=args.to, resources=amounts, image=args.image, token=args.token)
+    options = CellOptions(
+        name=args.name,
+        target=args.to,
+        resources=amounts,
+        image=args.image,
+        token=args.token,
+        on_evict=args.on_evict,
+    )
     if args.script.suffix == ".ipynb":
         request = notebook_request(args.script, args.p, options)
     else:

@@ -19,6 +19,8 @@ from aiinfn_labext.travel import names_of
 
 #: By this attribute a function is known that `offload.task` has decorated, and what stands for it.
 TASK = "__aiinfn_task__"
+#: By this attribute of its class, a value is known that is there in a job too: how it is imported.
+IMPORT = "__aiinfn_import__"
 
 
 @dataclass
@@ -74,7 +76,10 @@ def call_source(function: Callable[..., Any], arguments: int, keywords: Iterable
 def _take(name: str, value: Any, context: Context) -> None:
     if getattr(value, TASK, False) and not isinstance(value, types.FunctionType):
         value = value.__wrapped__
-    if isinstance(value, types.ModuleType):
+    known = getattr(type(value), IMPORT, "")
+    if known:
+        context.parts[name] = f"{known} as {name}"
+    elif isinstance(value, types.ModuleType):
         if _stays(value):
             context.left[name] = str(value.__file__)
         context.parts[name] = f"import {value.__name__} as {name}" if value.__name__ != name else f"import {name}"

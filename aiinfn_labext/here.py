@@ -21,8 +21,8 @@ from typing import Any
 import msgspec
 
 from aiinfn_hub.contract import run
-from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Plan, Retry, Target, ValueRef, Why
-from aiinfn_hub.errors import Conflict, NotFound
+from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Retry, Target, ValueRef, Why
+from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
 from aiinfn_labext.client import TOKEN_VARIABLE
 
 PREFIX = "here-"
@@ -54,23 +54,6 @@ class HereJobs:
         self._python = python
         self._sleep = sleep
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def plan(self, request: JobRequest) -> Plan:
-        """A process beside this one: it takes what it takes, and costs nothing."""
-        return Plan(
-            target=request.target,
-            site="here",
-            activity="nobody",
-            flavour="this session's own",
-            units=1,
-            queue="",
-            image="that of this session",
-            cpu_millis=request.resources.cpu_millis,
-            memory_bytes=request.resources.memory_bytes,
-            time_s=request.resources.time_s,
-            gpu_hours=0.0,
-            warnings=["CPU and memory are not limited here."],
-        )
 
     def submit(self, request: JobRequest, blobs: Mapping[str, bytes]) -> JobView:
         """Start a job at once."""
@@ -142,10 +125,7 @@ class HereJobs:
         Raises:
             Conflict: it is over.
         """
-        home = self._home(job)
-        view = self._view(home)
-        if view.final:
-            raise Conflict(f"The job {view.name} is over: {view.state.value}.", hint="There is nothing left to cancel.")
+        home, _ = self._open(job, "There is nothing left to cancel.")
         (home / "cancel").touch()
         return self._view(home)
 
@@ -162,6 +142,24 @@ class HereJobs:
         request = msgspec.convert((_read_json(home / "request.json") or {})["request"], JobRequest)
         blobs = {path.name: path.read_bytes() for path in (home / "blobs").iterdir()}
         return self.submit(change.of(request), blobs)
+
+    def more_time(self, job: str, time_s: int) -> JobView:
+        """Let it take so many seconds in all.
+
+        Raises:
+            Conflict: it is over.
+            InvalidInput: it has more.
+        """
+        home, view = self._open(job, "Retry it with more time.")
+        if time_s < view.resources.time_s:
+            raise InvalidInput(f"The job {view.name} has {view.resources.time_s} s already, which is more.")
+        (home / "limit").write_text(str(time_s), encoding="ascii")
+        return self._view(home)
+
+    def evict(self, job: str) -> JobView:
+        """Nothing can take its place away."""
+        name = self.job(job).name
+        raise Conflict(f"{name} runs in this session, and nobody evicts it.", hint="Rehearse it with --to local.")
 
     def why(self, job: str) -> Why:
         """Why it is as it is."""
@@ -186,6 +184,13 @@ class HereJobs:
         """This machine."""
         return [Target(name="here", kind="here", description="a process of this session", flavours=[])]
 
+    def _open(self, job: str, hint: str) -> tuple[Path, JobView]:
+        home = self._home(job)
+        view = self._view(home)
+        if view.final:
+            raise Conflict(f"The job {view.name} is over: {view.state.value}.", hint=hint)
+        return home, view
+
     def _home(self, job: str) -> Path:
         home = self._root / job
         if not job.startswith(PREFIX) or "/" in job or not (home / "request.json").exists():
@@ -206,7 +211,7 @@ class HereJobs:
             target="here",
             activity="",
             flavour="",
-            resources=request.resources,
+            resources=msgspec.structs.replace(request.resources, time_s=_limit(home) or request.resources.time_s),
             submitted_at=about["submitted_at"],
             started_at=_changed(home / "alive"),
             finished_at=_changed(home / "result.json"),
@@ -215,6 +220,7 @@ class HereJobs:
             outputs=_outputs(home, request.outputs, result.get("missing", {})),
             digest=request.digest,
             cell=request.origin.get("cell_id", ""),
+            memory=result.get("memory"),
         )
 
     def _state(self, home: Path) -> tuple[JobState, str, int | None]:
@@ -274,6 +280,13 @@ def _changed(path: Path) -> float | None:
         return path.stat().st_mtime
     except FileNotFoundError:
         return None
+
+
+def _limit(home: Path) -> int:
+    try:
+        return int((home / "limit").read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):  # never extended, or being written
+        return 0
 
 
 def _read_json(path: Path) -> Any:

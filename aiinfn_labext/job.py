@@ -11,6 +11,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any, Protocol
 
 from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Retry, Target, Why
+from aiinfn_hub.contract.quantities import parse_duration
 from aiinfn_hub.errors import Conflict, NotFound, RemoteFailed, Unavailable
 from aiinfn_labext.shown import clean_text, frame_text, job_line, traceback_lines
 from aiinfn_labext.travel import unpack
@@ -30,6 +31,8 @@ class Backend(Protocol):
     def cancel(self, job: str) -> JobView: ...  # noqa: D102
     def why(self, job: str) -> Why: ...  # noqa: D102
     def retry(self, job: str, change: Retry) -> JobView: ...  # noqa: D102
+    def more_time(self, job: str, time_s: int) -> JobView: ...  # noqa: D102
+    def evict(self, job: str) -> JobView: ...  # noqa: D102
     def output(self, job: str, name: str) -> tuple[str, bytes]: ...  # noqa: D102
     def targets(self) -> list[Target]: ...  # noqa: D102
 
@@ -249,6 +252,26 @@ class Job(Future[Any]):
             Conflict: it is not over.
         """
         return Job(self._backend, self._backend.retry(self.id, change), self._wanted)
+
+    def extend(self, time: str | float) -> JobView:
+        """Give it so much more time, as in "1h" or seconds.
+
+        Raises:
+            Conflict: it is over.
+            InvalidInput: a job may not last so long.
+            QuotaExceeded: no quota has room for it.
+        """
+        self.view = self._backend.more_time(self.id, self.refresh().resources.time_s + parse_duration(time))
+        return self.view
+
+    def evict(self) -> JobView:
+        """Take its place away for a moment, to see how it goes on: a rehearsal of what a session may do to it.
+
+        Raises:
+            Conflict: it does not run.
+        """
+        self.view = self._backend.evict(self.id)
+        return self.view
 
     def why(self) -> Why:
         """Why it waits, or ended as it did."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -25,7 +26,7 @@ from aiinfn_labext.futures import OffloadExecutor, Task, Watcher
 from aiinfn_labext.here import PREFIX, HereJobs, default_root
 from aiinfn_labext.job import Backend, Job
 from aiinfn_labext.parsing import change_of, resources
-from aiinfn_labext.planned import PlanTable
+from aiinfn_labext.planned import PlanTable, plan_here
 from aiinfn_labext.travel import pack
 
 
@@ -41,6 +42,7 @@ class _Options:
     to: str = "auto"
     image: str = ""
     token: bool = False
+    on_evict: str = "resume"
 
 
 def _options(options: Mapping[str, Any]) -> _Options:
@@ -69,6 +71,28 @@ class Offload:
         self.service = service
         self.here = here
         self.watcher = Watcher()
+        self._evicting = threading.Event()
+
+    __aiinfn_import__ = "from aiinfn_labext import offload"
+    #: In a notebook as in a job: code that looks at these runs in both. Nobody evicts a notebook's own code.
+    attempt = 1
+
+    @property
+    def evicting(self) -> threading.Event:
+        """Never set here; in a job, when it has to give up its place."""
+        return self._evicting
+
+    def checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Here a file stays where it is; in a job, keep it outside the pod for the next attempt.
+
+        Raises:
+            FileNotFoundError: there is no such file or folder.
+        """
+        Path(path).stat()
+
+    def on_evict(self, hook: Callable[[], Any]) -> Callable[[], Any]:
+        """Nothing here; in a job, have the function called before it gives up its place. Also a decorator."""
+        return hook
 
     def __call__(  # noqa: PLR0913  the options of `%%offload`, as keywords
         self,
@@ -83,6 +107,7 @@ class Offload:
         to: str = "auto",
         image: str = "",
         token: bool = False,
+        on_evict: str = "resume",
     ) -> Job:
         """Send a function of this notebook and its arguments; amounts are written as behind `%%offload`.
 
@@ -90,7 +115,8 @@ class Offload:
             InvalidInput: the function, an argument or an amount cannot travel; the message says which and why.
         """
         amounts = {"cpu": cpu, "mem": mem, "gpu": gpu, "time": time}
-        return self.send(function, arguments, {}, name=name, to=to, image=image, token=token, **amounts)
+        others = {"name": name, "to": to, "image": image, "token": token, "on_evict": on_evict}
+        return self.send(function, arguments, {}, **others, **amounts)
 
     def send(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any], **options: Any
@@ -115,6 +141,7 @@ class Offload:
             target=wanted.to,
             image=wanted.image,
             token=wanted.token,
+            on_evict=wanted.on_evict,
         )
         return self.watcher.watch(self.submit(request, luggage.blobs))
 
@@ -153,7 +180,7 @@ class Offload:
         """
         request.check()
         if request.target == "here":
-            return PlanTable(self.here.plan(request), request, None, taken)
+            return PlanTable(plan_here(request), request, None, taken)
         plan, offer = self.service.plan(request), None
         with contextlib.suppress(Unavailable):
             offer = self.service.offer()

@@ -41,12 +41,15 @@ class OffloadMagics(Magics):
         """Run this cell elsewhere, or look after the jobs that do.
 
         %%offload [NAME] [--to auto|here|local|SITE] [--gpu SPEC] [--cpu N] [--mem 512Mi] [--time 5m]
-                  [--in a,b] [--out c,d] [--image REF] [--token] [--wait] [--plan] [--again] [-o job]
+                  [--in a,b] [--out c,d] [--image REF] [--on-evict resume|restart|stop]
+                  [--token] [--wait] [--plan] [--again] [-o job]
         %offload                         my jobs
         %offload log NAME [-f]           its output
         %offload get NAME                bind what --out names here
         %offload cancel|why NAME         end it; why it waits, or ended as it did
         %offload retry NAME [--mem 24Gi] the same again, with other amounts
+        %offload extend NAME 1h          more time for it
+        %offload evict NAME --test       take its place away for a moment, to see how it goes on
         %offload run [--gpu SPEC ...] script.py ARGUMENTS
         %offload nb [--gpu SPEC ...] file.ipynb -p NAME=VALUE
         %offload targets                 where jobs can run
@@ -113,6 +116,7 @@ class OffloadMagics(Magics):
             target=options.target,
             image=options.image,
             token=options.token,
+            on_evict=options.on_evict,
             origin=_origin(self._shell),
         )
 
@@ -184,6 +188,14 @@ class OffloadMagics(Magics):
 
     def _retry(self, command: LineCommand) -> None:
         print(job_line(self._offload.job(command.reference).again(command.change).view))  # noqa: T201
+
+    def _extend(self, command: LineCommand) -> None:
+        view = self._offload.job(command.reference).extend(*command.arguments)
+        print(f"{view.name} has {format_duration(view.resources.time_s)} in all.")  # noqa: T201
+
+    def _evict(self, command: LineCommand) -> None:
+        view = self._offload.job(command.reference).evict()
+        print(f"{view.name} loses its place for a moment: %offload log {view.name} -f shows how it goes on.")  # noqa: T201
 
     def _targets(self, _command: LineCommand) -> None:
         for target in self._offload.targets():

@@ -21,6 +21,7 @@ VALUES = {
     "--in": "a,b",
     "--out": "c,d",
     "--image": "REF",
+    "--on-evict": "resume|restart|stop",
     "-o": "job",
 }
 FLAGS = ("--token", "--wait", "--plan", "--again")
@@ -32,10 +33,15 @@ VERBS = {
     "cancel": True,
     "why": True,
     "retry": True,
+    "extend": True,
+    "evict": True,
     "run": True,
     "nb": True,
     "targets": False,
 }
+#: Flags of verbs, and what stands behind the name.
+VERB_FLAGS = {"log": ("-f", "--follow"), "evict": ("--test",)}
+BEHIND = {"extend": ("1h",)}
 #: What `%offload retry` may change.
 CHANGES = ("--to", "--gpu", "--cpu", "--mem", "--time")
 USAGE = "%%offload [NAME] " + " ".join(
@@ -54,6 +60,7 @@ class CellOptions:
     outputs: tuple[str, ...] = ()
     image: str = ""
     token: bool = False
+    on_evict: str = "resume"
     wait: bool = False
     plan: bool = False
     again: bool = False
@@ -63,7 +70,10 @@ class CellOptions:
 
 @dataclass(frozen=True)
 class LineCommand:
-    """One `%offload` line: what to do, with which job; `run` has a script, its arguments, and how it is sent."""
+    """One `%offload` line: what to do, with which job; `run` has a script, its arguments, and how it is sent.
+
+    `extend` has the time as its argument.
+    """
 
     verb: str
     reference: str = ""
@@ -117,15 +127,22 @@ def parse_line(line: str) -> LineCommand:
     if verb in ("run", "nb"):
         return _file(verb, words)
     change = _change(words) if verb == "retry" else Retry()
-    follow = verb == "log" and any(word in ("-f", "--follow") for word in words)
-    if verb == "log":
-        words = [word for word in words if word not in ("-f", "--follow")]
+    flags = VERB_FLAGS.get(verb, ())
+    given = [word for word in words if word in flags]
+    words = [word for word in words if word not in flags]
+    behind = BEHIND.get(verb, ())
+    usage = " ".join([f"Write %offload {verb}{' NAME' * VERBS[verb]}", *behind])
     if VERBS[verb] and not words:
         raise InvalidInput(f"%offload {verb} needs the name of a job.", hint="%offload lists your jobs.")
-    extra = words[1:] if VERBS[verb] else words
+    extra = words[1 + len(behind) :] if VERBS[verb] else words
     if extra:
-        raise InvalidInput(f"{extra[0]!r} is one word too many.", hint=f"Write %offload {verb}{' NAME' * VERBS[verb]}.")
-    return LineCommand(verb=verb, reference=words[0] if words else "", follow=follow, change=change)
+        raise InvalidInput(f"{extra[0]!r} is one word too many.", hint=f"{usage}.")
+    if VERBS[verb] and len(words) <= len(behind):
+        raise InvalidInput(f"%offload {verb} needs more than the name.", hint=f"{usage}.")
+    if verb == "evict" and not given:
+        raise InvalidInput("Nothing but a rehearsal is to be had.", hint=f"{usage} --test.")
+    reference = words[0] if words else ""
+    return LineCommand(verb, reference, follow=verb == "log" and bool(given), change=change, arguments=tuple(words[1:]))
 
 
 def _file(verb: str, words: list[str]) -> LineCommand:
@@ -227,6 +244,7 @@ def _cell_options(found: dict[str, str]) -> CellOptions:
         inputs=_names(found.get("--in", ""), "--in"),
         outputs=_names(found.get("--out", ""), "--out"),
         image=found.get("--image", ""),
+        on_evict=found.get("--on-evict", "resume"),
         variable=variable,
     )
 

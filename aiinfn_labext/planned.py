@@ -15,6 +15,24 @@ from aiinfn_labext.shown import clean_text
 from aiinfn_labext.travel import size
 
 
+def plan_here(request: JobRequest) -> Plan:
+    """A process beside this one: it takes what it takes, and costs nothing."""
+    return Plan(
+        target=request.target,
+        site="here",
+        activity="nobody",
+        flavour="this session's own",
+        units=1,
+        queue="",
+        image="that of this session",
+        cpu_millis=request.resources.cpu_millis,
+        memory_bytes=request.resources.memory_bytes,
+        time_s=request.resources.time_s,
+        gpu_hours=0.0,
+        warnings=["CPU and memory are not limited here."],
+    )
+
+
 class PlanTable:
     """Rows of a name and a text, on a terminal and in a notebook, with the manifest behind them.
 

@@ -38,6 +38,7 @@ def _request(file: Path, source: str, context: str, options: CellOptions) -> Job
         target=options.target,
         image=options.image,
         token=options.token,
+        on_evict=options.on_evict,
     )
 
 

@@ -154,9 +154,9 @@ class Retry(Wire, frozen=True):
 
 
 class Extend(Wire, frozen=True):
-    """Seconds that a job is to have beyond those it has."""
+    """The seconds that all attempts of a job may take together: more than it has."""
 
-    seconds: int
+    time_s: int
 
 
 class JobView(Wire, frozen=True):

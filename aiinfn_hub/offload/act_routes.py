@@ -40,9 +40,9 @@ class ExtendHandler(JobHandler):
 
     async def post(self, id_or_name: str) -> None:
         """Extend -> JobView."""
-        seconds = self.read(Extend).seconds
+        time_s = self.read(Extend).time_s
         run = await self.mine(id_or_name)
-        self.send(await self.view(await acts.extend(self.room.submitter, run, seconds)))
+        self.send(await self.view(await acts.extend(self.room.submitter, run, time_s)))
 
 
 class EvictHandler(JobHandler):

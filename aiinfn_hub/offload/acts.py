@@ -19,28 +19,27 @@ from aiinfn_hub.pods import names
 GO, GONE = "go", "gone"
 
 
-async def extend(submitter: Submitter, run: Run, seconds: int) -> Run:
-    """Give a run so many seconds more, within what its flavour allows and its quotas have; the run as it is then.
+async def extend(submitter: Submitter, run: Run, time_s: int) -> Run:
+    """Give a run so many seconds in all, within what its flavour allows and its quotas have; the run as it is then.
 
     Raises:
-        InvalidInput: longer than a job may last.
+        InvalidInput: no more than it has, or longer than a job may last.
         Conflict: it is over.
         QuotaExceeded: no quota has room for it.
     """
-    platform = submitter.platform
-    longest, asked = platform.flavour(run.flavour).max_lifetime_s, run.wanted.resources.time_s
-    if not 0 < seconds <= longest - asked:
+    longest = submitter.platform.flavour(run.flavour).max_lifetime_s
+    if time_s > longest:
         raise InvalidInput(
-            f"{run.name} has {format_duration(asked)}, and a job on {run.flavour} may last {format_duration(longest)}.",
-            hint=f"At most {format_duration(longest - asked)} more." if longest > asked else "It has all of it.",
+            f"{format_duration(time_s)}: a job on {run.flavour} may last {format_duration(longest)} in all.",
+            hint=f"{run.name} has {format_duration(run.wanted.resources.time_s)}.",
         )
-    extended = await submitter.database.write(_extend, run.id, seconds, submitter.budget, now=submitter.clock())
+    extended = await submitter.database.write(_extend, run.id, time_s, submitter.budget, now=submitter.clock())
     submitter.bell.ring(run.id)
     return extended
 
 
-def _extend(connection: sa.Connection, run_id: str, seconds: int, budget: Budget, *, now: float) -> Run:
-    run = runs.extend(connection, run_id, seconds, now=now)
+def _extend(connection: sa.Connection, run_id: str, time_s: int, budget: Budget, *, now: float) -> Run:
+    run = runs.extend(connection, run_id, time_s, now=now)
     budget.check(connection, run, now=now)
     return run
 

@@ -80,23 +80,11 @@ def paths(prefix: str) -> dict[str, Any]:
         },
         f"{api}/jobs/{{job}}": {"parameters": [_JOB], "get": _operation("One job", answer=_ref("JobView"))},
         f"{api}/jobs/{{job}}/frames": {"parameters": [_JOB], "get": _frames()},
-        f"{api}/jobs/{{job}}/cancel": {"parameters": [_JOB], "post": _operation("End a job", answer=_ref("JobView"))},
         f"{api}/jobs/{{job}}/why": {
             "parameters": [_JOB],
             "get": _operation("Why a job waits, or ended as it did", answer=_ref("Why")),
         },
-        f"{api}/jobs/{{job}}/retry": {
-            "parameters": [_JOB],
-            "post": _operation("The same again, with other amounts", body="Retry", answer=_ref("JobView"), status=201),
-        },
-        f"{api}/jobs/{{job}}/extend": {
-            "parameters": [_JOB],
-            "post": _operation("More time for a job", body="Extend", answer=_ref("JobView")),
-        },
-        f"{api}/jobs/{{job}}/evict": {
-            "parameters": [_JOB],
-            "post": _operation("Rehearse an eviction of a job that runs", answer=_ref("JobView")),
-        },
+        **_acts(f"{api}/jobs/{{job}}"),
         f"{api}/jobs/{{job}}/outputs/{{name}}": {"parameters": [_JOB, _NAME], **_download("A value of a job")},
         f"{api}/blobs/{{sha256}}": {
             "parameters": [_SHA256],
@@ -110,6 +98,25 @@ def paths(prefix: str) -> dict[str, Any]:
             )
         },
     }  # fmt: skip
+
+
+def _acts(job: str) -> dict[str, Any]:
+    """What is done to a job; `job` is its path."""
+    return {
+        f"{job}/cancel": {"parameters": [_JOB], "post": _operation("End a job", answer=_ref("JobView"))},
+        f"{job}/retry": {
+            "parameters": [_JOB],
+            "post": _operation("The same again, with other amounts", body="Retry", answer=_ref("JobView"), status=201),
+        },
+        f"{job}/extend": {
+            "parameters": [_JOB],
+            "post": _operation("More time for a job", body="Extend", answer=_ref("JobView")),
+        },
+        f"{job}/evict": {
+            "parameters": [_JOB],
+            "post": _operation("Rehearse an eviction of a job that runs", answer=_ref("JobView")),
+        },
+    }
 
 
 def run_paths() -> dict[str, Any]:
@@ -138,6 +145,20 @@ def run_paths() -> dict[str, Any]:
             "parameters": [_RUN],
             "post": _operation("A sign of life", body="Sign", answer=_object(**orders), run=True),
         },
+        **_kept(),
+        "/runs/{run}/outputs/{name}": {
+            "parameters": [_RUN, _NAME, *name],
+            "put": _upload("A value that the run returns", run=True),
+        },
+        "/runs/{run}/result": {
+            "parameters": [_RUN],
+            "post": _operation("How the attempt ended", body="Report", answer={"type": "object"}, run=True),
+        },
+    }
+
+
+def _kept() -> dict[str, Any]:
+    return {
         "/runs/{run}/checkpoints": {
             "parameters": [_RUN],
             "post": _operation("A checkpoint is complete", body="Kept", answer={"type": "object"}, run=True),
@@ -151,14 +172,6 @@ def run_paths() -> dict[str, Any]:
             "parameters": [_RUN, _SHA256],
             "put": _upload("A piece of a checkpoint that is to come", run=True),
             "get": _download("A piece of a checkpoint", run=True)["get"],
-        },
-        "/runs/{run}/outputs/{name}": {
-            "parameters": [_RUN, _NAME, *name],
-            "put": _upload("A value that the run returns", run=True),
-        },
-        "/runs/{run}/result": {
-            "parameters": [_RUN],
-            "post": _operation("How the attempt ended", body="Report", answer={"type": "object"}, run=True),
         },
     }
 

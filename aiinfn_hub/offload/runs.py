@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from aiinfn_hub.contract.jobs import FINAL, TRANSITIONS, JobRequest, JobState, JobView, ValueRef
-from aiinfn_hub.errors import Conflict, NotFound
+from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
 from aiinfn_hub.store import tables
 
 _T = tables.run
@@ -214,16 +214,19 @@ def note_memory(connection: sa.Connection, run: Run, memory: int, *, now: float)
         note(connection, run.id, now=now, memory=memory)
 
 
-def extend(connection: sa.Connection, run_id: str, seconds: int, *, now: float) -> Run:
-    """Give a run more time; the run as it is then.
+def extend(connection: sa.Connection, run_id: str, time_s: int, *, now: float) -> Run:
+    """Let a run take so many seconds in all; the run as it is then. Those that it has are no change.
 
     Raises:
         Conflict: the run is over.
+        InvalidInput: it has more.
     """
     run = get(connection, run_id, lock=True)
     if run.final:
-        raise Conflict(f"The job {run.name} is over: {run.state.value}.", hint=f"%offload retry {run.name} --time ...")
-    resources = {**run.request["resources"], "time_s": run.wanted.resources.time_s + seconds}
+        raise Conflict(f"The job {run.name} is over: {run.state.value}.", hint="Retry it with more time.")
+    if time_s < run.wanted.resources.time_s:
+        raise InvalidInput(f"The job {run.name} has {run.wanted.resources.time_s} s already, which is more.")
+    resources = {**run.request["resources"], "time_s": time_s}
     note(connection, run_id, now=now, request={**run.request, "resources": resources})
     return get(connection, run_id)
 

@@ -156,6 +156,7 @@ SAMPLES: list[Wire] = [
         manifest={"kind": "Job"},
     ),
     jobs.Retry(1000, 2**31, "t4", 60, "local"),
+    jobs.Extend(7200),
     life.MountedVolume("activity", "activity", "/shared/activity", "storage@example.org"),
     life.SessionLife("NVIDIA T4", 1.5, 2.5, 3600.0, 7200.0, None, "the session does not say what it does"),
     life.Extension(2.5),

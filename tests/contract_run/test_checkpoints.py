@@ -317,7 +317,7 @@ def test_the_limit_is_what_the_service_says_and_may_grow(service: FakeService, s
     started.run.process.kill()
     assert service.wait(started.run) < 0
 
-    short = start("import time\nprint('ready')\ntime.sleep(2.5)\n", time_s=1)
+    short = start("import time\nprint('ready')\ntime.sleep(4)\n", time_s=3)
     until(lambda: "ready" in short.text())
     short.run.limit_s = 30.0
     assert service.wait(short.run) == 0, short.log

@@ -195,3 +195,18 @@ def test_a_job_is_tried_again_here_too(jobs: HereJobs) -> None:
     assert again.id != first.id
     until(lambda: jobs.job(again.id).final)
     assert jobs.output(again.id, "y") == ("json", b"3")
+
+
+def test_more_time_is_given_here_too_and_nobody_evicts(jobs: HereJobs) -> None:
+    view = jobs.submit(
+        JobRequest("fit", "import time\nprint('on', flush=True)\ntime.sleep(4)\n", resources=Resources(time_s=3)), {}
+    )
+    jobs.frames(view.id, 0, wait_s=10)
+    jobs.more_time(view.id, 60)
+    with pytest.raises(InvalidInput, match="has 60 s already"):
+        jobs.more_time(view.id, 0)
+    with pytest.raises(Conflict, match="nobody evicts it"):
+        jobs.evict(view.id)
+    assert ended(jobs, view).state is JobState.SUCCEEDED
+    with pytest.raises(Conflict, match="is over"):
+        jobs.more_time(view.id, 60)

@@ -6,6 +6,7 @@ import base64
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -362,3 +363,70 @@ def test_loading_it_twice_is_harmless(notebook: Any, service: FakeService, monke
     notebook.run("%reload_ext aiinfn_labext")
     assert notebook.error is None
     assert "offload" in notebook.shell.magics_manager.magics["cell"]
+
+
+KEEPS = """%%offload fit --out attempt --on-evict resume
+import os, time
+if not os.path.exists("ckpt"):
+    with open("ckpt", "w") as file:
+        file.write("half of it")
+    offload.checkpoint("ckpt")
+    print("kept", flush=True)
+    while True:
+        time.sleep(0.05)
+attempt = offload.attempt
+with open("ckpt") as file:
+    print(file.read())
+"""
+
+
+def test_an_eviction_is_rehearsed_and_more_time_is_given(notebook: Any, service: FakeService) -> None:
+    notebook.run("from aiinfn_labext import offload")
+    notebook.run(KEEPS)
+    assert (notebook.error, notebook.err) == (None, "")
+    run = service.run_of("fit")
+    assert run.request.context == "from aiinfn_labext import offload as offload\n"
+    assert run.request.on_evict == "resume"
+    until(lambda: any(frame.get("text") == "kept\n" for frame in run.frames))
+    notebook.run("%offload extend fit 2h")
+    assert notebook.out == "fit has 3 h in all.\n"
+    notebook.run("%offload evict fit --test")
+    assert notebook.out.startswith("fit loses its place for a moment")
+    notebook.run("%offload log fit -f\n%offload get fit")
+    assert notebook["attempt"] == 2
+    assert any("half of it" in frame.get("text", "") for frame in run.frames)
+    notebook.run("offload.checkpoint('nothing')")
+    assert isinstance(notebook.error, FileNotFoundError), "here, a file that is not there is said at once too"
+    notebook.run("print(offload.attempt, offload.evicting.is_set(), offload.on_evict(print) is print)")
+    assert notebook.out == "1 False True\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("extend fit", "Write %offload extend NAME 1h."),
+        ("extend", "needs the name of a job"),
+        ("extend fit 1h 2h", "'2h' is one word too many"),
+        ("extend fit soon", "soon"),
+        ("evict fit", "Write %offload evict NAME --test."),
+        ("evict --test", "needs the name of a job"),
+        ("evikt fit", "Did you mean evict?"),
+    ],
+)
+def test_a_line_that_lacks_something_says_what(notebook: Any, service: FakeService, line: str, said: str) -> None:
+    service.hold = True
+    notebook.run("%%offload fit\n1")
+    notebook.run(f"%offload {line}")
+    assert said in str(notebook.error)
+
+
+def test_what_an_eviction_means_is_one_of_three(notebook: Any) -> None:
+    notebook.run("%%offload fit --on-evict pause\n1")
+    assert "There are: resume, restart, stop." in str(notebook.error)
+
+
+def until(condition: Any) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)

@@ -16,7 +16,7 @@ from support.offload import NOW, new_run, reference, request
 from aiinfn_hub.contract.jobs import JobState
 from aiinfn_hub.errors import InvalidInput, NotFound, QuotaExceeded, TooLarge, Unavailable
 from aiinfn_hub.offload import blobs, housekeeping, runs
-from aiinfn_hub.offload.blobs import KEEP_S, STALE_S, BlobStore, check_hash
+from aiinfn_hub.offload.blobs import KEEP_S, PIECES, STALE_S, BlobStore, check_hash
 from aiinfn_hub.store.engine import Database
 
 DATA = b"some bytes of a value"
@@ -220,8 +220,8 @@ async def test_unused_values_expire_and_those_of_open_jobs_stay(database: Databa
     run, _ = database.run(runs.create, new_run(request(inputs={"x": reference(needed)})), now=NOW)
     for path in store.root.rglob("*"):
         os.utime(path, (time.time() - STALE_S - 1,) * 2)
-    later = NOW + KEEP_S + 1
-    assert await housekeeping.sweep(database, store, now=later) == (1, 1)
+    later, pieces = NOW + KEEP_S + 1, BlobStore(store.root / PIECES)
+    assert await housekeeping.sweep(database, store, pieces, now=later) == (1, 1)
     assert files(store) == sorted(reference(data).sha256 for data in (needed, fresh))
     database.run(runs.move, run.id, JobState.FAILED, now=later)
-    assert await housekeeping.sweep(database, store, now=later) == (1, 1)
+    assert await housekeeping.sweep(database, store, pieces, now=later) == (1, 1)

@@ -87,7 +87,7 @@ async def test_a_job_that_nobody_reports_on_is_followed_to_its_end(service: Worl
     await service.cluster.end_pod(view.id, 137, reason="OOMKilled")
     await service.cluster.end_job(view.id, "Failed")
     ended = await service.until(view.id, S.FAILED)
-    assert (ended.exit_code, ended.verdict) == (137, "Out of memory: it took more than the 2Gi it had asked for.")
+    assert (ended.exit_code, ended.verdict) == (137, "Out of memory: it took more than the 2Gi that it asked for.")
 
 
 async def test_an_evicted_job_runs_again_as_the_second_attempt(service: World) -> None:
@@ -247,7 +247,9 @@ async def test_a_runner_goes_on_with_its_token_after_a_restart(tmp_path: Path, d
         async with room(tmp_path, database, client) as before:
             view, token = await before.running(request())
         async with room(tmp_path, database, client) as after:
-            assert (await after.runner("POST", view.id, "heartbeat", token, json={})).json() == {"cancel": False}
+            assert (await after.runner("POST", view.id, "heartbeat", token, json={})).json() == {
+                    "cancel": False, "limit_s": 3600.0,
+                }  # fmt: skip
 
 
 async def test_a_pod_that_only_wears_our_label_is_not_believed(service: World) -> None:

@@ -126,3 +126,49 @@ async def test_a_service_that_is_restarted_in_the_middle_loses_nothing(tmp_path:
             pods, _ = await client.list(PODS, NAMESPACE)
             assert len(pods) == 1
     database.close()
+
+
+KEEPS = """
+import os, time
+from aiinfn_labext import offload
+step = int(open("step").read()) if os.path.exists("step") else 0
+print(f"attempt {offload.attempt} from {step}", flush=True)
+while step < 40:
+    step += 1
+    with open("step", "w") as file:
+        file.write(str(step))
+    if step % 5 == 0:
+        offload.checkpoint("step")
+    if offload.attempt == 1:
+        time.sleep(0.1)
+total = step
+"""
+
+
+async def test_a_rehearsed_eviction_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
+    async with everything(tmp_path) as service:
+        view = await service.submit(request(source=KEEPS, outputs=["total"]))
+        assert await first_words(service, view) == "attempt 1 from 0\n"
+        async with asyncio.timeout(20):
+            while (await service.job(view.id)).checkpointed_at is None:
+                await asyncio.sleep(0.05)
+        assert (await service.call("POST", f"/jobs/{view.id}/evict")).status_code == 200
+        evicted = await service.until(view.id, S.EVICTED, S.QUEUED, seconds=20)
+        assert "you rehearsed that" in evicted.reason + (await service.call("GET", "/jobs/fit/why")).text
+        found, said = await ended(service, view)
+        assert (found.state, found.attempt) == (S.SUCCEEDED, 2), said
+        words = said.split("attempt 2 from ")
+        assert int(words[1].split()[0]) >= 5, said
+        assert (await service.call("GET", "/jobs/fit/outputs/total")).content == b"40"
+
+
+async def test_a_job_that_is_to_stop_ends_with_its_eviction(tmp_path: Path) -> None:
+    async with everything(tmp_path) as service:
+        view = await service.submit(request(source=KEEPS, on_evict="stop"))
+        await first_words(service, view)
+        await service.until(view.id, S.RUNNING, seconds=20)
+        assert (await service.call("POST", f"/jobs/{view.id}/evict")).status_code == 200
+        found, said = await ended(service, view)
+        assert found.state is S.CANCELLED, said
+        assert "It ends there, as --on-evict stop says." in found.reason
+        assert not (await service.client.list(PODS, NAMESPACE))[0]

@@ -218,6 +218,7 @@ def test_what_the_person_typed_travels_only_inside_the_payload() -> None:
         "inputs": {"x": {"codec": "json", "sha256": reference(b"[1]").sha256, "size": 3}},
         "outputs": ["total"],
         "time_s": 3600,
+        "memory_bytes": 2**31,
         "credentials": "/offload-cred/capability",
         "scratch": "/scratch",
         "token": False,

@@ -3,14 +3,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import pytest_asyncio
 from support.offload import request
-from support.offload_service import World, sqlite, world
+from support.offload_service import World
 
 from aiinfn_hub.contract.jobs import JobState, Plan, Retry, Target, Why
 from aiinfn_hub.kube.client import CONFIGMAPS
@@ -19,14 +17,6 @@ from aiinfn_hub.store import tables
 
 S = JobState
 pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture
-async def service(tmp_path: Path) -> AsyncIterator[World]:
-    database = sqlite(tmp_path)
-    async with world(tmp_path, database) as found:
-        yield found
-    database.close()
 
 
 def frame(seq: int, text: str = "") -> dict[str, Any]:
@@ -44,8 +34,8 @@ async def test_a_job_from_submission_to_its_value(service: World) -> None:
     assert (await service.job("fit")).state is S.RUNNING
     assert (await service.runner("GET", view.id, f"inputs/{x.sha256}", token)).content == b"[1, 2, 3]"
     answer = await service.runner("POST", view.id, "frames", token, json={"frames": [frame(1), frame(2)]})
-    assert answer.json() == {"next": 3, "cancel": False}
-    assert (await service.runner("POST", view.id, "heartbeat", token, json={})).json() == {"cancel": False}
+    assert answer.json() == {"next": 3, "cancel": False, "limit_s": 3600.0}
+    assert (await service.runner("POST", view.id, "heartbeat", token, json={})).json()["cancel"] is False
     sha256 = (await service.send(b"42", who="bob")).sha256
     headers = {"X-Aiinfn-Codec": "json", "X-Aiinfn-Sha256": sha256, "X-Aiinfn-Summary": "int"}
     put = await service.runner("PUT", view.id, "outputs/total", token, headers=headers, content=b"42")

@@ -7,29 +7,19 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from support.offload import request
-from support.offload_service import World, soon, sqlite, world
+from support.offload_service import World, soon
 
 from aiinfn_hub.contract.jobs import JobState, JobView
-from aiinfn_hub.contract.run.channel import Gone, HttpChannel, Refused
+from aiinfn_hub.contract.run.channel import Gone, HttpChannel, Orders, Refused, Welcome
 from aiinfn_hub.errors import InvalidInput, QuotaExceeded, TooLarge
 from aiinfn_hub.offload.run_routes import MAX_FRAMES, MAX_FRAMES_BODY, Pace, read_frames
 
 S = JobState
 REPORT = {"state": "succeeded", "exit_code": 0, "verdict": "", "missing": {}}
-
-
-@pytest_asyncio.fixture
-async def service(tmp_path: Path) -> AsyncIterator[World]:
-    database = sqlite(tmp_path)
-    async with world(tmp_path, database) as found:
-        yield found
-    database.close()
 
 
 def frame(seq: int, text: str = "x") -> dict[str, Any]:
@@ -52,17 +42,19 @@ async def test_the_runners_own_channel_gets_along_with_it(service: World) -> Non
         channel = HttpChannel(service.runs_url, view.id)
         said: list[Any] = [channel.exchange(capability, uid, 0)]
         said.append(channel.fetch(x.sha256, 0))
-        said.append(channel.frames([frame(1), frame(2)]))
-        said.append(channel.heartbeat())
+        said.append(channel.frames([frame(1), frame(2)], 5 * 2**20))
+        said.append(channel.heartbeat(4 * 2**20))
         channel.deliver("total", "json", b"7", "int", 0)
         channel.result(REPORT, 0)
         with pytest.raises(Gone):
-            channel.heartbeat()
+            channel.heartbeat(0)
         return said
 
-    assert await asyncio.to_thread(talk) == [5.0, b"[1]", (3, False), False]
+    orders = Orders(cancel=False, limit_s=3600.0)
+    assert await asyncio.to_thread(talk) == [Welcome(1, 5.0, 3600.0), b"[1]", (3, orders), orders]
     done = await service.job(view.id)
     assert (done.state, done.outputs["total"].summary) == (S.SUCCEEDED, "int")
+    assert done.memory == 5 * 2**20
 
 
 @pytest.mark.asyncio
@@ -301,7 +293,7 @@ async def test_too_much_at_once_is_answered_so_that_the_runner_does_not_try_for_
     def send() -> None:
         channel = HttpChannel(service.runs_url, view.id)
         channel._token = token
-        channel.frames([frame(1, "x" * (MAX_FRAMES_BODY + 1))])
+        channel.frames([frame(1, "x" * (MAX_FRAMES_BODY + 1))], 0)
 
     with pytest.raises(Refused, match="At most 32 MiB"):
         await asyncio.to_thread(send)
@@ -319,9 +311,9 @@ async def test_a_large_value_passes_whatever_the_server_allows_others(service: W
 async def test_a_wish_to_cancel_reaches_the_runner_with_each_answer(service: World) -> None:
     view, token = await service.running(request())
     await service.call("POST", f"/jobs/{view.id}/cancel")
-    assert (await service.runner("POST", view.id, "heartbeat", token, json={})).json() == {"cancel": True}
+    assert (await service.runner("POST", view.id, "heartbeat", token, json={})).json()["cancel"]
     answer = await service.runner("POST", view.id, "frames", token, json={"frames": [frame(1)]})
-    assert answer.json() == {"next": 2, "cancel": True}
+    assert answer.json() == {"next": 2, "cancel": True, "limit_s": 3600.0}
 
 
 @pytest.mark.asyncio
@@ -396,7 +388,7 @@ def test_the_pace_is_so_many_a_second() -> None:
 
 def test_frames_as_python_writes_them_are_read() -> None:
     body = json.dumps({"frames": [{"seq": 1, "text": "\udc80", "value": float("nan")}]}).encode()
-    assert read_frames(body) == [{"seq": 1, "text": "\udc80", "value": None}]
+    assert read_frames(body) == ([{"seq": 1, "text": "\udc80", "value": None}], 0)
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}", b'{"frames": {}}', b"\xff"])

@@ -26,7 +26,19 @@ from urllib.parse import unquote
 import msgspec
 
 from aiinfn_hub.contract import run as runner
-from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Plan, Retry, Target, ValueRef, Why
+from aiinfn_hub.contract.jobs import (
+    FINAL,
+    Extend,
+    FramePage,
+    JobRequest,
+    JobState,
+    JobView,
+    Plan,
+    Retry,
+    Target,
+    ValueRef,
+    Why,
+)
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer
@@ -347,6 +359,24 @@ def _retry(service: FakeService, request: _Request, reference: str) -> JobView:
     return service.submit(change.of(run.request)).view()
 
 
+def _extend(service: FakeService, request: _Request, reference: str) -> JobView:
+    run = _find(service, request, reference)
+    run.limit_s = float(msgspec.json.decode(request.body, type=Extend).time_s)
+    resources = msgspec.structs.replace(run.request.resources, time_s=int(run.limit_s))
+    run.request = msgspec.structs.replace(run.request, resources=resources)
+    return run.view()
+
+
+def _evict(service: FakeService, request: _Request, reference: str) -> JobView:
+    run = _find(service, request, reference)
+    if run.process is None or run.process.poll() is not None:
+        raise Conflict(f"{run.request.name} does not run.")
+    run.process.terminate()
+    run.process.wait()
+    service.start_again(run)
+    return run.view()
+
+
 def _output(service: FakeService, request: _Request, reference: str, name: str) -> Any:
     run = _find(service, request, reference)
     if name not in run.outputs:
@@ -508,6 +538,8 @@ USER_ROUTES: list[tuple[str, str, Any]] = [
     ("GET", _API + "/jobs/([^/]+)/frames", _frames),
     ("POST", _API + "/jobs/([^/]+)/cancel", _cancel),
     ("POST", _API + "/jobs/([^/]+)/retry", _retry),
+    ("POST", _API + "/jobs/([^/]+)/extend", _extend),
+    ("POST", _API + "/jobs/([^/]+)/evict", _evict),
     ("GET", _API + "/jobs/([^/]+)/why", _why),
     ("GET", _API + "/jobs/([^/]+)/outputs/([^/]+)", _output),
     ("GET", _API + "/notices", _notices),

@@ -3,11 +3,12 @@
 blobs/SHA256      inputs                         frames.jsonl   one frame a line
 outputs/NAME      bytes of an output             result.json    how it ended, written last
 outputs/NAME.json codec, sha256, size, summary   cancel         its existence asks the run to stop
-alive             locked while the run lives
+alive             locked while the run lives     limit          the seconds that it may take, when they were changed
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -50,8 +51,11 @@ class DirectoryChannel:
         return batch[-1]["seq"] + 1, self.heartbeat(memory)
 
     def heartbeat(self, _memory: int) -> Orders:
-        """Whether to stop."""
-        return Orders(os.path.exists(self._path("cancel")))
+        """Whether to stop, and how long it may take."""
+        limit_s = None
+        with contextlib.suppress(OSError, ValueError), open(self._path("limit"), encoding="ascii") as file:
+            limit_s = float(file.read())  # it may just be written
+        return Orders(os.path.exists(self._path("cancel")), limit_s)
 
     def keep_piece(self, _sha256: str, _data: bytes, _patience_s: float) -> None:
         """Nothing: the machine is the same, so what was kept is where it was."""
