@@ -53,6 +53,43 @@ async def test_a_job_gives_a_borrowed_accelerator_to_a_session_and_goes_on_at_it
     assert await disagreements(demo) == [], "Kueue, hub and pods say the same of all of it"
 
 
+KEEPS = """%%offload keeps --cpu 1 --mem 4Gi --time 10m --out total
+import os, time
+step = int(open("step").read()) if os.path.exists("step") else 0
+print(f"attempt {offload.attempt} from {step}", flush=True)
+while step < 30:
+    step += 1
+    with open("step", "w") as file:
+        file.write(str(step))
+    if step % 5 == 0:
+        offload.checkpoint("step")
+    if offload.attempt == 1:
+        time.sleep(0.3)
+total = step
+"""
+
+
+async def test_a_rehearsed_eviction_goes_through_kueue_and_on_from_the_last_checkpoint(demo: RunningDemo) -> None:
+    scientist, kernel = await session(demo, "scientist")
+    await kernel.run("from aiinfn_labext import offload")
+    await kernel.run(KEEPS)
+    deadline = time.monotonic() + 60
+    while (found := await job(scientist, "keeps", "running"))["checkpointed_at"] is None:
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.1)
+    await kernel.run("%offload extend keeps 10m")
+    await kernel.run("%offload evict keeps --test")
+    evicted = await job(scientist, "keeps", "evicted", "queued")
+    assert "you rehearsed that" in evicted["reason"] + (await ask(scientist, "jobs/keeps/why"))["sentence"]
+    done = await job(scientist, "keeps", "succeeded")
+    assert (done["attempt"], done["resources"]["time_s"]) == (2, 1200)
+    page = await ask(scientist, "jobs/keeps/frames")
+    said = "".join(frame.get("text", "") for frame in page["frames"])
+    assert int(said.split("attempt 2 from ")[1].split()[0]) >= 5, said
+    assert len(await _closed(scientist, done["id"])) == 2, "both attempts are charged"
+    await stop(scientist)
+
+
 async def _ages(demo: RunningDemo) -> list[tuple[str, str, str]]:
     """Creation time, uid and name of each Workload: what Kueue's order is made from."""
     client = await KubeClient.connect(demo.info["kubeconfig"])
