@@ -12,6 +12,7 @@ import msgspec
 
 from aiinfn_hub.contract.jobs import ON_EVICT, JobView
 from aiinfn_labext.jobs import Offload, make_offload
+from aiinfn_labext.modules import with_modules
 from aiinfn_labext.parsing import CellOptions, resources
 from aiinfn_labext.scripts import notebook_request, script_request
 from aiinfn_labext.shown import JobTable, clean_text, frame_text, job_line
@@ -159,14 +160,15 @@ def _run(offload: Offload, args: argparse.Namespace) -> int:
         request = notebook_request(args.script, args.p, options)
     else:
         request = script_request(args.script, args.args, options)
+    request, blobs, taken = with_modules(request, {}, [args.script.parent])
     if args.plan:
-        table = offload.plan(request)
+        table = offload.plan(request, taken)
         if args.json:
             _print_json(table.plan)
         else:
             print(table)
         return int(bool(table.plan.refusals))
-    job = offload.submit(request, {})
+    job = offload.submit(request, blobs)
     print(job_line(job.view), file=sys.stderr)
     if args.wait:
         job.log(follow=True)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-import site
-import sys
 import textwrap
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from aiinfn_hub.errors import InvalidInput
@@ -29,8 +26,6 @@ class Context:
 
     parts: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
-    left: dict[str, str] = field(default_factory=dict)
-    """Modules that are files of the session and of no image, by name: their import may fail where the cell runs."""
 
     @property
     def source(self) -> str:
@@ -80,8 +75,6 @@ def _take(name: str, value: Any, context: Context) -> None:
     if known:
         context.parts[name] = f"{known} as {name}"
     elif isinstance(value, types.ModuleType):
-        if _stays(value):
-            context.left[name] = str(value.__file__)
         context.parts[name] = f"import {value.__name__} as {name}" if value.__name__ != name else f"import {name}"
     elif isinstance(value, (types.FunctionType, type)) and value.__module__ == "__main__":
         _define(value, name, context)
@@ -89,16 +82,6 @@ def _take(name: str, value: Any, context: Context) -> None:
         context.parts[name] = f"from {value.__module__} import {value.__qualname__} as {name}"
     else:
         context.values[name] = value
-
-
-def _stays(module: types.ModuleType) -> bool:
-    """Whether a module is a file beside the notebook: neither Python's own nor installed."""
-    file = getattr(module, "__file__", None)
-    if not file:
-        return False
-    path = Path(file).resolve()
-    installed = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix, *site.getsitepackages())}
-    return not any(path.is_relative_to(place) for place in installed)
 
 
 def _define(thing: types.FunctionType | type, name: str, context: Context) -> None:

@@ -74,6 +74,7 @@ class HereJobs:
             "context": request.context,
             "filename": f"<offload {request.name}>",
             "inputs": {name: msgspec.to_builtins(value) for name, value in request.inputs.items()},
+            "modules": request.modules and msgspec.to_builtins(request.modules),
             "outputs": list(request.outputs),
             "time_s": request.resources.time_s,
         }

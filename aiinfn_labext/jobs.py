@@ -25,6 +25,7 @@ from aiinfn_labext.functions import call_source
 from aiinfn_labext.futures import OffloadExecutor, Task, Watcher
 from aiinfn_labext.here import PREFIX, HereJobs, default_root
 from aiinfn_labext.job import Backend, Job
+from aiinfn_labext.modules import with_modules
 from aiinfn_labext.parsing import change_of, resources
 from aiinfn_labext.planned import PlanTable, plan_here
 from aiinfn_labext.travel import pack
@@ -143,7 +144,8 @@ class Offload:
             token=wanted.token,
             on_evict=wanted.on_evict,
         )
-        return self.watcher.watch(self.submit(request, luggage.blobs))
+        request, blobs, _ = with_modules(request, luggage.blobs)
+        return self.watcher.watch(self.submit(request, blobs))
 
     def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Decorate a function, so that `f.submit(...)` and `f.map(...)` send it; `f(...)` runs here as before.

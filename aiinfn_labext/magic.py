@@ -18,6 +18,7 @@ from aiinfn_hub.errors import AiinfnError, Unavailable
 from aiinfn_labext.functions import Context, context_of
 from aiinfn_labext.job import Job, JobFailed
 from aiinfn_labext.jobs import Offload
+from aiinfn_labext.modules import with_modules
 from aiinfn_labext.parsing import CellOptions, LineCommand, parse_cell, parse_line
 from aiinfn_labext.scripts import notebook_request, script_request
 from aiinfn_labext.shown import JobTable, clean_bundle, clean_text, job_line
@@ -65,27 +66,32 @@ class OffloadMagics(Magics):
         names, space = names_of(cell), self._shell.user_ns
         context = context_of(names.needed(space) - set(options.inputs) - {"get_ipython"}, space)
         luggage = pack(options.inputs, space, context.values)
-        left = [] if options.target == "here" else [f"{name} is {file}" for name, file in context.left.items()]
-        for sentence in [
-            *(f"{one}, a file of this session: where the cell runs, its import may fail" for one in left),
-            *warnings(names, options.inputs, options.outputs, space),
-        ]:
+        for sentence in warnings(names, options.inputs, options.outputs, space):
             print(f"Note: {sentence}.", file=sys.stderr)  # noqa: T201  a magic prints
         request = self._request(options, cell, luggage, context)
         taken = [*context.defined, *([luggage.summary] if luggage.inputs else [])]
         self._send(options, request, luggage.blobs, taken)
 
     def _script(self, command: LineCommand) -> None:
-        request = script_request(Path(command.reference).expanduser(), command.arguments, command.options)
-        self._send(command.options, request, {}, [])
+        file = Path(command.reference).expanduser()
+        request = script_request(file, command.arguments, command.options)
+        self._send(command.options, request, {}, [], [file.parent])
 
     def _nb(self, command: LineCommand) -> None:
-        request = notebook_request(Path(command.reference).expanduser(), command.arguments, command.options)
-        self._send(command.options, request, {}, [])
+        file = Path(command.reference).expanduser()
+        request = notebook_request(file, command.arguments, command.options)
+        self._send(command.options, request, {}, [], [file.parent])
 
     def _send(
-        self, options: CellOptions, request: JobRequest, blobs: Mapping[str, bytes], taken: Sequence[str]
+        self,
+        options: CellOptions,
+        request: JobRequest,
+        blobs: Mapping[str, bytes],
+        taken: Sequence[str],
+        beside: Sequence[Path] = (),
     ) -> None:
+        request, blobs, words = with_modules(request, blobs, beside)
+        taken = [*taken, *words]
         if options.plan:
             self._shell.display_pub.publish(self._offload.plan(request, taken).bundle())
             return

@@ -72,7 +72,7 @@ def _rows(plan: Plan, request: JobRequest, offer: Offer | None, taken: Sequence[
     yield "with", f"{amounts}, for {format_duration(plan.time_s)} at most"
     yield "costs", f"{plan.gpu_hours:g} GPU-h at most, charged to {plan.activity}{_left(plan, offer)}"
     yield "image", f"{plan.apptainer} in {plan.image}" if plan.apptainer else plan.image
-    total = sum(value.size for value in request.inputs.values()) + len(request.context.encode())
+    total = sum(value.size for value in request.sent.values()) + len(request.context.encode())
     yield "travels", f"{', '.join(taken)}: {size(total)}" if taken else "nothing but the cell"
     yield "comes back", ", ".join(request.outputs) or "what it prints and shows"
     yield from (("note", warning) for warning in plan.warnings)

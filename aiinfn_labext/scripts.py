@@ -13,7 +13,7 @@ from aiinfn_labext.parsing import CellOptions
 
 
 def script_request(script: Path, arguments: Sequence[str], options: CellOptions) -> JobRequest:
-    """What runs a script elsewhere, as `python SCRIPT ARGUMENTS` would; files beside it do not travel.
+    """What runs a script elsewhere, as `python SCRIPT ARGUMENTS` would.
 
     Raises:
         InvalidInput: it cannot be read, or gives no name to the job.

@@ -59,6 +59,8 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """Base of every struct on the wire."""
 
 
+#: The codec of `JobRequest.modules`: a zip file of Python's modules.
+MODULES = "modules"
 #: After an eviction: go on from what was kept, begin anew, or end.
 ON_EVICT = ("resume", "restart", "stop")
 
@@ -99,10 +101,17 @@ class JobRequest(Wire, frozen=True):
     token: bool = False
     """Whether it gets a token of the IAM as a file, as sessions have it."""
     context: str = ""
+    modules: ValueRef | None = None
+    """Code of the session that is in no image."""
     on_evict: str = "resume"
     """What an eviction means, one of `ON_EVICT`."""
     uid: int | None = None
     """The person's POSIX user: written by the service over whatever was sent."""
+
+    @property
+    def sent(self) -> dict[str, ValueRef]:
+        """All that was sent before it, by what it is called: its values, and its modules."""
+        return {**self.inputs, **({"its modules": self.modules} if self.modules is not None else {})}
 
     @property
     def digest(self) -> str:

@@ -33,9 +33,9 @@ class Budget(Protocol):
 
 def check_values(request: JobRequest) -> None:
     """Raise `InvalidInput` for inputs that no runner could read."""
-    for name, value in request.inputs.items():
+    for name, value in request.sent.items():
         blobs.check_hash(value.sha256)
-        if value.codec not in CODECS:
+        if value.codec not in CODECS and value is not request.modules:
             raise InvalidInput(
                 f"{name} has the codec {value.codec[:40]!r}.", hint=f"Codecs: {', '.join(sorted(CODECS))}."
             )
@@ -58,9 +58,9 @@ def enter(
     if runs.count_active(connection, new.owner) > MAX_ACTIVE:
         raise QuotaExceeded(f"You have {MAX_ACTIVE} jobs that are not over.", hint="Cancel some, or wait for them.")
     budget.check(connection, run, now=now)
-    lacking = blobs.missing(connection, new.owner, new.request.inputs.values(), now=now)
+    lacking = blobs.missing(connection, new.owner, new.request.sent.values(), now=now)
     if lacking:
-        absent = [name for name, value in new.request.inputs.items() if value.sha256 in lacking]
+        absent = [name for name, value in new.request.sent.items() if value.sha256 in lacking]
         raise Conflict(
             f"These inputs were not sent: {', '.join(absent)}.",
             hint="PUT each to /api/blobs/SHA256 first, then submit again.",

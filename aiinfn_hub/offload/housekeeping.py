@@ -49,5 +49,5 @@ async def sweep(database: Database, store: BlobStore, pieces: BlobStore, *, now:
 
 
 def _expire(connection: sa.Connection, *, now: float) -> int:
-    needed = {(run.owner, value.sha256) for run in runs.active(connection) for value in run.wanted.inputs.values()}
+    needed = {(run.owner, value.sha256) for run in runs.active(connection) for value in run.wanted.sent.values()}
     return blobs.expire(connection, needed, now=now)

@@ -15,7 +15,7 @@ from importlib import resources as package_files
 from typing import Any
 
 from aiinfn_hub.catalogue import Flavour, Platform, Site
-from aiinfn_hub.contract.jobs import JobRequest, Plan
+from aiinfn_hub.contract.jobs import JobRequest, Plan, ValueRef
 from aiinfn_hub.errors import InvalidInput, TooLarge
 from aiinfn_hub.offload.plan import site_named
 from aiinfn_hub.pods import folders, iam_token, names
@@ -166,10 +166,8 @@ def _spec(order: Order) -> dict[str, Any]:
         "source": request.source,
         "context": request.context,
         "filename": f"<offload {request.name}>",
-        "inputs": {
-            name: {"codec": value.codec, "sha256": value.sha256, "size": value.size}
-            for name, value in request.inputs.items()
-        },
+        "inputs": {name: _sent(value) for name, value in request.inputs.items()},
+        "modules": _sent(request.modules) if request.modules is not None else None,
         "outputs": request.outputs,
         "time_s": order.plan.time_s,
         "memory_bytes": order.plan.memory_bytes,
@@ -177,6 +175,10 @@ def _spec(order: Order) -> dict[str, Any]:
         "scratch": SCRATCH,
         "token": request.token,
     }
+
+
+def _sent(value: ValueRef) -> dict[str, Any]:
+    return {"codec": value.codec, "sha256": value.sha256, "size": value.size}
 
 
 def _label(value: str) -> str:

@@ -144,7 +144,7 @@ def _warnings(platform: Platform, site: Site, request: JobRequest) -> list[str]:
         found.append(f"Your home and the shares are not on {site.name}: only --in and --out travel.")
     if not site.carries_logs:
         found.append(f"The log of {site.name} cannot be read; the output of the cell comes back all the same.")
-    travelling = sum(value.size for value in request.inputs.values())
+    travelling = sum(value.size for value in request.sent.values())
     if travelling:
         found.append(f"{format_bytes(travelling)} will be sent to {site.name}.")
     return found

@@ -118,7 +118,7 @@ class InputHandler(RunHandler):
     async def get(self, run_id: str, sha256: str) -> None:
         """-> bytes."""
         run, _ = await self.authenticated(run_id)
-        if all(value.sha256 != sha256 for value in run.wanted.inputs.values()):
+        if all(value.sha256 != sha256 for value in run.wanted.sent.values()):
             raise NotFound("This run has no such input.")
         await send_file(self, self.gate.blobs.existing(run.owner, sha256), sha256)
 

@@ -44,21 +44,26 @@ def test_a_cell_finds_what_the_notebook_had(notebook: Any, service: FakeService)
     assert service.run_of("fit").request.source == "y = [half(n) for n in range(Net.size)]\n"
 
 
-def test_a_module_beside_the_notebook_is_said_to_stay(
+def test_a_module_beside_the_notebook_travels_with_what_it_imports(
     notebook: Any, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.hold = True
-    (tmp_path / "beside_me.py").write_text("def f():\n    return 1\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    notebook.run("import beside_me, json\nmax = 3")
-    notebook.run("%%offload\njson.dumps(beside_me.f() + max)\n")
-    assert notebook.err == (
-        f"Note: beside_me is {tmp_path / 'beside_me.py'}, a file of this session: "
-        "where the cell runs, its import may fail.\n"
-    )
-    [run] = service.runs.values()
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "mine_one.py").write_text("import json, mine_two\n\ndef f():\n    return mine_two.g() + 1\n")
+    (tmp_path / "beside" / "mine_two.py").write_text("def g():\n    return 41\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "beside"))
+    notebook.run("import mine_one, json\nmax = 3")
+    notebook.run("%%offload fit --out answer --wait\nanswer = json.loads(str(mine_one.f())) * max\n")
+    assert (notebook.error, notebook.err) == (None, "")
+    assert notebook["answer"] == 126
+    assert "with max (3, 1 B), mine_one (60 B), mine_two (23 B)" in notebook.texts()[0]
+    run = service.run_of("fit")
     assert list(run.request.inputs) == ["max"]
-    assert run.request.context == "import beside_me\n\nimport json\n"
+    assert run.request.context == "import json\n\nimport mine_one\n"
+    notebook.run("%%offload fit --out answer --wait\nanswer = json.loads(str(mine_one.f())) * max\n")
+    assert "unchanged" in notebook.texts()[0]
+    (tmp_path / "beside" / "mine_two.py").write_text("def g():\n    return 42\n")
+    notebook.run("%%offload fit --out answer --wait\nanswer = json.loads(str(mine_one.f())) * max\n")
+    assert notebook["answer"] == 129, "code that has changed is another job"
 
 
 def test_a_table_travels_and_comes_back(notebook: Any, service: FakeService) -> None:

@@ -219,6 +219,7 @@ def test_what_the_person_typed_travels_only_inside_the_payload() -> None:
         "outputs": ["total"],
         "time_s": 3600,
         "memory_bytes": 2**31,
+        "modules": None,
         "credentials": "/offload-cred/capability",
         "scratch": "/scratch",
         "token": False,

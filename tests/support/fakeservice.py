@@ -194,6 +194,7 @@ class FakeService:
             "context": run.request.context,
             "filename": f"<offload {run.request.name}>",
             "inputs": {name: msgspec.to_builtins(value) for name, value in run.request.inputs.items()},
+            "modules": run.request.modules and msgspec.to_builtins(run.request.modules),
             "outputs": run.request.outputs,
             "time_s": run.request.resources.time_s,
             "credentials": "/offload-cred/capability",

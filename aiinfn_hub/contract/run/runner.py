@@ -7,12 +7,13 @@ import binascii
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
 from typing import Any, Dict, Optional, Tuple
 
-from . import inside
+from . import inside, modules
 from .capture import Capture
 from .channel import Channel, Gone, HttpChannel, Refused, Unreachable, Welcome
 from .checkpoints import Checkpoints
@@ -38,7 +39,9 @@ def main(folder: str) -> int:
     """Run what `folder`/spec.json says; the exit code (see `watch`)."""
     with open(os.path.join(folder, "spec.json"), encoding="utf-8") as file:
         spec = json.load(file)
-    code = Run(spec).go()
+    run = Run(spec)
+    code = run.go()
+    run.tidy()
     sys.stdout.flush()
     sys.stderr.flush()
     return code
@@ -64,6 +67,7 @@ class Run:
         self._memory = Memory(int(spec.get("memory_bytes", 0)))
         self._checkpoints = Checkpoints(self._channel, self._patience_s)
         self._inside = inside.Inside(1, self._checkpoints)
+        self._modules = ""
 
     def go(self) -> int:
         """From the first word to the service to the last one."""
@@ -98,6 +102,11 @@ class Run:
             ending, names = self._execute(cell, limit_s), cell.names
         return self._deliver(ending, names)
 
+    def tidy(self) -> None:
+        """Leave nothing behind on a machine that is not a pod."""
+        if self._modules:
+            shutil.rmtree(self._modules, ignore_errors=True)
+
     def _introduce(self) -> Welcome:
         pod_uid = os.environ.get("POD_UID", "")
         if isinstance(self._channel, DirectoryChannel):
@@ -117,15 +126,17 @@ class Run:
 
     def _inputs(self) -> Tuple[Ending, Dict[str, Any]]:
         values: Dict[str, Any] = {}
-        for name, about in self._spec["inputs"].items():
-            try:
+        what, code = "code of the session", self._spec.get("modules")
+        try:
+            if code:
+                self._modules = modules.install(self._channel.fetch(code["sha256"], self._patience_s))
+            for what, about in self._spec["inputs"].items():
                 data = self._channel.fetch(about["sha256"], self._patience_s)
-                values[name] = decode(about["codec"], data, int(about["size"]))
-            except BadValue as error:
-                verdict = "The input %s cannot be read here: %s." % (name, error)
-                return Ending(MISMATCH, "failed", verdict), values
-            except (Refused, Unreachable) as error:
-                return Ending(NO_INPUTS, "", "The input %s could not be fetched: %s." % (name, error)), values
+                values[what] = decode(about["codec"], data, int(about["size"]))
+        except BadValue as error:
+            return Ending(MISMATCH, "failed", "The input %s cannot be read here: %s." % (what, error)), values
+        except (Refused, Unreachable, OSError) as error:
+            return Ending(NO_INPUTS, "", "The input %s could not be fetched: %s." % (what, error)), values
         return SUCCEEDED, values
 
     def _restored(self) -> Ending:
