@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 # JupyterLab's side, with the machine's npm. Without one everything works, and notices are in the panel only.
 frontend: $(STAMP) $(BUILT)
 
-$(BUILT): $(wildcard $(FRONT)/src/*.ts $(FRONT)/*.json) | $(STAMP)
+$(BUILT): $(wildcard $(FRONT)/src/*.ts $(FRONT)/style/*.css $(FRONT)/*.json) | $(STAMP)
 	@if ! command -v npm >/dev/null; then \
 	  echo "No npm on this machine: JupyterLab will show no notices (the panel does)." >&2; test -z "$$CI"; exit $$?; fi; \
 	cd $(FRONT) && npm ci --silent --ignore-scripts && npm run --silent build && npm test --silent >/dev/null && \

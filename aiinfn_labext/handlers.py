@@ -9,6 +9,9 @@ The browser speaks to its own server only, with Jupyter's own login and XSRF che
 | GET /aiinfn/api/jobs/ID/frames?after=&wait= | FramePage |
 | GET /aiinfn/api/jobs/ID/why | Why |
 | POST /aiinfn/api/jobs/ID/cancel | JobView |
+| POST /aiinfn/api/jobs/ID/retry {cpu, mem, gpu, time, to} | JobView of a new job |
+| POST /aiinfn/api/jobs/ID/extend {time} | JobView |
+| GET /aiinfn/api/jobs/ID/outputs/NAME | its bytes |
 | GET /aiinfn/api/notices | {"notices": [Notice]} |
 | POST /aiinfn/api/keep | SessionLife; the person is here |
 | POST /aiinfn/api/extend, {"ends": ...} | SessionLife; the session goes on for longer than to this end |
@@ -19,33 +22,26 @@ The browser speaks to its own server only, with Jupyter's own login and XSRF che
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
-from jupyter_server.auth.decorator import authorized, ws_authenticated
-from jupyter_server.base.handlers import APIHandler, JupyterHandler
-from jupyter_server.base.websocket import WebSocketMixin
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from aiinfn_hub.contract.jobs import JobView
-from aiinfn_hub.contract.life import Extension, SessionLife
-from aiinfn_hub.contract.notices import Notice
-from aiinfn_hub.errors import AiinfnError, InvalidInput
+from aiinfn_hub.contract.life import Extension
+from aiinfn_hub.errors import AiinfnError
+from aiinfn_labext.events import RESOURCE, EventsHandler, views
 from aiinfn_labext.jobs import Offload
+from aiinfn_labext.parsing import change_of
 from aiinfn_labext.presence import Presence, presence_of
 
-RESOURCE = "aiinfn"
-#: Seconds between two looks at the jobs for an open page, and the longest long poll.
-EVERY_S = 2.0
-#: And at what the platform has to say.
-NOTICES_EVERY_S = 10.0
+#: Seconds of the longest long poll; each open job waits in one of the threads.
 MAX_WAIT_S = 20.0
-THREADS = 16
+THREADS = 64
 
 
 class _Handler(APIHandler):
@@ -71,6 +67,16 @@ class _Handler(APIHandler):
         self.set_status(status)
         self.finish(msgspec.json.encode(value))
 
+    def words(self, known: set[str]) -> dict[str, str]:
+        """The body: an object of words, with these names or some of them."""
+        try:
+            found = msgspec.json.decode(self.request.body, type=dict[str, str])
+        except msgspec.MsgspecError as error:
+            raise web.HTTPError(400, f"The body is no object of words: {error}") from error
+        if found.keys() - known:
+            raise web.HTTPError(400, f"Nothing is known as {', '.join(sorted(found.keys() - known))}.")
+        return found
+
     def number(self, name: str, default: float) -> float:
         """A number of the query."""
         text = self.get_query_argument(name, str(default))
@@ -89,7 +95,7 @@ class JobsHandler(_Handler):
         """List them, newest first."""
         name, state = self.get_query_argument("name", ""), self.get_query_argument("state", "")
         limit = int(self.number("limit", 50))
-        await self.answer(lambda: {"jobs": _views(self.offload, name=name, state=state, limit=limit)})
+        await self.answer(lambda: {"jobs": views(self.offload, name=name, state=state, limit=limit)})
 
 
 class JobHandler(_Handler):
@@ -133,6 +139,47 @@ class CancelHandler(_Handler):
         await self.answer(lambda: self.offload.found(job).end())
 
 
+class RetryHandler(_Handler):
+    """A job once more."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, job: str) -> None:
+        """The same again; cpu, mem, gpu, time and to of the body are different, as people write them."""
+        changes = self.words({"cpu", "mem", "gpu", "time", "to"})
+        await self.answer(lambda: self.offload.found(job).again(change_of(**changes)).view)
+
+
+class MoreTimeHandler(_Handler):
+    """A job for longer."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, job: str) -> None:
+        """{"time"}: how much longer, as people write it."""
+        time = self.words({"time"}).get("time", "")
+        await self.answer(lambda: self.offload.found(job).extend(time))
+
+
+class OutputHandler(_Handler):
+    """A value of a job, as a file."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, job: str, name: str) -> None:
+        """Its bytes."""
+        try:
+            _, data = await asyncio.wrap_future(self.threads.submit(lambda: self.offload.found(job).fetch(name)))
+        except AiinfnError as error:
+            self.set_status(error.status)
+            self.finish(msgspec.json.encode(error.to_json()))
+            return
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Content-Disposition", "attachment")
+        self.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
+        self.finish(data)
+
+
 class NoticesHandler(_Handler):
     """What the platform has to say."""
 
@@ -167,72 +214,6 @@ class ExtendHandler(_Handler):
         await self.send(self.presence.extend(wish.ends))
 
 
-class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
-    """The one websocket of a page: the jobs and the notices, then what changes."""
-
-    auth_resource = RESOURCE
-    _tasks: tuple[asyncio.Task[None], ...] = ()
-
-    def initialize(self, offload: Offload, threads: ThreadPoolExecutor, presence: Presence) -> None:
-        """Keep what the routes give."""
-        self.offload = offload
-        self.threads = threads
-        self.presence = presence
-
-    @ws_authenticated
-    async def get(self, *args: Any, **kwargs: Any) -> None:
-        """Open the websocket for somebody who may read jobs."""
-        await super().get(*args, **kwargs)
-
-    def open(self, *args: Any, **kwargs: Any) -> None:
-        """Start to watch."""
-        super().open(*args, **kwargs)
-        self._tasks = (asyncio.create_task(self._push_jobs()), asyncio.create_task(self._push_notices()))
-
-    def on_message(self, message: Any) -> None:
-        """Nothing is expected from the page."""
-
-    def on_close(self) -> None:
-        """Stop to watch."""
-        for task in self._tasks:
-            task.cancel()
-        super().on_close()
-
-    async def _push_notices(self) -> None:
-        known: list[Notice] | None = None
-        life: SessionLife | None = None
-        with contextlib.suppress(WebSocketClosedError):
-            while True:
-                if self.presence.life != life:
-                    life = self.presence.life
-                    await self.write_message(msgspec.json.encode({"life": life}))
-                # Whether the service answers, the jobs tell; what it said last is still true for all that we know.
-                with contextlib.suppress(AiinfnError):
-                    notices = await asyncio.wrap_future(self.threads.submit(self.presence.notices))
-                    if notices != known:
-                        await self.write_message(msgspec.json.encode({"notices": notices}))
-                    known = notices
-                await asyncio.sleep(NOTICES_EVERY_S)
-
-    async def _push_jobs(self) -> None:
-        known: dict[str, JobView] | None = None
-        with contextlib.suppress(WebSocketClosedError):
-            while True:
-                try:
-                    views = {
-                        view.id: view for view in await asyncio.wrap_future(self.threads.submit(_views, self.offload))
-                    }
-                except AiinfnError as error:
-                    known = None
-                    await self.write_message(msgspec.json.encode(error.to_json()))
-                else:
-                    changed = [view for view in views.values() if known is None or known.get(view.id) != view]
-                    if changed or known is None:
-                        await self.write_message(msgspec.json.encode({"jobs": changed}))
-                    known = views
-                await asyncio.sleep(EVERY_S)
-
-
 def add_handlers(application: web.Application, offload: Offload) -> Presence:
     """Add the routes to a Jupyter server; what its loop is to run beside them."""
     job = r"/api/jobs/([A-Za-z0-9_-]+)"
@@ -242,6 +223,9 @@ def add_handlers(application: web.Application, offload: Offload) -> Presence:
         (job + "/frames", FramesHandler),
         (job + "/why", WhyHandler),
         (job + "/cancel", CancelHandler),
+        (job + "/retry", RetryHandler),
+        (job + "/extend", MoreTimeHandler),
+        (job + "/outputs/([^/]+)", OutputHandler),
         ("/api/notices", NoticesHandler),
         ("/api/keep", KeepHandler),
         ("/api/extend", ExtendHandler),
@@ -254,9 +238,3 @@ def add_handlers(application: web.Application, offload: Offload) -> Presence:
     given = {"offload": offload, "threads": threads, "presence": presence}
     application.add_handlers(".*$", [(url_path_join(base, "aiinfn", path), handler, given) for path, handler in routes])
     return presence
-
-
-def _views(offload: Offload, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:
-    if not 1 <= limit <= 500:
-        raise InvalidInput(f"limit is {limit}.", hint="It goes from 1 to 500.")
-    return [job.view for job in offload.jobs(name=name, state=state, limit=limit)]

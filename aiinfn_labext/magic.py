@@ -134,6 +134,8 @@ class OffloadMagics(Magics):
                 error = frame
             else:
                 self._show(frame)
+            if frame.get("output_type") == "clear_output":
+                status.show()
             status.update()
         status.update()
         return error
@@ -144,8 +146,12 @@ class OffloadMagics(Magics):
             stream = sys.stderr if frame.get("name") == "stderr" else sys.stdout
             stream.write(clean_text(frame.get("text", ""), colours=True))
             stream.flush()
-        elif kind in ("display_data", "execute_result"):
-            self._shell.display_pub.publish(clean_bundle(frame.get("data")))
+        elif kind in ("display_data", "execute_result", "update_display_data"):
+            known = frame.get("transient") or {}
+            change = {"transient": known, "update": kind == "update_display_data"} if known else {}
+            self._shell.display_pub.publish(clean_bundle(frame.get("data")), **change)
+        elif kind == "clear_output":
+            self._shell.display_pub.clear_output(wait=bool(frame.get("wait")))  # type: ignore[no-untyped-call]  # of IPython
         elif kind == "error":
             lines = frame.get("traceback")
             text = "\n".join(map(str, lines if isinstance(lines, list) else []))
@@ -219,6 +225,10 @@ class _Status:
         self._line = job_line(job.view)
         first = f"{self._line} · {note}" if note else self._line
         self._publish({"text/plain": first}, transient=self._transient)
+
+    def show(self) -> None:
+        """Show the line anew: the output of the job has cleared that of the cell."""
+        self._publish({"text/plain": self._line}, transient=self._transient)
 
     def update(self) -> None:
         """Show the line again if it has changed."""

@@ -112,7 +112,7 @@ def display(frames: list[Any]) -> Display:
 
 
 def test_display_takes_several_values_and_ipython_s_options(display: Display, frames: list[Any]) -> None:
-    display(1, "a", display_id=True, metadata={})
+    assert display(1, "a", metadata={}, raw=False) is None
     assert [frame["data"]["text/plain"] for frame in frames] == ["1", "'a'"]
     assert {frame["output_type"] for frame in frames} == {"display_data"}
     display.result(2)
@@ -162,3 +162,23 @@ def test_a_function_is_replaced_when_its_module_is_imported(hooked: Path) -> Non
 def test_a_module_that_is_not_installed_is_not_invented(hooked: Path) -> None:
     with pytest.raises(ModuleNotFoundError):
         __import__("nothing_for_test")
+
+
+def test_what_is_shown_can_be_changed(display: Display, frames: list[Any]) -> None:
+    bar = display("0 of 3", display_id=True)
+    assert bar is not None
+    bar.update("1 of 3")
+    display.update("2 of 3", display_id=bar.display_id)
+    bar.display("again")
+    display("named", display_id="mine", clear=True)
+    assert [(frame["output_type"], frame.get("data", {}).get("text/plain")) for frame in frames] == [
+        ("display_data", "'0 of 3'"),
+        ("update_display_data", "'1 of 3'"),
+        ("update_display_data", "'2 of 3'"),
+        ("display_data", "'again'"),
+        ("clear_output", None),
+        ("display_data", "'named'"),
+    ]
+    assert {frame["transient"]["display_id"] for frame in frames[:4]} == {bar.display_id}
+    assert frames[-1]["transient"] == {"display_id": "mine"}
+    assert frames[-2] == {"output_type": "clear_output", "wait": True}

@@ -127,3 +127,25 @@ def test_a_display_over_the_limit_keeps_its_text_and_says_so() -> None:
     assert list(frame["data"]) == ["text/plain"]
     assert frame["data"]["text/plain"].startswith("<Figure>\n[aiinfn: a display of 2.1 MB")
     assert len(json.dumps(frame)) < 300
+
+
+def test_of_many_changes_of_one_display_the_last_is_sent() -> None:
+    log = FrameLog()
+
+    def change(name: str, text: str) -> None:
+        log.add({"output_type": "update_display_data", "data": {"text/plain": text}, "transient": {"display_id": name}})
+
+    log.write("stdout", "before")
+    for number in range(1000):
+        change("bar", str(number))
+    change("other", "x")
+    log.write("stdout", "after")
+    sent = log.take()
+    assert [frame.get("text") or frame["data"]["text/plain"] for frame in sent] == ["beforeafter", "999", "x"]
+    log.acknowledge(4)
+    change("bar", "one")
+    log.add({"output_type": "display_data", "data": {}, "transient": {"display_id": "bar"}})
+    change("bar", "two")
+    log.finish()
+    kinds = ["update_display_data", "display_data", "update_display_data"]
+    assert [frame["output_type"] for frame in log.take()] == kinds, "in their order"

@@ -285,3 +285,22 @@ def test_a_signal_of_the_person_s_own_code_is_theirs(ended: Any) -> None:
     run = ended("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport time; time.sleep(1)")
     assert run.code == 70
     assert run.frames[-1]["ename"] == "KeyboardInterrupt"
+
+
+def test_ipythons_displays_are_changed_in_place(ended: Any) -> None:
+    pytest.importorskip("IPython", reason="the images of sessions have it; the runner does not need it")
+    run = ended("""
+from IPython.display import DisplayHandle, clear_output, display, update_display
+bar = display("0", display_id="bar")
+for step in range(50):
+    bar.update(str(step))
+update_display("done", display_id="bar")
+handle = DisplayHandle("own")
+handle.display("shown")
+handle.update("changed")
+clear_output(wait=True)
+""")
+    assert run.code == 0, run.log
+    last = {frame["transient"]["display_id"]: frame["data"]["text/plain"] for frame in run.frames if "data" in frame}
+    assert last == {"bar": "'done'", "own": "'changed'"}
+    assert run.frames[-1]["output_type"] == "clear_output"

@@ -12,7 +12,8 @@ import importlib.util
 import io
 import os
 import sys
-from typing import Any, Callable, Dict, Set, Tuple
+import uuid
+from typing import Any, Callable, Dict, Optional, Set, Tuple
 
 from .frames import MAX_TEXT, Frame, display_frame
 from .traces import error_frame
@@ -33,11 +34,30 @@ class Display:
     def __init__(self, emit: Callable[[Frame], None]) -> None:
         self._emit = emit
 
-    def __call__(self, *values: Any, **_options: Any) -> None:
-        """Show values; the options of IPython's `display` are accepted and have no effect here."""
+    def __call__(self, *values: Any, display_id: Any = None, clear: bool = False, **_options: Any) -> Optional[Handle]:
+        """Show values; with a `display_id`, or True for a new one, they can be changed by what is returned.
+
+        Other options of IPython's `display` are accepted and have no effect here.
+        """
+        if clear:
+            self.clear(wait=True)
+        name = uuid.uuid4().hex if display_id is True else str(display_id or "")
         for value in values:
-            data, metadata = _bundle(value)
-            self._emit(display_frame("display_data", data, metadata))
+            self._show("display_data", value, name)
+        return Handle(self, name) if name else None
+
+    def update(self, value: Any, *, display_id: str, **_options: Any) -> None:
+        """Show a value where another one was shown."""
+        self._show("update_display_data", value, display_id)
+
+    def clear(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  IPython's signature
+        """Take away what was shown; with `wait`, when the next thing is."""
+        self._emit({"output_type": "clear_output", "wait": wait})
+
+    def _show(self, kind: str, value: Any, name: str) -> None:
+        data, metadata = _bundle(value)
+        frame = display_frame(kind, data, metadata)
+        self._emit(dict(frame, transient={"display_id": name}) if name else frame)
 
     def result(self, value: Any) -> None:
         """Show the value of a cell's last expression."""
@@ -62,12 +82,29 @@ class Display:
         def show(*_arguments: Any, **_options: Any) -> None:  # pyplot writes on it: a bound method would refuse that
             self.figures()
 
+        shows = {"display": self, "update_display": self.update, "clear_output": self.clear}
         hooks: Dict[str, Dict[str, Any]] = {
             "matplotlib.pyplot": {"show": show},
-            "IPython.core.display_functions": {"display": self},
-            "IPython.core.display": {"display": self},  # where it was before IPython 7.23
+            "IPython.core.display_functions": shows,
+            "IPython.core.display": shows,  # where they were before IPython 7.23
         }
         sys.meta_path.insert(0, _AfterImport(hooks))
+
+
+class Handle:
+    """Something that is shown and can be changed, as `display(..., display_id=True)` of IPython returns it."""
+
+    def __init__(self, display: Display, display_id: str) -> None:
+        self.display_id = display_id
+        self._display = display
+
+    def display(self, value: Any, **_options: Any) -> None:
+        """Show it once more."""
+        self._display(value, display_id=self.display_id)
+
+    def update(self, value: Any, **_options: Any) -> None:
+        """Show another value in its place."""
+        self._display.update(value, display_id=self.display_id)
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):

@@ -19,7 +19,9 @@ MAX_DISPLAY = 2 * 1024**2
 
 
 class FrameLog:
-    """An append-only log of frames. Text of one stream is merged until somebody takes it. Safe for threads.
+    """An append-only log of frames, safe for threads.
+
+    Until somebody takes it, text of one stream is merged, and of the changes of one display the last one counts.
 
     Args:
         max_pending: bytes kept while nobody takes them.
@@ -33,6 +35,7 @@ class FrameLog:
         self._stream = ""
         self._parts: List[str] = []
         self._length = 0
+        self._changes: Dict[str, Frame] = {}
         self._next = 1
         self._pending_room = max_pending
         self._total_room = max_total
@@ -55,13 +58,16 @@ class FrameLog:
     def add(self, frame: Frame, *, keep: bool = False) -> None:
         """Append a display, a result or an error; `keep` ignores the limits."""
         with self._lock:
-            self._close_stream()
+            if frame["output_type"] == "update_display_data":
+                self._changes[frame["transient"]["display_id"]] = frame
+                return
+            self._close()
             self._number(frame, keep=keep)
 
     def take(self, frames: int = 200, size: int = 1024**2) -> List[Frame]:
         """The oldest frames that were not acknowledged: at least one, at most so many and about so many bytes."""
         with self._lock:
-            self._close_stream()
+            self._close()
             batch: List[Frame] = []
             for frame, length in zip(self._waiting, self._sizes):  # noqa: B905  `strict` came with Python 3.10
                 if batch and (len(batch) >= frames or size < length):
@@ -80,8 +86,14 @@ class FrameLog:
     def finish(self) -> None:
         """Say what was left out, if anything was."""
         with self._lock:
-            self._close_stream()
+            self._close()
             self._note()
+
+    def _close(self) -> None:
+        self._close_stream()
+        changes, self._changes = self._changes, {}
+        for frame in changes.values():
+            self._number(frame)
 
     def _close_stream(self) -> None:
         if self._parts:

@@ -1,12 +1,14 @@
 /**
- * What the platform has to say, as notifications of JupyterLab, there for as long as it is true; and in the status bar,
- * how long the session goes on.
+ * What the platform has to say, as notifications of JupyterLab, there for as long as it is true; in the status bar, how
+ * long the session goes on; and the jobs.
  */
-import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { Dialog, Notification, showDialog, showErrorMessage } from '@jupyterlab/apputils';
+import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Dialog, ICommandPalette, Notification, showDialog, showErrorMessage } from '@jupyterlab/apputils';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { Widget } from '@lumino/widgets';
 
+import { addJobs } from './jobspanel.js';
 import { explains, reads as lifeReads, span, type Life } from './life.js';
 import { changes, ending, reads, type Notice } from './notices.js';
 import { act, Events } from './request.js';
@@ -142,10 +144,17 @@ class Countdown extends Widget {
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: 'aiinfn-labext:notices',
-  description: 'Shows what the aiinfn platform has to say, and how long the session goes on.',
+  description: 'Shows what the aiinfn platform has to say, how long the session goes on, and the jobs.',
   autoStart: true,
-  optional: [IStatusBar],
-  activate: (app: JupyterFrontEnd, bar: IStatusBar | null) => {
+  requires: [IRenderMimeRegistry],
+  optional: [IStatusBar, ICommandPalette, ILayoutRestorer],
+  activate: (
+    app: JupyterFrontEnd,
+    rendermime: IRenderMimeRegistry,
+    bar: IStatusBar | null,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null
+  ) => {
     const session = new Session(app);
     const countdown = new Countdown(session);
     const shown = new Shown(session, () => countdown.refresh());
@@ -156,7 +165,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       life => {
         session.life = life;
         countdown.refresh();
-      }
+      },
+      addJobs(app, rendermime, palette, restorer)
     );
     window.setInterval(() => {
       shown.refresh();

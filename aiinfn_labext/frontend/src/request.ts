@@ -4,26 +4,86 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
+import type { Frame, Job } from './jobs.js';
 import type { Life } from './life.js';
 import type { Notice } from './notices.js';
 
-/** What the websocket says; jobs are for another part of the page. */
-interface Message {
+/** What the server says where something is wrong. */
+interface Failure {
+  error?: { message: string; hint: string };
+}
+
+/** What the websocket says. An error is about the jobs: the service does not answer. */
+interface Message extends Failure {
   notices?: Notice[];
   life?: Life;
+  jobs?: Job[];
+}
+
+export interface Why {
+  state: string;
+  sentence: string;
+  next_step: string;
+  evidence: string[];
 }
 
 /**
  * Ask the server for an act on this session: `keep` or `extend`. Rejects with what the server says, or cannot say.
  */
 export async function act(settings: ServerConnection.ISettings, name: string, body: object): Promise<Life> {
-  const url = URLExt.join(settings.baseUrl, 'aiinfn', 'api', name);
-  const answer = await ServerConnection.makeRequest(url, { method: 'POST', body: JSON.stringify(body) }, settings);
-  const said = (await answer.json()) as Life & { error?: { message: string; hint: string } };
+  const answer = await call(settings, name, { method: 'POST', body: JSON.stringify(body) });
+  return (await answer.json()) as Life;
+}
+
+async function call(settings: ServerConnection.ISettings, path: string, init: RequestInit = {}): Promise<Response> {
+  const url = URLExt.join(settings.baseUrl, 'aiinfn', 'api', path);
+  const answer = await ServerConnection.makeRequest(url, init, settings);
   if (!answer.ok) {
+    const said = (await answer.json().catch(() => ({}))) as Failure;
     throw new Error(said.error ? `${said.error.message} ${said.error.hint}` : `The server answered ${answer.status}.`);
   }
-  return said;
+  return answer;
+}
+
+/** What is asked about jobs, and done to them. Each rejects with what the server says, or cannot say. */
+export class JobActs {
+  constructor(private readonly settings: ServerConnection.ISettings) {}
+
+  /** Outputs after a place; waits so many seconds for one, or for another state. */
+  async frames(id: string, after: number, wait: number, signal: AbortSignal): Promise<{ job: Job; frames: Frame[] }> {
+    return (await call(this.settings, `jobs/${id}/frames?after=${after}&wait=${wait}`, { signal })).json() as never;
+  }
+
+  async why(id: string): Promise<Why> {
+    return (await call(this.settings, `jobs/${id}/why`)).json() as never;
+  }
+
+  async cancel(id: string): Promise<Job> {
+    return this.post(id, 'cancel', {});
+  }
+
+  /** The same again, with other amounts as people write them. */
+  async retry(id: string, changes: Record<string, string>): Promise<Job> {
+    return this.post(id, 'retry', changes);
+  }
+
+  async extend(id: string, time: string): Promise<Job> {
+    return this.post(id, 'extend', { time });
+  }
+
+  /** Save a value of a job as a file of the person's own machine. */
+  async download(job: Job, name: string): Promise<void> {
+    const answer = await call(this.settings, `jobs/${job.id}/outputs/${encodeURIComponent(name)}`);
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(await answer.blob());
+    link.download = `${job.name}.${name}`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
+  private async post(id: string, act: string, body: object): Promise<Job> {
+    return (await call(this.settings, `jobs/${id}/${act}`, { method: 'POST', body: JSON.stringify(body) })).json() as never;
+  }
 }
 
 /** Seconds before the first and between the later tries to connect again. */
@@ -40,7 +100,8 @@ export class Events {
   constructor(
     private readonly settings: ServerConnection.ISettings,
     private readonly onNotices: (notices: Notice[]) => void,
-    private readonly onLife: (life: Life) => void
+    private readonly onLife: (life: Life) => void,
+    private readonly jobs: { put(jobs: Job[]): void; fail(message: string): void }
   ) {
     this.open();
   }
@@ -63,9 +124,16 @@ export class Events {
       if (message.life) {
         this.onLife(message.life);
       }
+      if (message.jobs) {
+        this.jobs.put(message.jobs);
+      }
+      if (message.error) {
+        this.jobs.fail(message.error.message);
+      }
     };
     socket.onclose = () => {
       if (!this.closed) {
+        this.jobs.fail('Your Jupyter server does not answer.');
         this.timer = window.setTimeout(() => this.open(), this.pause * 1000 * (0.5 + Math.random()));
         this.pause = Math.min(LONGEST_S, this.pause * 2);
       }

@@ -1,0 +1,72 @@
+/**
+ * Brings the jobs into the shell: the list on the left, a tab for each that is opened, and a command for the palette.
+ */
+import type { ILayoutRestorer, JupyterFrontEnd } from '@jupyterlab/application';
+import { MainAreaWidget, type ICommandPalette } from '@jupyterlab/apputils';
+import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { listIcon } from '@jupyterlab/ui-components';
+
+import { JobList } from './joblist.js';
+import { JobView } from './jobview.js';
+import { Jobs, type Job } from './jobs.js';
+import { JobActs } from './request.js';
+
+/** How often the times in the list are counted anew. */
+const EVERY_MS = 1000;
+
+const SHOW = 'aiinfn:jobs';
+
+/** What the websocket says goes in here. */
+export interface JobsPanel {
+  put(jobs: Job[]): void;
+  fail(message: string): void;
+}
+
+export function addJobs(
+  app: JupyterFrontEnd,
+  rendermime: IRenderMimeRegistry,
+  palette: ICommandPalette | null,
+  restorer: ILayoutRestorer | null
+): JobsPanel {
+  const jobs = new Jobs();
+  const acts = new JobActs(app.serviceManager.serverSettings);
+  const views = new Map<string, JobView>();
+  const open = (job: Job) => {
+    const id = `aiinfn-job-${job.id}-tab`;
+    if (!views.has(job.id)) {
+      const view = new JobView(job, acts, rendermime, one => {
+        jobs.put([one]);
+        list.refresh();
+      });
+      const tab = new MainAreaWidget({ content: view });
+      tab.id = id;
+      tab.title.icon = listIcon;
+      views.set(job.id, view);
+      view.disposed.connect(() => views.delete(job.id));
+      app.shell.add(tab, 'main');
+    }
+    app.shell.activateById(id);
+  };
+  const list: JobList = new JobList(jobs, acts, open);
+  list.title.icon = listIcon;
+  app.shell.add(list, 'left', { rank: 300 });
+  restorer?.add(list, 'aiinfn-jobs');
+  app.commands.addCommand(SHOW, { label: 'Show my jobs', execute: () => app.shell.activateById(list.id) });
+  palette?.addItem({ command: SHOW, category: 'aiinfn' });
+  window.setInterval(() => {
+    list.refresh();
+    for (const view of views.values()) {
+      view.tick();
+    }
+  }, EVERY_MS);
+  return {
+    put: found => {
+      jobs.put(found);
+      list.refresh();
+    },
+    fail: message => {
+      jobs.fail(message, Date.now() / 1000);
+      list.refresh();
+    }
+  };
+}
