@@ -174,10 +174,9 @@ class OutputHandler(_Handler):
             self.set_status(error.status)
             self.finish(msgspec.json.encode(error.to_json()))
             return
-        self.set_header("Content-Type", "application/octet-stream")
         self.set_header("Content-Disposition", "attachment")
         self.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
-        self.finish(data)
+        self.finish(data, set_content_type="application/octet-stream")
 
 
 class NoticesHandler(_Handler):

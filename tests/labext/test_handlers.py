@@ -59,10 +59,59 @@ def test_the_extension_is_enabled_by_its_installation(page: httpx.Client, servic
 
 @pytest.mark.parametrize(
     "path",
-    ["aiinfn/api/jobs", "aiinfn/api/jobs/x", "aiinfn/api/jobs/x/frames", "aiinfn/api/jobs/x/why", "aiinfn/events"],
+    [
+        "aiinfn/api/jobs",
+        "aiinfn/api/jobs/x",
+        "aiinfn/api/jobs/x/frames",
+        "aiinfn/api/jobs/x/why",
+        "aiinfn/api/jobs/x/outputs/y",
+        "aiinfn/events",
+    ],
 )
 def test_nobody_reads_without_a_login(url: str, path: str) -> None:
     assert httpx.get(url + path).status_code in (302, 403)
+
+
+@pytest.mark.parametrize("act", ["cancel", "retry", "extend"])
+def test_a_page_that_did_not_come_from_here_does_nothing(page: httpx.Client, service: FakeService, act: str) -> None:
+    run = service.submit(JobRequest("fit", "1"))
+    assert page.post(f"aiinfn/api/jobs/{run.id}/{act}", json={"time": "1h"}).status_code == 403
+    assert (run.cancel, run.limit_s, len(service.runs)) == (False, None, 1)
+
+
+def test_a_job_gets_more_time_and_another_try_in_the_words_of_people(page: httpx.Client, service: FakeService) -> None:
+    run = service.submit(JobRequest("fit", "1"))
+    headers = {"X-XSRFToken": page.cookies["_xsrf"]}
+    path = f"aiinfn/api/jobs/{run.id}"
+    extended = page.post(f"{path}/extend", json={"time": "30m"}, headers=headers)
+    assert extended.json()["resources"]["time_s"] == 5400
+    page.post(f"{path}/cancel", headers=headers)
+    again = page.post(f"{path}/retry", json={"mem": "24Gi", "gpu": "t4"}, headers=headers).json()
+    assert (again["id"] != run.id, again["resources"]["memory_bytes"], again["resources"]["gpu"]) == (
+        True,
+        24 * 2**30,
+        "t4",
+    )
+    for act, body, said in [
+        ("retry", {"mem": "lots"}, "lots"),
+        ("retry", {"memory": "1Gi"}, "Nothing is known as memory"),
+        ("retry", [1], "no object of words"),
+        ("extend", {"time": ""}, ""),
+    ]:
+        refused = page.post(f"{path}/{act}", json=body, headers=headers)
+        assert (refused.status_code, said in refused.text) == (400, True), refused.text
+
+
+def test_a_value_comes_as_a_file_that_no_browser_opens(page: httpx.Client, service: FakeService) -> None:
+    run = service.submit(JobRequest("fit", "1", outputs=["loss"]))
+    run.outputs["loss"] = ("text", b"<script>1</script>", "str of 18")
+    answer = page.get(f"aiinfn/api/jobs/{run.id}/outputs/loss")
+    assert answer.content == b"<script>1</script>"
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"] == "attachment"
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    missing = page.get(f"aiinfn/api/jobs/{run.id}/outputs/other")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
 
 
 def test_a_page_that_did_not_come_from_here_cannot_cancel(page: httpx.Client, service: FakeService) -> None:
