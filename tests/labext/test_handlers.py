@@ -111,7 +111,7 @@ def test_a_value_comes_as_a_file_that_no_browser_opens(page: httpx.Client, servi
     assert answer.headers["Content-Disposition"] == "attachment"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
     missing = page.get(f"aiinfn/api/jobs/{run.id}/outputs/other")
-    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not-found")
 
 
 def test_a_page_that_did_not_come_from_here_cannot_cancel(page: httpx.Client, service: FakeService) -> None:
