@@ -14,6 +14,7 @@ from aiinfn_hub.contract.jobs import ON_EVICT, JobView
 from aiinfn_labext.jobs import Offload, make_offload
 from aiinfn_labext.modules import with_modules
 from aiinfn_labext.parsing import CellOptions, resources
+from aiinfn_labext.profiles import OPTIONS, load
 from aiinfn_labext.scripts import notebook_request, script_request
 from aiinfn_labext.shown import JobTable, clean_text, frame_text, job_line
 
@@ -43,12 +44,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.add_argument("script", type=Path, metavar="SCRIPT.py|FILE.ipynb")
     run.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the notebook")
     run.add_argument("--name", default="", help="name of the job; the script's when not given")
-    for option in ("--cpu", "--mem", "--time"):
-        run.add_argument(option, default=None)
-    run.add_argument("--gpu", default="")
-    run.add_argument("--to", default="auto", help="auto, here, local or a site")
-    run.add_argument("--image", default="")
-    run.add_argument("--on-evict", choices=ON_EVICT, default="resume", help="what an eviction means")
+    for option in ("--cpu", "--mem", "--time", "--gpu", "--image"):
+        run.add_argument(option)
+    run.add_argument("--to", help="auto, here, local or a site")
+    run.add_argument("--on-evict", choices=ON_EVICT, help="what an eviction means")
+    run.add_argument("--profile", default="", help="options that you have given a name")
     run.add_argument("--token", action="store_true", help="with a token of the login provider, as sessions have it")
     run.add_argument("--plan", action="store_true", help="say where it would run and what it would cost; send nothing")
     run.add_argument("--args", nargs=argparse.REMAINDER, default=[], help="all that follows is the script's")
@@ -147,15 +147,7 @@ def _why(offload: Offload, args: argparse.Namespace) -> int:
 
 
 def _run(offload: Offload, args: argparse.Namespace) -> int:
-    amounts = resources(cpu=args.cpu, mem=args.mem, gpu=args.gpu, time=args.time)
-    options = CellOptions(
-        name=args.name,
-        target=args.to,
-        resources=amounts,
-        image=args.image,
-        token=args.token,
-        on_evict=args.on_evict,
-    )
+    options = _given(args)
     if args.script.suffix == ".ipynb":
         request = notebook_request(args.script, args.p, options)
     else:
@@ -176,6 +168,22 @@ def _run(offload: Offload, args: argparse.Namespace) -> int:
     if args.json:
         _print_json(job.view)
     return (job.view.exit_code or int(job.view.state != "succeeded")) if args.wait else 0
+
+
+def _given(args: argparse.Namespace) -> CellOptions:
+    """What was typed, over what the profile says."""
+    found = load().options(args.profile)
+    typed = {f"--{option}": getattr(args, option.replace("-", "_")) for option in OPTIONS}
+    found |= {option: value for option, value in typed.items() if value is not None}
+    amounts = {name: found.get(f"--{name}") for name in ("cpu", "mem", "time")}
+    return CellOptions(
+        name=args.name,
+        target=found.get("--to", "auto"),
+        resources=resources(gpu=found.get("--gpu", ""), **amounts),
+        image=found.get("--image", ""),
+        token=args.token,
+        on_evict=found.get("--on-evict", "resume"),
+    )
 
 
 def _print_json(value: object) -> None:

@@ -28,6 +28,7 @@ from aiinfn_labext.job import Backend, Job
 from aiinfn_labext.modules import with_modules
 from aiinfn_labext.parsing import change_of, resources
 from aiinfn_labext.planned import PlanTable, plan_here
+from aiinfn_labext.profiles import load
 from aiinfn_labext.travel import pack
 
 
@@ -44,6 +45,7 @@ class _Options:
     image: str = ""
     token: bool = False
     on_evict: str = "resume"
+    profile: str = ""
 
 
 def _options(options: Mapping[str, Any]) -> _Options:
@@ -53,7 +55,8 @@ def _options(options: Mapping[str, Any]) -> _Options:
             near = get_close_matches(name, known, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
             raise InvalidInput(f"There is no option {name!r}.", hint=hint)
-    return _Options(**options)
+    named = load().options(str(options.get("profile", "")))
+    return _Options(**{**{name.lstrip("-").replace("-", "_"): value for name, value in named.items()}, **options})
 
 
 #: Jobs among which an unchanged cell looks for its own.
@@ -95,29 +98,16 @@ class Offload:
         """Nothing here; in a job, have the function called before it gives up its place. Also a decorator."""
         return hook
 
-    def __call__(  # noqa: PLR0913  the options of `%%offload`, as keywords
-        self,
-        function: Callable[..., Any],
-        /,
-        *arguments: Any,
-        name: str = "",
-        cpu: float | str | None = None,
-        mem: float | str | None = None,
-        gpu: str | int = "",
-        time: float | str | None = None,
-        to: str = "auto",
-        image: str = "",
-        token: bool = False,
-        on_evict: str = "resume",
-    ) -> Job:
-        """Send a function of this notebook and its arguments; amounts are written as behind `%%offload`.
+    def __call__(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Job:
+        """Send a function of this notebook and its arguments.
+
+        Options are those behind `%%offload`, and written as there: name, cpu, mem, gpu, time, to, image, token,
+        on_evict, profile.
 
         Raises:
             InvalidInput: the function, an argument or an amount cannot travel; the message says which and why.
         """
-        amounts = {"cpu": cpu, "mem": mem, "gpu": gpu, "time": time}
-        others = {"name": name, "to": to, "image": image, "token": token, "on_evict": on_evict}
-        return self.send(function, arguments, {}, **others, **amounts)
+        return self.send(function, arguments, {}, **options)
 
     def send(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any], **options: Any

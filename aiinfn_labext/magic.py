@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +16,13 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.errors import AiinfnError, Unavailable
+from aiinfn_labext.cells import notebook_of, with_cells
 from aiinfn_labext.functions import Context, context_of
 from aiinfn_labext.job import Job, JobFailed
 from aiinfn_labext.jobs import Offload
 from aiinfn_labext.modules import with_modules
 from aiinfn_labext.parsing import CellOptions, LineCommand, parse_cell, parse_line
+from aiinfn_labext.profiles import load
 from aiinfn_labext.scripts import notebook_request, script_request
 from aiinfn_labext.shown import JobTable, clean_bundle, clean_text, job_line
 from aiinfn_labext.travel import Luggage, names_of, pack, warnings
@@ -42,8 +45,8 @@ class OffloadMagics(Magics):
         """Run this cell elsewhere, or look after the jobs that do.
 
         %%offload [NAME] [--to auto|here|local|SITE] [--gpu SPEC] [--cpu N] [--mem 512Mi] [--time 5m]
-                  [--in a,b] [--out c,d] [--image REF] [--on-evict resume|restart|stop]
-                  [--token] [--wait] [--plan] [--again] [-o job]
+                  [--in a,b] [--out c,d] [--image REF] [--on-evict resume|restart|stop] [--with TAG,TAG]
+                  [--profile NAME] [--token] [--wait] [--plan] [--again] [-o job]
         %offload                         my jobs
         %offload log NAME [-f]           its output
         %offload get NAME                bind what --out names here
@@ -54,15 +57,18 @@ class OffloadMagics(Magics):
         %offload run [--gpu SPEC ...] script.py ARGUMENTS
         %offload nb [--gpu SPEC ...] file.ipynb -p NAME=VALUE
         %offload targets                 where jobs can run
+        %offload profiles                what --profile may name
         """
         with _usage_errors():
             if cell is None:
-                command = parse_line(line)
+                command = parse_line(line, load)
                 getattr(self, _ACTIONS.get(command.verb, f"_{command.verb}"))(command)
             else:
-                self._run(parse_cell(line), cell)
+                self._run(parse_cell(line, load), cell)
 
     def _run(self, options: CellOptions, cell: str) -> None:
+        if options.tags:
+            cell = with_cells(notebook_of(os.environ), options.tags, cell)
         names, space = names_of(cell), self._shell.user_ns
         context = context_of(names.needed(space) - set(options.inputs) - {"get_ipython"}, space)
         luggage = pack(options.inputs, space, context.values)
@@ -208,6 +214,13 @@ class OffloadMagics(Magics):
     def _evict(self, command: LineCommand) -> None:
         view = self._offload.job(command.reference).evict()
         print(f"{view.name} loses its place for a moment: %offload log {view.name} -f shows how it goes on.")  # noqa: T201
+
+    def _profiles(self, _command: LineCommand) -> None:
+        profiles = load()
+        for name in profiles.known:
+            print(f"{name}: {' '.join(f'{option} {value}' for option, value in profiles.options(name).items())}")  # noqa: T201
+        if not profiles.known:
+            print(f"You have no profiles: they are written into {profiles.file}.")  # noqa: T201
 
     def _targets(self, _command: LineCommand) -> None:
         for target in self._offload.targets():

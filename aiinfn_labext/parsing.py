@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from aiinfn_hub.contract.jobs import JOB_NAME, Resources, Retry
 from aiinfn_hub.contract.quantities import parse_bytes, parse_cpu, parse_duration
 from aiinfn_hub.errors import InvalidInput
+from aiinfn_labext.profiles import Profiles
 
 #: Options of `%%offload` that take a value, as the usage shows them.
 VALUES = {
@@ -22,6 +23,8 @@ VALUES = {
     "--out": "c,d",
     "--image": "REF",
     "--on-evict": "resume|restart|stop",
+    "--with": "TAG,TAG",
+    "--profile": "NAME",
     "-o": "job",
 }
 FLAGS = ("--token", "--wait", "--plan", "--again")
@@ -38,6 +41,7 @@ VERBS = {
     "run": True,
     "nb": True,
     "targets": False,
+    "profiles": False,
 }
 #: Flags of verbs, and what stands behind the name.
 VERB_FLAGS = {"log": ("-f", "--follow"), "evict": ("--test",)}
@@ -51,7 +55,10 @@ USAGE = "%%offload [NAME] " + " ".join(
 
 @dataclass(frozen=True)
 class CellOptions:
-    """One `%%offload` line; `name` is empty when none was given, `timed` says whether `--time` was."""
+    """One `%%offload` line; `name` is empty when none was given, `timed` says whether `--time` was.
+
+    `tags` are those of `--with`.
+    """
 
     name: str = ""
     target: str = "auto"
@@ -61,6 +68,7 @@ class CellOptions:
     image: str = ""
     token: bool = False
     on_evict: str = "resume"
+    tags: tuple[str, ...] = ()
     wait: bool = False
     plan: bool = False
     again: bool = False
@@ -83,11 +91,12 @@ class LineCommand:
     options: CellOptions = field(default_factory=CellOptions)
 
 
-def parse_cell(line: str) -> CellOptions:
-    """Read what stands behind `%%offload`.
+def parse_cell(line: str, profiles: Callable[[], Profiles] = Profiles) -> CellOptions:
+    """Read what stands behind `%%offload`; what is not there is taken from a profile.
 
     Raises:
         InvalidInput: an unknown or unfinished option, with the nearest one; a bad name or amount.
+        NotFound: there is no such profile.
     """
     words = _words(line)
     found: dict[str, str] = {}
@@ -111,10 +120,11 @@ def parse_cell(line: str) -> CellOptions:
         )
     name = _job_name(names[0]) if names else ""
     token, wait, plan, again = (flag in flags for flag in FLAGS)
+    found = {**profiles().options(found.pop("--profile", "")), **found}
     return replace(_cell_options(found), name=name, token=token, wait=wait, plan=plan, again=again)
 
 
-def parse_line(line: str) -> LineCommand:
+def parse_line(line: str, profiles: Callable[[], Profiles] = Profiles) -> LineCommand:
     """Read what stands behind `%offload`; nothing lists the jobs.
 
     Raises:
@@ -125,7 +135,7 @@ def parse_line(line: str) -> LineCommand:
     if verb not in VERBS:
         raise _unknown("verb", verb, VERBS, "%offload [" + "|".join(VERBS) + "] [NAME]")
     if verb in ("run", "nb"):
-        return _file(verb, words)
+        return _file(verb, words, profiles)
     change = _change(words) if verb == "retry" else Retry()
     flags = VERB_FLAGS.get(verb, ())
     given = [word for word in words if word in flags]
@@ -145,7 +155,7 @@ def parse_line(line: str) -> LineCommand:
     return LineCommand(verb, reference, follow=verb == "log" and bool(given), change=change, arguments=tuple(words[1:]))
 
 
-def _file(verb: str, words: list[str]) -> LineCommand:
+def _file(verb: str, words: list[str], profiles: Callable[[], Profiles]) -> LineCommand:
     """Options come before the file; what is behind it is a script's own, or the parameters of a notebook."""
     options: list[str] = []
     while words and words[0].startswith("-"):
@@ -161,7 +171,7 @@ def _file(verb: str, words: list[str]) -> LineCommand:
         if rest[::2] != ["-p"] * len(rest[1::2]):
             raise InvalidInput("Behind the notebook stand parameters only.", hint="Write each as -p NAME=VALUE.")
         rest = rest[1::2]
-    return LineCommand(verb, file, arguments=tuple(rest), options=parse_cell(shlex.join(options)))
+    return LineCommand(verb, file, arguments=tuple(rest), options=parse_cell(shlex.join(options), profiles))
 
 
 def _change(words: list[str]) -> Retry:
@@ -245,6 +255,7 @@ def _cell_options(found: dict[str, str]) -> CellOptions:
         outputs=_names(found.get("--out", ""), "--out"),
         image=found.get("--image", ""),
         on_evict=found.get("--on-evict", "resume"),
+        tags=tuple(tag for tag in found.get("--with", "").split(",") if tag),
         variable=variable,
     )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from aiinfn_hub.contract.jobs import JOB_NAME, JobRequest
 from aiinfn_hub.errors import InvalidInput
+from aiinfn_labext.cells import code_cells, plain, tags_of
 from aiinfn_labext.parsing import CellOptions
 
 
@@ -51,17 +51,13 @@ def notebook_request(notebook: Path, parameters: Sequence[str], options: CellOpt
     Raises:
         InvalidInput: it is no notebook, a cell is no plain Python, or a parameter is none.
     """
-    try:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        codes = [cell for cell in cells if cell["cell_type"] == "code"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{notebook} is no notebook that can be read: {error!r}.") from error
+    codes = code_cells(notebook)
     given = "\n".join(_parameter(one) for one in parameters)
     parts: list[str] = []
     place = 0
     for number, cell in enumerate(codes, 1):
         parts.append(f"# {notebook.name}, cell {number}\n{_shown(''.join(cell['source']), number)}")
-        if "parameters" in cell.get("metadata", {}).get("tags", ()):
+        if "parameters" in tags_of(cell):
             place = len(parts)
     if given:
         parts.insert(place, f"# Parameters\n{given}")
@@ -79,16 +75,8 @@ _DROPPED = ("%matplotlib", "%load_ext", "%autoreload", "%reload_ext", "%config")
 
 def _shown(source: str, number: int) -> str:
     lines = ["pass  # " + line if line.strip().startswith(_DROPPED) else line for line in source.splitlines()]
-    strange = next((line for line in lines if line.lstrip()[:1] in ("%", "!")), None)
-    if strange is not None:
-        raise InvalidInput(
-            f"Cell {number} is no plain Python: {strange.strip()[:60]}", hint="Lines with % and ! stay in the notebook."
-        )
     source = "\n".join(lines)
-    try:
-        body = ast.parse(source).body
-    except SyntaxError as error:
-        raise InvalidInput(f"Cell {number} is no plain Python: {error.msg}, line {error.lineno}.") from error
+    body = plain(source, f"Cell {number}").body
     if not body or not isinstance(body[-1], ast.Expr) or source.rstrip().endswith(";"):
         return source
     value = ast.get_source_segment(source, body[-1].value) or ""

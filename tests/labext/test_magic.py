@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import threading
@@ -423,6 +424,38 @@ def test_a_line_that_lacks_something_says_what(notebook: Any, service: FakeServi
     notebook.run("%%offload fit\n1")
     notebook.run(f"%offload {line}")
     assert said in str(notebook.error)
+
+
+def test_tagged_cells_run_first_and_what_they_make_does_not_travel(
+    notebook: Any, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [{"cell_type": "code", "source": "data = [1, 2, 3]", "metadata": {"tags": ["load"]}}]
+    (tmp_path / "fit.ipynb").write_text(json.dumps({"cells": cells}))
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "fit.ipynb"))
+    notebook.run("data = object()  # cannot travel")
+    notebook.run("%%offload fit --with load --out total --wait\ntotal = sum(data)\n")
+    assert (notebook.error, notebook["total"]) == (None, 6)
+    assert service.run_of("fit").request.inputs == {}
+    notebook.run("%%offload fit --with lode\n1")
+    assert "Did you mean load?" in str(notebook.error)
+
+
+def test_a_profile_is_used_and_listed(
+    notebook: Any, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    notebook.run("%offload profiles")
+    assert "You have no profiles" in notebook.out
+    (tmp_path / "aiinfn").mkdir()
+    (tmp_path / "aiinfn" / "profiles.toml").write_text("[big]\nmem = '24Gi'\ngpu = 't4'\n")
+    service.hold = True
+    notebook.run("%%offload fit --profile big\n1")
+    wanted = service.run_of("fit").request.resources
+    assert (wanted.memory_bytes, wanted.gpu) == (24 * 2**30, "t4")
+    notebook.run("%offload profiles")
+    assert notebook.out == "big: --mem 24Gi --gpu t4\n"
+    notebook.run("from aiinfn_labext.jobs import _options\nasked = _options({'profile': 'big', 'mem': '1Gi'})")
+    assert (notebook["asked"].mem, notebook["asked"].gpu) == ("1Gi", "t4")
 
 
 def test_what_an_eviction_means_is_one_of_three(notebook: Any) -> None:
