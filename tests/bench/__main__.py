@@ -4,8 +4,8 @@ hub ready      `aiinfn demo` from its start to everything ready  |  bare Jupyter
 session ready  spawn form to a JupyterLab that answers           |  bare JupyterHub's local spawner
 round trip     `%%offload` of a trivial cell, submit to result   |  the runner by hand; submitit's local executor
 
-Two more run on the real control plane (`make controlplane` first), and take their own options:
-`make bench ARGS=scale` (see `scale`) and `make bench ARGS=starts` (see `starts`).
+Three more run on the real control plane (`make controlplane` first), and take their own options:
+`make bench ARGS=scale` (see `scale`), `make bench ARGS=starts` (see `starts`) and `make bench ARGS=offload`.
 
 `make bench ARGS=logins`, `ARGS=ledger` and `ARGS=form` need neither cluster nor hub (see there).
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import form, ledger, logins, platform, roundtrip, scale, starts
+from bench import form, ledger, logins, offload, platform, roundtrip, scale, starts
 
 ROUNDS = 3
 
@@ -63,8 +63,10 @@ def main(arguments: list[str]) -> None:
                 logins.main(more, Path(name))
             case ["ledger", *more]:
                 ledger.main(more, Path(name))
+            case ["offload", *more]:
+                offload.main(more, Path(name))
             case _:
-                sys.exit("bench [(scale | starts | logins | ledger | form) [OPTIONS]]")
+                sys.exit("bench [(scale | starts | logins | ledger | form | offload) [OPTIONS]]")
 
 
 if __name__ == "__main__":
