@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import ON_EVICT, JobView
+from aiinfn_hub.contract.jobs import DRIFT, ON_EVICT, JobView
 from aiinfn_labext.jobs import Offload, make_offload
 from aiinfn_labext.modules import with_modules
 from aiinfn_labext.parsing import CellOptions, resources
@@ -48,6 +48,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         run.add_argument(option)
     run.add_argument("--to", help="auto, here, local or a site")
     run.add_argument("--on-evict", choices=ON_EVICT, help="what an eviction means")
+    run.add_argument("--drift", choices=DRIFT, help="what to do where the image has other packages")
     run.add_argument("--profile", default="", help="options that you have given a name")
     run.add_argument("--token", action="store_true", help="with a token of the login provider, as sessions have it")
     run.add_argument("--plan", action="store_true", help="say where it would run and what it would cost; send nothing")
@@ -183,6 +184,7 @@ def _given(args: argparse.Namespace) -> CellOptions:
         image=found.get("--image", ""),
         token=args.token,
         on_evict=found.get("--on-evict", "resume"),
+        drift=found.get("--drift", "warn"),
     )
 
 

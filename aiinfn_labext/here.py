@@ -75,6 +75,8 @@ class HereJobs:
             "filename": f"<offload {request.name}>",
             "inputs": {name: msgspec.to_builtins(value) for name, value in request.inputs.items()},
             "modules": request.modules and msgspec.to_builtins(request.modules),
+            "packages": request.packages,
+            "drift": request.drift,
             "outputs": list(request.outputs),
             "time_s": request.resources.time_s,
         }

@@ -45,6 +45,7 @@ class _Options:
     image: str = ""
     token: bool = False
     on_evict: str = "resume"
+    drift: str = "warn"
     profile: str = ""
 
 
@@ -102,7 +103,7 @@ class Offload:
         """Send a function of this notebook and its arguments.
 
         Options are those behind `%%offload`, and written as there: name, cpu, mem, gpu, time, to, image, token,
-        on_evict, profile.
+        on_evict, drift, profile.
 
         Raises:
             InvalidInput: the function, an argument or an amount cannot travel; the message says which and why.
@@ -133,6 +134,7 @@ class Offload:
             image=wanted.image,
             token=wanted.token,
             on_evict=wanted.on_evict,
+            drift=wanted.drift,
         )
         request, blobs, _ = with_modules(request, luggage.blobs)
         return self.watcher.watch(self.submit(request, blobs))

@@ -46,7 +46,7 @@ class OffloadMagics(Magics):
 
         %%offload [NAME] [--to auto|here|local|SITE] [--gpu SPEC] [--cpu N] [--mem 512Mi] [--time 5m]
                   [--in a,b] [--out c,d] [--image REF] [--on-evict resume|restart|stop] [--with TAG,TAG]
-                  [--profile NAME] [--token] [--wait] [--plan] [--again] [-o job]
+                  [--profile NAME] [--drift warn|refuse|install] [--token] [--wait] [--plan] [--again] [-o job]
         %offload                         my jobs
         %offload log NAME [-f]           its output
         %offload get NAME                bind what --out names here
@@ -129,6 +129,7 @@ class OffloadMagics(Magics):
             image=options.image,
             token=options.token,
             on_evict=options.on_evict,
+            drift=options.drift,
             origin=_origin(self._shell),
         )
 

@@ -16,11 +16,13 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import MODULES, JobRequest, ValueRef
+from aiinfn_hub.contract.jobs import MODULES, PACKAGE, JobRequest, ValueRef
 from aiinfn_hub.contract.run.codecs import MAX_VALUE
 from aiinfn_hub.errors import TooLarge
 from aiinfn_labext.client import sha256_of
@@ -76,14 +78,35 @@ def with_modules(
 ) -> tuple[JobRequest, Mapping[str, bytes], tuple[str, ...]]:
     """A request with the modules that it imports, what is to be sent for it, and the modules in words.
 
+    Where an installed package has a module, it goes by its name and version.
+
     Raises:
         TooLarge: they take more than 50 MiB.
     """
-    found = snapshot([request.context, request.source], beside)
+    sources = [request.context, request.source]
+    found = snapshot(sources, beside)
+    request = msgspec.structs.replace(request, packages=packages(name for one in sources for name in imported(one)))
     if found is None:
         return request, blobs, ()
     request = msgspec.structs.replace(request, modules=found.reference)
     return request, {**blobs, found.reference.sha256: found.data}, found.words
+
+
+def packages(names: Iterable[str]) -> dict[str, list[str]]:
+    """For each module that an installed distribution has: the names of both, and the version."""
+    wanted = set(names) - sys.stdlib_module_names - _OURS
+    if not wanted:
+        return {}
+    having = _distributions(tuple(sys.path))
+    known = {name: having[name][0] for name in sorted(wanted & having.keys())}
+    found = {name: [distribution, version(distribution)] for name, distribution in known.items()}
+    return {name: about for name, about in found.items() if all(map(PACKAGE.fullmatch, about))}
+
+
+@lru_cache(maxsize=1)
+def _distributions(_path: tuple[str, ...]) -> Mapping[str, list[str]]:
+    """Module -> distributions: it takes a tenth of a second to find out, once for each search path."""
+    return packages_distributions()
 
 
 def is_local(place: Path) -> bool:
@@ -121,12 +144,25 @@ def _roots(name: str, beside: Sequence[str]) -> list[Path]:
     return [path for path in map(Path, places[:1]) if path.exists() and is_local(path)]
 
 
+def imported(source: str) -> set[str]:
+    """The top-level modules without which a source does not run: what it tries to import it can do without."""
+    tried = [node for node in _nodes(source) if isinstance(node, ast.Try) and node.handlers]
+    return set(_imports(_nodes(source))) - {name for one in tried for name in _imports(ast.walk(one))}
+
+
 def _imported(source: str) -> Iterator[str]:
+    return _imports(_nodes(source))
+
+
+def _nodes(source: str) -> Iterator[ast.AST]:
     try:
-        tree = ast.parse(source)
+        yield from ast.walk(ast.parse(source))
     except (SyntaxError, ValueError):
         return
-    for node in ast.walk(tree):
+
+
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

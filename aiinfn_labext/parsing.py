@@ -24,6 +24,7 @@ VALUES = {
     "--image": "REF",
     "--on-evict": "resume|restart|stop",
     "--with": "TAG,TAG",
+    "--drift": "warn|refuse|install",
     "--profile": "NAME",
     "-o": "job",
 }
@@ -69,6 +70,7 @@ class CellOptions:
     token: bool = False
     on_evict: str = "resume"
     tags: tuple[str, ...] = ()
+    drift: str = "warn"
     wait: bool = False
     plan: bool = False
     again: bool = False
@@ -255,6 +257,7 @@ def _cell_options(found: dict[str, str]) -> CellOptions:
         outputs=_names(found.get("--out", ""), "--out"),
         image=found.get("--image", ""),
         on_evict=found.get("--on-evict", "resume"),
+        drift=found.get("--drift", "warn"),
         tags=tuple(tag for tag in found.get("--with", "").split(",") if tag),
         variable=variable,
     )

@@ -22,7 +22,7 @@ from pathlib import Path
 from aiinfn_hub.errors import InvalidInput, NotFound
 
 #: What a profile may say, as behind `%%offload` without the dashes.
-OPTIONS = ("to", "gpu", "cpu", "mem", "time", "image", "on-evict")
+OPTIONS = ("to", "gpu", "cpu", "mem", "time", "image", "on-evict", "drift")
 #: The one that is meant when none is named.
 DEFAULT = "default"
 

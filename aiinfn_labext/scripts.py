@@ -39,6 +39,7 @@ def _request(file: Path, source: str, context: str, options: CellOptions) -> Job
         image=options.image,
         token=options.token,
         on_evict=options.on_evict,
+        drift=options.drift,
     )
 
 

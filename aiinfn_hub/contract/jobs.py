@@ -61,6 +61,10 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 #: The codec of `JobRequest.modules`: a zip file of Python's modules.
 MODULES = "modules"
+#: Where an image has other packages than the session: say it, end, or install those of the session.
+DRIFT = ("warn", "refuse", "install")
+#: What stands in the name of a distribution, and in a version: both become words of a command of pip.
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}")
 #: After an eviction: go on from what was kept, begin anew, or end.
 ON_EVICT = ("resume", "restart", "stop")
 
@@ -103,6 +107,10 @@ class JobRequest(Wire, frozen=True):
     context: str = ""
     modules: ValueRef | None = None
     """Code of the session that is in no image."""
+    packages: dict[str, list[str]] = {}
+    """For each module that the code imports, the distribution that has it in the session, and its version."""
+    drift: str = "warn"
+    """What to do where the image has other versions, one of `DRIFT`."""
     on_evict: str = "resume"
     """What an eviction means, one of `ON_EVICT`."""
     uid: int | None = None
@@ -134,12 +142,24 @@ class JobRequest(Wire, frozen=True):
         for name in (*self.inputs, *self.outputs):
             if not name.isidentifier():
                 raise InvalidInput(f"{name!r} is not a Python name.", hint="--in and --out take names, as in --in x,y.")
+        self._check_choices()
+        if len(self.inputs) + len(self.outputs) > MAX_NAMES:
+            raise InvalidInput(f"More than {MAX_NAMES} values travel.", hint="Put them into one dictionary.")
+
+    def _check_choices(self) -> None:
         if self.on_evict not in ON_EVICT:
             raise InvalidInput(
                 f"{self.on_evict[:40]!r} is nothing to do after an eviction.", hint=f"There are: {', '.join(ON_EVICT)}."
             )
-        if len(self.inputs) + len(self.outputs) > MAX_NAMES:
-            raise InvalidInput(f"More than {MAX_NAMES} values travel.", hint="Put them into one dictionary.")
+        if self.drift not in DRIFT:
+            raise InvalidInput(
+                f"{self.drift[:40]!r} is nothing to do about other packages.", hint=f"There are: {', '.join(DRIFT)}."
+            )
+        if len(self.packages) > MAX_NAMES:
+            raise InvalidInput(f"It names more than {MAX_NAMES} packages.")
+        for module, about in self.packages.items():
+            if not module.isidentifier() or len(about) != 2 or not all(map(PACKAGE.fullmatch, about)):
+                raise InvalidInput(f"{module[:60]!r} is said to come from {about!r:.100}, which is no package.")
 
 
 class Retry(Wire, frozen=True):

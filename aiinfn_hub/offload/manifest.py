@@ -49,6 +49,9 @@ SLACK_S, REMOTE_SLACK_S = 1800, 7 * 24 * 3600
 #: Kubernetes refuses a ConfigMap of 1 MiB; names and metadata count too.
 MAX_CODE_BYTES = 1024**2 - 16 * 1024
 
+#: Of a request, what its runner gets as it is.
+_AS_SENT = ("source", "context", "packages", "drift", "outputs", "token")
+
 RUN_ID = re.compile(r"[0-9a-z]{26}", re.ASCII)
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 
@@ -163,17 +166,14 @@ def _spec(order: Order) -> dict[str, Any]:
         "run": order.run_id,
         "name": request.name,
         "url": order.url,
-        "source": request.source,
-        "context": request.context,
+        **{name: getattr(request, name) for name in _AS_SENT},
         "filename": f"<offload {request.name}>",
         "inputs": {name: _sent(value) for name, value in request.inputs.items()},
         "modules": _sent(request.modules) if request.modules is not None else None,
-        "outputs": request.outputs,
         "time_s": order.plan.time_s,
         "memory_bytes": order.plan.memory_bytes,
         "credentials": f"{CREDENTIALS}/{CAPABILITY_KEY}",
         "scratch": SCRATCH,
-        "token": request.token,
     }
 
 

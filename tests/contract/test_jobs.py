@@ -177,6 +177,22 @@ SAMPLES: list[Wire] = [
 ]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"drift": "ignore"},
+        {"packages": {"numpy": ["--index-url", "1"]}},
+        {"packages": {"numpy": ["numpy", "1 --pre"]}},
+        {"packages": {"numpy": ["numpy"]}},
+        {"packages": {"num py": ["numpy", "1"]}},
+        {"packages": {f"m{number}": ["x", "1"] for number in range(101)}},
+    ],
+)
+def test_packages_are_names_and_versions_and_nothing_else(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        request(**change).check()
+
+
 def test_there_is_a_sample_of_every_struct() -> None:
     assert {type(sample) for sample in SAMPLES} == {struct for struct in STRUCTS if struct is not Wire}
 

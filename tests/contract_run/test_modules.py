@@ -57,8 +57,8 @@ child = said.stdout + said.stderr
 def test_they_are_gone_when_the_run_is(service: FakeService) -> None:
     run = ran(service, "import pack\nwhere = pack.__file__\n", packed(**{"pack.py": ""}), "where")
     where = Path(run.outputs["where"][1].decode())
-    assert where.parent.parent == run.folder / "scratch"
-    assert not where.parent.exists()
+    assert where.parent.parent.parent == run.folder / "scratch"
+    assert not where.parent.parent.exists()
 
 
 def test_a_zip_that_is_none_is_an_end_with_a_reason(service: FakeService) -> None:
@@ -78,7 +78,6 @@ def test_modules_that_the_service_has_lost_are_no_end(service: FakeService) -> N
 
 @pytest.fixture
 def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("PYTHONPATH", raising=False)
     return tmp_path
@@ -87,13 +86,14 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["../x.py", "/x.py", "a/../../x.py", "a//x.py", "./x.py", "a\\x.py", "a/"])
 def test_nothing_is_written_elsewhere(there: Path, name: str) -> None:
     with pytest.raises(BadValue, match="no path of a module"):
-        modules.install(packed(**{name: "x"}))
+        modules.install(packed(**{name: "x"}), str(there / "in"))
     assert [path for path in there.rglob("*") if path.is_file()] == []
 
 
 def test_the_path_of_children_keeps_what_it_had(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/mine")
-    folder = modules.install(packed(**{"a.py": ""}))
+    folder = str(there / "in")
+    modules.install(packed(**{"a.py": ""}), folder)
     assert os.environ["PYTHONPATH"] == f"{folder}:/mine"
     assert sys.path[0] == folder
 
@@ -101,20 +101,20 @@ def test_the_path_of_children_keeps_what_it_had(there: Path, monkeypatch: pytest
 def test_a_bomb_is_not_unpacked(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modules, "MAX_VALUE", 1000)
     with pytest.raises(BadValue, match="than may travel"):
-        modules.install(packed(**{"a.py": " " * 1001}))
+        modules.install(packed(**{"a.py": " " * 1001}), str(there / "in"))
     honest = packed(**{"a.py": " " * 900})
     lying = honest.replace((900).to_bytes(4, "little"), (90).to_bytes(4, "little"))
     assert lying != honest
     with pytest.raises(BadValue):
-        modules.install(lying)
+        modules.install(lying, str(there / "in"))
     monkeypatch.setattr(modules, "MAX_FILES", 1)
     with pytest.raises(BadValue, match="than may travel"):
-        modules.install(packed(**{"a.py": "", "b.py": ""}))
+        modules.install(packed(**{"a.py": "", "b.py": ""}), str(there / "in"))
 
 
 @given(st.binary(max_size=400))
 def test_other_bytes_are_refused(data: bytes) -> None:
     before = list(sys.path)
     with pytest.raises(BadValue):
-        modules.install(data)
+        modules.install(data, "/nowhere/at/all")
     assert sys.path == before

@@ -138,3 +138,26 @@ def test_an_editable_install_is_of_the_session_and_an_installed_package_is_not(t
     assert not is_local(Path(pytest.__file__))
     assert not is_local(Path(sys.prefix) / "lib")
     assert is_local(tmp_path)
+
+
+def test_installed_packages_go_by_name_and_version_where_the_code_needs_them() -> None:
+    from importlib.metadata import version  # noqa: PLC0415  only here
+
+    source = """
+import numpy.linalg as la, json
+try:
+    import pandas
+except ImportError:
+    pandas = None
+from yaml import safe_load
+def f():
+    import httpx
+"""
+    request, _, _ = with_modules(JobRequest("fit", source, context="import not_there"), {})
+    assert request.packages == {
+        "httpx": ["httpx", version("httpx")],
+        "numpy": ["numpy", version("numpy")],
+        "yaml": ["PyYAML", version("PyYAML")],
+    }
+    request.check()
+    assert with_modules(JobRequest("fit", "1"), {})[0].packages == {}

@@ -220,6 +220,8 @@ def test_what_the_person_typed_travels_only_inside_the_payload() -> None:
         "time_s": 3600,
         "memory_bytes": 2**31,
         "modules": None,
+        "packages": {},
+        "drift": "warn",
         "credentials": "/offload-cred/capability",
         "scratch": "/scratch",
         "token": False,

@@ -195,6 +195,8 @@ class FakeService:
             "filename": f"<offload {run.request.name}>",
             "inputs": {name: msgspec.to_builtins(value) for name, value in run.request.inputs.items()},
             "modules": run.request.modules and msgspec.to_builtins(run.request.modules),
+            "packages": run.request.packages,
+            "drift": run.request.drift,
             "outputs": run.request.outputs,
             "time_s": run.request.resources.time_s,
             "credentials": "/offload-cred/capability",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
-import tempfile
 import zipfile
 
 from .codecs import MAX_VALUE, BadValue
@@ -14,14 +14,13 @@ from .codecs import MAX_VALUE, BadValue
 MAX_FILES = 20_000
 
 
-def install(data: bytes) -> str:
-    """Unpack a zip file of modules and look there first; the folder.
+def install(data: bytes, folder: str) -> None:
+    """Unpack a zip file of modules into a folder, and look there first.
 
     Raises:
         BadValue: it is none, is larger than it may be, or would write elsewhere.
         OSError: it cannot be written.
     """
-    folder = tempfile.mkdtemp(prefix="aiinfn-modules-")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check(archive)
@@ -29,10 +28,15 @@ def install(data: bytes) -> str:
                 _write(archive, about, folder)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise BadValue("it is no valid zip file: %s" % error) from error
+    look_in(folder)
+
+
+def look_in(folder: str) -> None:
+    """Find modules in a folder first, here and in the processes that are started."""
     sys.path.insert(0, folder)
+    importlib.invalidate_caches()
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([folder, before] if before else [folder])
-    return folder
 
 
 def _check(archive: zipfile.ZipFile) -> None:

@@ -9,11 +9,12 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from typing import Any, Dict, Optional, Tuple
 
-from . import inside, modules
+from . import inside, modules, packages
 from .capture import Capture
 from .channel import Channel, Gone, HttpChannel, Refused, Unreachable, Welcome
 from .checkpoints import Checkpoints
@@ -67,7 +68,7 @@ class Run:
         self._memory = Memory(int(spec.get("memory_bytes", 0)))
         self._checkpoints = Checkpoints(self._channel, self._patience_s)
         self._inside = inside.Inside(1, self._checkpoints)
-        self._modules = ""
+        self._folder = ""
 
     def go(self) -> int:
         """From the first word to the service to the last one."""
@@ -93,6 +94,11 @@ class Run:
             ending = self._restored()
         names: Dict[str, Any] = {}
         if ending is SUCCEEDED:
+            drift = self._spec.get("drift", "warn")
+            folder = self._room("packages") if drift == "install" else ""
+            wrong = packages.check(self._spec.get("packages", {}), drift, folder)
+            if wrong:
+                return self._deliver(Ending(MISMATCH, "failed", wrong), names)
             if self._spec.get("token"):
                 _say_what_the_token_lacks(os.environ.get("BEARER_TOKEN_FILE", ""))
             cell = Cell(self._spec["source"], self._spec["filename"], values, self._spec.get("context", ""))
@@ -104,8 +110,13 @@ class Run:
 
     def tidy(self) -> None:
         """Leave nothing behind on a machine that is not a pod."""
-        if self._modules:
-            shutil.rmtree(self._modules, ignore_errors=True)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _room(self, name: str) -> str:
+        """A folder of this run."""
+        self._folder = self._folder or tempfile.mkdtemp(prefix="aiinfn-run-")
+        return os.path.join(self._folder, name)
 
     def _introduce(self) -> Welcome:
         pod_uid = os.environ.get("POD_UID", "")
@@ -129,7 +140,7 @@ class Run:
         what, code = "code of the session", self._spec.get("modules")
         try:
             if code:
-                self._modules = modules.install(self._channel.fetch(code["sha256"], self._patience_s))
+                modules.install(self._channel.fetch(code["sha256"], self._patience_s), self._room("modules"))
             for what, about in self._spec["inputs"].items():
                 data = self._channel.fetch(about["sha256"], self._patience_s)
                 values[what] = decode(about["codec"], data, int(about["size"]))
