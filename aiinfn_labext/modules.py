@@ -31,6 +31,9 @@ from aiinfn_labext.travel import size
 #: What stays: the job has the first of these from its runner, and neither is the person's.
 _OURS = frozenset({"aiinfn_labext", "aiinfn_hub"})
 _LITTER = frozenset({"__pycache__", ".git", ".ipynb_checkpoints", ".venv", "node_modules"})
+#: Folders of installed packages, in the places of Python and of Debian's; and where software is that is nobody's own.
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_SHARED = ("/usr", "/opt", "/cvmfs")
 _COMPILED = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 #: Of a zip file: the first moment that it can hold, for every file.
 _ALWAYS = (1980, 1, 1, 0, 0, 0)
@@ -111,8 +114,11 @@ def _distributions(_path: tuple[str, ...]) -> Mapping[str, list[str]]:
 
 def is_local(place: Path) -> bool:
     """Whether a file or folder is of the session: neither Python's own nor installed, by the person or in the image."""
-    installed = (sys.prefix, sys.base_prefix, site.getusersitepackages(), *site.getsitepackages())
-    return not any(place.resolve().is_relative_to(Path(one).resolve()) for one in installed)
+    there = place.resolve()
+    if _INSTALLED.intersection(there.parts):  # of another environment too, that somebody put on the search path
+        return False
+    installed = (sys.prefix, sys.base_prefix, site.getusersitepackages(), *site.getsitepackages(), *_SHARED)
+    return not any(there.is_relative_to(Path(one).resolve()) for one in installed)
 
 
 def _found(sources: Iterable[str], beside: Sequence[str]) -> dict[str, Path]:

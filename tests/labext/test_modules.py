@@ -138,6 +138,10 @@ def test_an_editable_install_is_of_the_session_and_an_installed_package_is_not(t
     assert not is_local(Path(pytest.__file__))
     assert not is_local(Path(sys.prefix) / "lib")
     assert is_local(tmp_path)
+    assert is_local(Path.home() / "analysis" / "mine.py")
+    assert not is_local(tmp_path / "other-venv" / "lib" / "python3.11" / "site-packages" / "numpy")
+    assert not is_local(Path("/usr/lib/python3/dist-packages/yaml"))
+    assert not is_local(Path("/cvmfs/sft.cern.ch/lcg/views/LCG_106/x86_64-el9-gcc13-opt/lib/ROOT"))
 
 
 def test_installed_packages_go_by_name_and_version_where_the_code_needs_them() -> None:
