@@ -26,7 +26,7 @@ for step in range(3):
     time.sleep(0.2)
 while not __import__("os").path.exists("go"):
     time.sleep(0.1)
-    if time.monotonic() > started + 8:
+    if time.monotonic() > started + 25:
         break
 loss = [3, 2, 1]
 """
