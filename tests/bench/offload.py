@@ -175,13 +175,9 @@ class Bench(Sheet):
                 began = time.monotonic()
                 answer = await service.call("GET", "/jobs", who="bob", params=params)
                 took.append((time.monotonic() - began) * _MS)
-                assert answer.status_code == 200
-            self.say(
-                f"{name}, p95",
-                p(took, 95),
-                "ms",
-                f"{len(answer.json()['jobs'])} jobs, {len(answer.content) // 1024} KiB",
-            )
+            found = answer.json()["jobs"]
+            assert found, "an empty page is no measure"
+            self.say(f"{name}, p95", p(took, 95), "ms", f"{len(found)} jobs, {len(answer.content) // 1024} KiB")
 
 
 async def timed(numbers: Sequence[int], act: Callable[[int], Awaitable[Any]]) -> float:
