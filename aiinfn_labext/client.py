@@ -63,9 +63,9 @@ class ServiceClient:
         headers = {"Idempotency-Key": uuid.uuid4().hex, "Content-Type": "application/json"}
         return _decoded(self._call("POST", "/api/jobs", content=body, headers=headers, safe=True), JobView)
 
-    def jobs(self, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:
-        """My jobs, newest first."""
-        wanted = {"name": name, "state": state, "limit": str(limit)}
+    def jobs(self, *, name: str = "", state: str = "", before: float = 0, limit: int = 50) -> list[JobView]:
+        """My jobs, newest first; with `before`, those submitted at that time or earlier."""
+        wanted = {"name": name, "state": state, "before": repr(before) if before else "", "limit": str(limit)}
         answer = self._call("GET", "/api/jobs", params={key: value for key, value in wanted.items() if value})
         return _decoded(answer, dict[str, list[JobView]]).get("jobs", [])
 

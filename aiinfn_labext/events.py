@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,18 +14,24 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from aiinfn_hub.contract.jobs import JobView
+from aiinfn_hub.contract.jobs import FINAL, JobState, JobView
 from aiinfn_hub.contract.life import SessionLife
 from aiinfn_hub.contract.notices import Notice
-from aiinfn_hub.errors import AiinfnError, InvalidInput
+from aiinfn_hub.errors import AiinfnError, InvalidInput, NotFound, Unavailable
 from aiinfn_labext.jobs import Offload
 from aiinfn_labext.presence import Presence
 
 RESOURCE = "aiinfn"
 #: Seconds between two looks at the jobs for an open page.
 EVERY_S = 2.0
+#: Seconds after which a look that goes on is said: the client has more patience than somebody who reads the page.
+SLOW_S = 6.0
 #: And at what the platform has to say.
 NOTICES_EVERY_S = 10.0
+#: Jobs that a page is told of at once beside those that are not over, the most that one question is answered with, and
+#: those that are asked for one by one in each look.
+NEWEST, MOST, LOOKS = 50, 500, 20
+NOT_OVER = ",".join(state for state in JobState if state not in FINAL)
 
 
 class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -75,28 +82,66 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
                 await asyncio.sleep(NOTICES_EVERY_S)
 
     async def _push_jobs(self) -> None:
-        known: dict[str, JobView] | None = None
+        told = Told(self.offload)
         with contextlib.suppress(WebSocketClosedError):
             while True:
+                look = asyncio.wrap_future(self.threads.submit(told.news))
+                in_time, _ = await asyncio.wait({look}, timeout=SLOW_S)
+                if not in_time:
+                    late = Unavailable(f"The aiinfn service has not answered for {SLOW_S:g} s.")
+                    await self.write_message(msgspec.json.encode(late.to_json()))
                 try:
-                    found = await asyncio.wrap_future(self.threads.submit(views, self.offload))
+                    message = await look
                 except AiinfnError as error:
-                    known = None
-                    await self.write_message(msgspec.json.encode(error.to_json()))
-                else:
-                    changed = [view for view in found if known is None or known.get(view.id) != view]
-                    if changed or known is None:
-                        await self.write_message(msgspec.json.encode({"jobs": changed}))
-                    known = {view.id: view for view in found}
+                    told = Told(self.offload)
+                    message = error.to_json()
+                if message or not in_time:  # if nothing is new, that it answers again
+                    await self.write_message(msgspec.json.encode(message or {"jobs": []}))
                 await asyncio.sleep(EVERY_S)
 
 
-def views(offload: Offload, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:
-    """My jobs, newest first.
+class Told:
+    """What a page was told of the jobs: all that are not over, and the newest ones."""
+
+    def __init__(self, offload: Offload) -> None:
+        self._offload = offload
+        self._known: dict[str, JobView] | None = None
+
+    def news(self) -> dict[str, Any]:
+        """What is new, as a message; empty if nothing is. The first one says up to when all jobs are in it.
+
+        Raises:
+            AiinfnError: they cannot be asked for.
+        """
+        active = views(self._offload, state=NOT_OVER, limit=MOST)
+        newest = views(self._offload, limit=NEWEST)  # asked later, so that its word on a job is the last one
+        found = {view.id: view for view in [*active, *newest]}
+        if self._known is None:
+            self._known = found
+            return {"jobs": [*found.values()], "until": newest[-1].submitted_at if len(newest) == NEWEST else None}
+        found |= self._left(found)
+        changed = [view for job, view in found.items() if self._known.get(job) != view]
+        self._known = found
+        return {"jobs": changed} if changed else {}
+
+    def _left(self, found: Mapping[str, JobView]) -> dict[str, JobView]:
+        """Those that were not over and are neither that nor new any more; the rest of many, as they were."""
+        known = self._known or {}
+        left = [view for job, view in known.items() if job not in found and not view.final]
+        for place, view in enumerate(left[:LOOKS]):
+            with contextlib.suppress(NotFound):
+                left[place] = self._offload.found(view.id).view
+        return {view.id: view for view in left}
+
+
+def views(
+    offload: Offload, *, name: str = "", state: str = "", before: float = 0, limit: int = NEWEST
+) -> list[JobView]:
+    """My jobs, newest first; with `before` (Unix seconds), those submitted at that time or earlier.
 
     Raises:
         InvalidInput: a limit that is none.
     """
-    if not 1 <= limit <= 500:
-        raise InvalidInput(f"limit is {limit}.", hint="It goes from 1 to 500.")
-    return [job.view for job in offload.jobs(name=name, state=state, limit=limit)]
+    if not 1 <= limit <= MOST:
+        raise InvalidInput(f"limit is {limit}.", hint=f"It goes from 1 to {MOST}.")
+    return [job.view for job in offload.jobs(name=name, state=state, before=before, limit=limit)]

@@ -4,7 +4,7 @@ The browser speaks to its own server only, with Jupyter's own login and XSRF che
 
 | request | answer |
 |---|---|
-| GET /aiinfn/api/jobs?name=&state=&limit= | {"jobs": [JobView]} |
+| GET /aiinfn/api/jobs?name=&state=&before=&limit= | {"jobs": [JobView]} |
 | GET /aiinfn/api/jobs/ID | JobView |
 | GET /aiinfn/api/jobs/ID/frames?after=&wait= | FramePage |
 | GET /aiinfn/api/jobs/ID/why | Why |
@@ -15,7 +15,8 @@ The browser speaks to its own server only, with Jupyter's own login and XSRF che
 | GET /aiinfn/api/notices | {"notices": [Notice]} |
 | POST /aiinfn/api/keep | SessionLife; the person is here |
 | POST /aiinfn/api/extend, {"ends": ...} | SessionLife; the session goes on for longer than to this end |
-| websocket /aiinfn/events | {"jobs": [JobView]} at once, then those that changed; {"error": ...} while unknown;
+| websocket /aiinfn/events | {"jobs": [JobView], "until": when} at once (those not over, and all since then; null: all
+there are), then {"jobs": [JobView]} that changed; {"error": ...} while unknown;
 {"notices": [Notice]} and {"life": SessionLife}, all of them at once, and again when they change |
 """
 
@@ -34,7 +35,7 @@ from tornado import web
 
 from aiinfn_hub.contract.life import Extension
 from aiinfn_hub.errors import AiinfnError
-from aiinfn_labext.events import RESOURCE, EventsHandler, views
+from aiinfn_labext.events import NEWEST, RESOURCE, EventsHandler, views
 from aiinfn_labext.jobs import Offload
 from aiinfn_labext.parsing import change_of
 from aiinfn_labext.presence import Presence, presence_of
@@ -94,8 +95,8 @@ class JobsHandler(_Handler):
     async def get(self) -> None:
         """List them, newest first."""
         name, state = self.get_query_argument("name", ""), self.get_query_argument("state", "")
-        limit = int(self.number("limit", 50))
-        await self.answer(lambda: {"jobs": views(self.offload, name=name, state=state, limit=limit)})
+        limit, before = int(self.number("limit", NEWEST)), self.number("before", 0)
+        await self.answer(lambda: {"jobs": views(self.offload, name=name, state=state, before=before, limit=limit)})
 
 
 class JobHandler(_Handler):

@@ -94,10 +94,11 @@ class HereJobs:
             )
         return self.job(job)
 
-    def jobs(self, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]:
-        """These jobs, newest first."""
+    def jobs(self, *, name: str = "", state: str = "", before: float = 0, limit: int = 50) -> list[JobView]:
+        """These jobs, newest first; with `before`, those submitted at that time or earlier."""
         views = [self._view(path.parent) for path in self._root.glob(PREFIX + "*/request.json")]
         chosen = [view for view in views if name in ("", view.name) and (not state or view.state in state.split(","))]
+        chosen = [view for view in chosen if not before or view.submitted_at <= before]
         return sorted(chosen, key=lambda view: view.submitted_at, reverse=True)[:limit]
 
     def job(self, reference: str) -> JobView:

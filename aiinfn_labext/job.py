@@ -25,7 +25,7 @@ class Backend(Protocol):
     """Something that runs jobs; see `ServiceClient` for what the calls mean."""
 
     def submit(self, request: JobRequest, blobs: Mapping[str, bytes]) -> JobView: ...  # noqa: D102
-    def jobs(self, *, name: str = "", state: str = "", limit: int = 50) -> list[JobView]: ...  # noqa: D102
+    def jobs(self, *, name: str = "", state: str = "", before: float = 0, limit: int = 50) -> list[JobView]: ...  # noqa: D102
     def job(self, reference: str) -> JobView: ...  # noqa: D102
     def frames(self, job: str, after: int, wait_s: float = 0, state: str = "") -> FramePage: ...  # noqa: D102
     def cancel(self, job: str) -> JobView: ...  # noqa: D102

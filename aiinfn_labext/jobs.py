@@ -222,11 +222,13 @@ class Offload:
             return here
         return there if here is None or there.view.submitted_at > here.view.submitted_at else here
 
-    def jobs(self, *, state: str = "", name: str = "", limit: int = 50) -> list[Job]:
-        """My jobs, newest first."""
+    def jobs(self, *, state: str = "", name: str = "", before: float = 0, limit: int = 50) -> list[Job]:
+        """My jobs, newest first; with `before` (Unix seconds), those submitted at that time or earlier."""
         backends: list[Backend] = [self.here, *([self.service] if self.service.configured else [])]
         found = [
-            Job(backend, view) for backend in backends for view in backend.jobs(name=name, state=state, limit=limit)
+            Job(backend, view)
+            for backend in backends
+            for view in backend.jobs(name=name, state=state, before=before, limit=limit)
         ]
         return sorted(found, key=lambda job: job.view.submitted_at, reverse=True)[:limit]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -59,6 +59,12 @@ class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """Base of every struct on the wire."""
 
 
+#: What a value of a sweep may be.
+Scalar = bool | int | float | str | None
+#: What a job measures, by name; None for what is no finite number, which JSON has not.
+Metrics = Annotated[
+    dict[Annotated[str, msgspec.Meta(pattern=r"^[^\W\d]\w{0,39}$")], float | None], msgspec.Meta(max_length=20)
+]
 #: The codec of `JobRequest.modules`: a zip file of Python's modules.
 MODULES = "modules"
 #: Where an image has other packages than the session: say it, end, or install those of the session.
@@ -188,11 +194,19 @@ class Extend(Wire, frozen=True):
     time_s: int
 
 
+class Vitals(Wire, frozen=True):
+    """What an attempt says of itself: the peak of its memory in bytes, and the latest of each number of its work."""
+
+    memory: Annotated[int, msgspec.Meta(ge=0)] = 0
+    metrics: Metrics = {}
+
+
 class JobView(Wire, frozen=True):
     """A job as its owner sees it.
 
     `digest` is that of its request, `cell` the cell of a notebook that it came from; `memory` the most bytes that it
-    was seen to have, `checkpointed_at` when it last kept something of its work, None for never.
+    was seen to have, `checkpointed_at` when it last kept something of its work, None for never; `metrics` what its code
+    has measured, None for what is no finite number. One of a sweep has the identifier of that, and its values: `point`.
     """
 
     id: str
@@ -216,6 +230,9 @@ class JobView(Wire, frozen=True):
     cell: str = ""
     memory: int | None = None
     checkpointed_at: float | None = None
+    metrics: dict[str, float | None] = {}
+    sweep: str = ""
+    point: dict[str, Scalar] = {}
 
     @property
     def final(self) -> bool:

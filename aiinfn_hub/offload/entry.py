@@ -58,6 +58,14 @@ def enter(
     if runs.count_active(connection, new.owner) > MAX_ACTIVE:
         raise QuotaExceeded(f"You have {MAX_ACTIVE} jobs that are not over.", hint="Cancel some, or wait for them.")
     budget.check(connection, run, now=now)
+    check_inputs(connection, new, now=now)
+    if after is not None:
+        checkpoints.hand_on(connection, after, run)
+    return run, True
+
+
+def check_inputs(connection: sa.Connection, new: NewRun, *, now: float) -> None:
+    """Raise `Conflict`, with the hashes in `details["missing"]`, where a value has not come yet."""
     lacking = blobs.missing(connection, new.owner, new.request.sent.values(), now=now)
     if lacking:
         absent = [name for name, value in new.request.sent.items() if value.sha256 in lacking]
@@ -66,6 +74,3 @@ def enter(
             hint="PUT each to /api/blobs/SHA256 first, then submit again.",
             details={"missing": lacking},
         )
-    if after is not None:
-        checkpoints.hand_on(connection, after, run)
-    return run, True

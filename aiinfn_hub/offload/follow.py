@@ -195,6 +195,8 @@ class Follower:
 
     async def _tidy(self, run: Run) -> None:
         """Delete a Job that goes on for a run that is over, or is to be; take up one whose eviction was rehearsed."""
+        if run.final and run.sweep:
+            await self.submitter.go_on(run.sweep)
         job = self._jobs.get(run.id)
         if job is None or job.finished:
             return

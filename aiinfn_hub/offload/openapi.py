@@ -6,12 +6,25 @@ from typing import Any
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import Extend, FramePage, JobRequest, JobState, JobView, Plan, Retry, Target, Why
+from aiinfn_hub.contract.jobs import (
+    Extend,
+    FramePage,
+    JobRequest,
+    JobState,
+    JobView,
+    Plan,
+    Retry,
+    Target,
+    Vitals,
+    Why,
+)
+from aiinfn_hub.contract.sweeps import SweepRequest, SweepRetry, SweepView
 from aiinfn_hub.offload.checkpoints import Kept
 from aiinfn_hub.offload.results import Report
-from aiinfn_hub.offload.run_routes import Introduction, Sign
+from aiinfn_hub.offload.run_routes import Introduction
 
-_STRUCTS = (JobRequest, JobView, FramePage, Why, Target, Plan, Retry, Extend, Report, Introduction, Sign, Kept)
+_STRUCTS = (JobRequest, JobView, FramePage, Why, Target, Plan, Retry, Extend, Report, Introduction, Vitals, Kept)
+_SWEEPS = (SweepRequest, SweepRetry, SweepView)
 _REF = "#/components/schemas/{name}"
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _JOB = {
@@ -28,7 +41,7 @@ _RUN = {"name": "run", "in": "path", "required": True, "schema": {"type": "strin
 
 def components() -> dict[str, Any]:
     """`components` of the document: schemas, the error's answer, and the two ways to show who one is."""
-    _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template=_REF)
+    _, schemas = msgspec.json.schema_components((*_STRUCTS, *_SWEEPS), ref_template=_REF)
     schemas["Error"] = {
         "type": "object",
         "required": ["error"],
@@ -75,7 +88,12 @@ def paths(prefix: str) -> dict[str, Any]:
             "get": _operation(
                 "List your jobs, newest first",
                 answer=_object(jobs={"type": "array", "items": _ref("JobView")}),
-                parameters=[_query("name"), state, _query("limit", type="integer", maximum=500)],
+                parameters=[
+                    _query("name"),
+                    state,
+                    _query("before", type="number"),
+                    _query("limit", type="integer", maximum=500),
+                ],
             ),
         },
         f"{api}/jobs/{{job}}": {"parameters": [_JOB], "get": _operation("One job", answer=_ref("JobView"))},
@@ -85,6 +103,7 @@ def paths(prefix: str) -> dict[str, Any]:
             "get": _operation("Why a job waits, or ended as it did", answer=_ref("Why")),
         },
         **_acts(f"{api}/jobs/{{job}}"),
+        **_sweeps(f"{api}/sweeps"),
         f"{api}/jobs/{{job}}/outputs/{{name}}": {"parameters": [_JOB, _NAME], **_download("A value of a job")},
         f"{api}/blobs/{{sha256}}": {
             "parameters": [_SHA256],
@@ -119,10 +138,25 @@ def _acts(job: str) -> dict[str, Any]:
     }
 
 
+def _sweeps(sweeps: str) -> dict[str, Any]:
+    """What is done to sweeps, whose path this is."""
+    one, which = f"{sweeps}/{{sweep}}", {**_JOB, "name": "sweep"}
+    key = _header("Idempotency-Key", "The same key with the same request is the same sweep.")
+    answer = _ref("SweepView")
+    submit = _operation("Run code for many points", body="SweepRequest", answer=answer, status=201, parameters=[key])
+    retry = _operation("Run again what did not succeed", body="SweepRetry", answer=answer, status=201)
+    return {
+        sweeps: {"post": submit},
+        one: {"parameters": [which], "get": _operation("One sweep", answer=answer)},
+        f"{one}/cancel": {"parameters": [which], "post": _operation("End a sweep", answer=answer)},
+        f"{one}/retry": {"parameters": [which], "post": retry},
+    }
+
+
 def run_paths() -> dict[str, Any]:
     """`paths` of the runner listener."""
     frames = _object(frames={"type": "array", "items": {"type": "object", "required": ["seq", "output_type"]}})
-    frames["properties"]["memory"] = {"type": "integer", "minimum": 0}
+    frames["properties"] |= {"memory": {"type": "integer", "minimum": 0}, "metrics": {"type": "object"}}
     number, yes = {"type": "number"}, {"type": "boolean"}
     orders = {"cancel": yes, "limit_s": number}
     grant = {"token": {"type": "string"}, "attempt": {"type": "integer"}, "limit_s": number, "restore": yes}
@@ -143,7 +177,7 @@ def run_paths() -> dict[str, Any]:
         },
         "/runs/{run}/heartbeat": {
             "parameters": [_RUN],
-            "post": _operation("A sign of life", body="Sign", answer=_object(**orders), run=True),
+            "post": _operation("A sign of life", body="Vitals", answer=_object(**orders), run=True),
         },
         **_kept(),
         "/runs/{run}/outputs/{name}": {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 import msgspec
 import sqlalchemy as sa
 
-from aiinfn_hub.contract.jobs import JobState, ValueRef, Wire
+from aiinfn_hub.contract.jobs import JobState, JobView, Metrics, ValueRef, Vitals, Wire
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_hub.offload import capability, runs
 from aiinfn_hub.offload.runs import Run
@@ -20,13 +21,19 @@ _MAX_TEXT = 500
 
 
 class Report(Wire, frozen=True):
-    """How an attempt ended, as its runner says; `missing` is why a value does not come back, `memory` its peak."""
+    """How an attempt ended, as its runner says; `missing` is why a value does not come back."""
 
     state: str
     exit_code: int
     verdict: str = ""
     missing: dict[str, str] = msgspec.field(default_factory=dict)
-    memory: int = 0
+    memory: Annotated[int, msgspec.Meta(ge=0)] = 0
+    metrics: Metrics = msgspec.field(default_factory=dict)
+
+    @property
+    def vitals(self) -> Vitals:
+        """What it says of itself at the end."""
+        return Vitals(self.memory, self.metrics)
 
 
 def check_output(run: Run, name: str, codec: str) -> None:
@@ -86,3 +93,35 @@ def plain(text: str) -> str:
     """Text from a job that is fit for the database and for a line on a page."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text[:_MAX_TEXT])
     return printable.encode("utf-8", "replace").decode()
+
+
+def view(run: Run, outputs: Mapping[str, ValueRef]) -> JobView:
+    """The run as its owner sees it. A value that does not come back has no codec, and the reason as its summary."""
+    absent = {name: ValueRef(codec="", sha256="", size=0, summary=why) for name, why in run.missing.items()}
+    wanted = run.wanted
+    return JobView(
+        id=run.id,
+        name=run.name,
+        state=run.state,
+        reason=run.reason,
+        target=run.target,
+        activity=run.activity,
+        flavour=run.flavour,
+        resources=wanted.resources,
+        submitted_at=run.submitted_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        attempt=run.attempt,
+        exit_code=run.exit_code,
+        verdict=run.verdict,
+        outputs={**absent, **outputs},
+        frames=run.frames,
+        owner=run.owner,
+        digest=run.digest,
+        cell=wanted.origin.get("cell_id", ""),
+        memory=run.memory,
+        checkpointed_at=run.checkpointed_at,
+        metrics=run.metrics,
+        sweep=run.sweep,
+        point=run.point,
+    )

@@ -23,10 +23,11 @@ from aiinfn_hub.offload import blobs, frames, plan, results, runs
 from aiinfn_hub.offload.bell import Bell, woken
 from aiinfn_hub.offload.blobs import BlobStore
 from aiinfn_hub.offload.follow import Follower
+from aiinfn_hub.offload.orders import with_manifest
 from aiinfn_hub.offload.receive import ReceivingHandler, send_file
 from aiinfn_hub.offload.runs import Run
 from aiinfn_hub.offload.session import Heritage
-from aiinfn_hub.offload.submit import Submitter, with_manifest
+from aiinfn_hub.offload.submit import Submitter
 from aiinfn_hub.offload.why import why
 from aiinfn_hub.store.engine import Database
 
@@ -76,13 +77,20 @@ class JobHandler(ApiHandler):
             raise TooLarge(f"A request may have at most {MAX_BODY // 1024} KiB.", hint="Values travel as blobs.")
         await super().prepare()
 
+    def idempotency_key(self) -> str:
+        """By which the same request is known when it comes again; a new one where none was sent."""
+        key = self.request.headers.get("Idempotency-Key") or secrets.token_hex(16)
+        if len(key) > _KEY_LENGTH or not key.isprintable():
+            raise InvalidInput(f"An Idempotency-Key has at most {_KEY_LENGTH} printable characters.")
+        return key
+
     async def mine(self, id_or_name: str) -> Run:
         """The caller's run."""
         return await self.room.database.read(runs.find, self.caller.person.name, id_or_name)
 
     async def view(self, run: Run) -> JobView:
         """The run with its values."""
-        return runs.view(run, await self.room.database.read(results.of_run, run.id))
+        return results.view(run, await self.room.database.read(results.of_run, run.id))
 
 
 class JobsHandler(JobHandler):
@@ -91,19 +99,19 @@ class JobsHandler(JobHandler):
     async def post(self) -> None:
         """JobRequest -> JobView: 201 if new, 200 if this Idempotency-Key has brought it before."""
         request = self.read(JobRequest)
-        key = self.request.headers.get("Idempotency-Key") or secrets.token_hex(16)
-        if len(key) > _KEY_LENGTH or not key.isprintable():
-            raise InvalidInput(f"An Idempotency-Key has at most {_KEY_LENGTH} printable characters.")
         heritage = await self.room.heritage(self.caller, request.server)
+        key = self.idempotency_key()
         run, created = await self.room.submitter.submit(self.caller.person, request, heritage, key)
         self.send(await self.view(run), 201 if created else 200)
 
     async def get(self) -> None:
-        """Query: name, state (comma list), limit -> {"jobs": [JobView]}, newest first."""
+        """Query: name, state (comma list), before (Unix seconds), limit -> {"jobs": [JobView]}, newest first."""
         states = [_state(word) for word in self.argument("state", "", str).split(",") if word]
         limit = min(max(1, self.argument("limit", 50, int)), 500)
         name = self.argument("name", None, str)
-        views = await self.room.database.read(_list, self.caller.person.name, name=name, states=states, limit=limit)
+        before = self.argument("before", 0.0, float)
+        wanted = {"name": name, "states": states, "before": before, "limit": limit}
+        views = await self.room.database.read(_list, self.caller.person.name, wanted)
         self.send({"jobs": views})
 
 
@@ -261,15 +269,13 @@ def _absence(run: Run, name: str) -> str:
     return f"Values that were asked for: {', '.join(run.wanted.outputs) or 'none'}."
 
 
-def _list(
-    connection: sa.Connection, owner: str, *, name: str | None, states: list[JobState], limit: int
-) -> list[JobView]:
-    found = runs.search(connection, owner, name=name, states=states, limit=limit)
+def _list(connection: sa.Connection, owner: str, wanted: dict[str, Any]) -> list[JobView]:
+    found = runs.search(connection, owner, **wanted)
     values = results.of_runs(connection, [run.id for run in found])
-    return [runs.view(run, values.get(run.id, {})) for run in found]
+    return [results.view(run, values.get(run.id, {})) for run in found]
 
 
 def _page(connection: sa.Connection, run_id: str, after: int) -> FramePage:
     # The run first: a frame that comes in between is there, and a final state never hides the last ones.
-    view = runs.view(runs.get(connection, run_id), results.of_run(connection, run_id))
+    view = results.view(runs.get(connection, run_id), results.of_run(connection, run_id))
     return FramePage(job=view, frames=frames.after(connection, run_id, after))

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from tornado.web import RequestHandler
 
-from aiinfn_hub.contract.jobs import ValueRef, Wire
+from aiinfn_hub.contract.jobs import ValueRef, Vitals, Wire
 from aiinfn_hub.errors import Conflict, Forbidden, InvalidInput, NotAuthenticated, NotFound, TooLarge
 from aiinfn_hub.identity.web import ApiHandler
 from aiinfn_hub.offload import blobs, capability, frames, results, runs
@@ -55,12 +56,6 @@ class Introduction(Wire, frozen=True):
     """A pod's first words."""
 
     pod_uid: str
-
-
-class Sign(Wire, frozen=True):
-    """A sign of life, with the most bytes of memory that the attempt was seen to have."""
-
-    memory: int = 0
 
 
 class RunHandler(ApiHandler):
@@ -129,7 +124,7 @@ class RunFramesHandler(CollectingHandler, RunHandler):
     most = MAX_FRAMES_BODY
 
     async def post(self, run_id: str) -> None:
-        """{"frames": [...], "memory"} -> {"next", "cancel", "limit_s"}."""
+        """{"frames": [...]} and Vitals -> {"next", "cancel", "limit_s"}."""
         said = await asyncio.to_thread(read_frames, self.collected())
         following, orders = await self.gate.database.write(_append, run_id, self.token, *said, now=self.gate.clock())
         self.gate.bell.ring(run_id)
@@ -140,9 +135,9 @@ class HeartbeatHandler(RunHandler):
     """POST: the run is alive."""
 
     async def post(self, run_id: str) -> None:
-        """Sign -> {"cancel", "limit_s"}."""
-        memory = self.read(Sign).memory
-        self.send(await self.gate.database.write(_live, run_id, self.token, memory, now=self.gate.clock()))
+        """Vitals -> {"cancel", "limit_s"}."""
+        vitals = self.read(Vitals)
+        self.send(await self.gate.database.write(_live, run_id, self.token, vitals, now=self.gate.clock()))
 
 
 class ResultHandler(RunHandler):
@@ -202,8 +197,8 @@ def bearer(handler: RequestHandler) -> str:
     return token
 
 
-def read_frames(body: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The frames of a request, and the memory of the run in bytes.
+def read_frames(body: bytes) -> tuple[list[dict[str, Any]], Vitals]:
+    """The frames of a request, and what the attempt says of itself.
 
     Tolerant of what Python's own encoder writes (half surrogate pairs, NaN).
 
@@ -220,23 +215,23 @@ def read_frames(body: bytes) -> tuple[list[dict[str, Any]], int]:
         raise InvalidInput('The body is {"frames": [...]}.')
     if len(batch) > MAX_FRAMES:
         raise TooLarge(f"At most {MAX_FRAMES} frames at once.")
-    memory = found.get("memory", 0)
-    if not isinstance(memory, int) or memory < 0:
-        raise InvalidInput("The memory is a number of bytes.")
-    return batch, memory
+    try:
+        return batch, msgspec.convert({name: value for name, value in found.items() if name != "frames"}, Vitals)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"What the attempt says of itself cannot be read: {error}.") from error
 
 
 def _append(
-    connection: sa.Connection, run_id: str, token: str, batch: list[dict[str, Any]], memory: int, *, now: float
+    connection: sa.Connection, run_id: str, token: str, batch: list[dict[str, Any]], vitals: Vitals, *, now: float
 ) -> tuple[int, dict[str, Any]]:
     run, attempt = capability.authenticate(connection, run_id, token, now=now)
-    runs.note_memory(connection, run, memory, now=now)
+    runs.note_vitals(connection, run, vitals, now=now)
     return frames.append(connection, run, attempt, batch, now=now), _orders(connection, run, attempt)
 
 
-def _live(connection: sa.Connection, run_id: str, token: str, memory: int, *, now: float) -> dict[str, Any]:
+def _live(connection: sa.Connection, run_id: str, token: str, vitals: Vitals, *, now: float) -> dict[str, Any]:
     run, attempt = capability.authenticate(connection, run_id, token, now=now)
-    runs.note_memory(connection, run, memory, now=now)
+    runs.note_vitals(connection, run, vitals, now=now)
     return _orders(connection, run, attempt)
 
 
@@ -255,7 +250,7 @@ def _store(connection: sa.Connection, run_id: str, token: str, name: str, value:
 
 def _finish(connection: sa.Connection, run_id: str, token: str, report: Report, *, now: float) -> None:
     run, _ = capability.authenticate(connection, run_id, token, now=now)
-    runs.note_memory(connection, run, report.memory, now=now)
+    runs.note_vitals(connection, run, report.vitals, now=now)
     results.finish(connection, run, report, now=now)
 
 

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from aiinfn_hub.contract.jobs import FINAL, TRANSITIONS, JobRequest, JobState, JobView, ValueRef
+from aiinfn_hub.contract.jobs import FINAL, TRANSITIONS, JobRequest, JobState, Scalar, Vitals
 from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
 from aiinfn_hub.store import tables
 
@@ -56,6 +56,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
     memory: int | None = None
     checkpointed_at: float | None = None
+    metrics: dict[str, float | None] = {}
+    sweep: str = ""
+    place: int = 0
+    point: dict[str, Scalar] = {}
 
     @property
     def wanted(self) -> JobRequest:
@@ -81,6 +85,9 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     image: str
     idempotency_key: str
+    sweep: str = ""
+    place: int = 0
+    point: dict[str, Scalar] = {}
 
 
 def new_id(now: float) -> str:
@@ -102,6 +109,7 @@ def create(connection: sa.Connection, new: NewRun, *, now: float) -> tuple[Run, 
         "request": msgspec.to_builtins(new.request),
         "state": JobState.STAGING.value,
         "missing": {},
+        "metrics": {},
         "submitted_at": now,
         "updated_at": now,
         "digest": new.request.digest,
@@ -142,7 +150,7 @@ def find(connection: sa.Connection, owner: str, id_or_name: str) -> Run:
     row = connection.execute(query.order_by(_T.c.submitted_at.desc(), _T.c.id.desc()).limit(1)).mappings().first()
     if row is None:
         raise NotFound(f"You have no job {id_or_name[:60]!r}.", hint="`%offload` lists yours.")
-    return _run(row)
+    return of_row(row)
 
 
 def search(
@@ -151,22 +159,26 @@ def search(
     *,
     name: str | None = None,
     states: Sequence[JobState] = (),
+    before: float = 0,
     limit: int = 50,
 ) -> list[Run]:
-    """The owner's runs, newest first."""
+    """The owner's runs, newest first; with `before`, those submitted at that time or earlier."""
     query = sa.select(_T).where(_T.c.owner == owner)
     if name is not None:
         query = query.where(_T.c.name == name)
     if states:
         query = query.where(_T.c.state.in_([state.value for state in states]))
+    if before:
+        query = query.where(_T.c.submitted_at <= before)
     query = query.order_by(_T.c.submitted_at.desc(), _T.c.id.desc()).limit(limit)
-    return [_run(row) for row in connection.execute(query).mappings()]
+    return [of_row(row) for row in connection.execute(query).mappings()]
 
 
 def active(connection: sa.Connection) -> list[Run]:
     """Every run that is not over, oldest first."""
-    query = sa.select(_T).where(_T.c.state.in_([state.value for state in ACTIVE])).order_by(_T.c.id)
-    return [_run(row) for row in connection.execute(query).mappings()]
+    query = sa.select(_T).where(_T.c.state.in_([state.value for state in ACTIVE]))
+    query = query.order_by(_T.c.submitted_at, _T.c.place, _T.c.id)
+    return [of_row(row) for row in connection.execute(query).mappings()]
 
 
 def count_active(connection: sa.Connection, owner: str) -> int:
@@ -208,10 +220,12 @@ def note(connection: sa.Connection, /, run_id: str, *, now: float, **changes: An
     connection.execute(_T.update().where(_T.c.id == run_id).values(updated_at=now, **changes))
 
 
-def note_memory(connection: sa.Connection, run: Run, memory: int, *, now: float) -> None:
-    """Remember the most bytes that a run was seen to have; not each page of them."""
-    if memory > 1.01 * (run.memory or 0):
-        note(connection, run.id, now=now, memory=memory)
+def note_vitals(connection: sa.Connection, run: Run, vitals: Vitals, *, now: float) -> None:
+    """Remember the most bytes that a run was seen to have, not each page of them, and the numbers of its work."""
+    memory = vitals.memory if vitals.memory > 1.01 * (run.memory or 0) else run.memory
+    metrics = {**run.metrics, **vitals.metrics}
+    if (memory, metrics) != (run.memory, run.metrics):
+        note(connection, run.id, now=now, memory=memory, metrics=metrics)
 
 
 def extend(connection: sa.Connection, run_id: str, time_s: int, *, now: float) -> Run:
@@ -246,35 +260,6 @@ def ask_to_cancel(connection: sa.Connection, run_id: str, *, now: float) -> Run:
     return get(connection, run_id)
 
 
-def view(run: Run, outputs: Mapping[str, ValueRef]) -> JobView:
-    """The run as its owner sees it. A value that does not come back has no codec, and the reason as its summary."""
-    absent = {name: ValueRef(codec="", sha256="", size=0, summary=why) for name, why in run.missing.items()}
-    wanted = run.wanted
-    return JobView(
-        id=run.id,
-        name=run.name,
-        state=run.state,
-        reason=run.reason,
-        target=run.target,
-        activity=run.activity,
-        flavour=run.flavour,
-        resources=wanted.resources,
-        submitted_at=run.submitted_at,
-        started_at=run.started_at,
-        finished_at=run.finished_at,
-        attempt=run.attempt,
-        exit_code=run.exit_code,
-        verdict=run.verdict,
-        outputs={**absent, **outputs},
-        frames=run.frames,
-        owner=run.owner,
-        digest=run.digest,
-        cell=wanted.origin.get("cell_id", ""),
-        memory=run.memory,
-        checkpointed_at=run.checkpointed_at,
-    )
-
-
 def _unchanged(run: Run, reason: str, changes: Mapping[str, Any]) -> bool:
     return run.reason == reason[:1000] and all(getattr(run, name) == value for name, value in changes.items())
 
@@ -284,8 +269,9 @@ def _one(connection: sa.Connection, condition: sa.ColumnElement[bool], *, lock: 
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
     if row is None:
         raise NotFound("There is no such job.")
-    return _run(row)
+    return of_row(row)
 
 
-def _run(row: Mapping[Any, Any]) -> Run:
+def of_row(row: Mapping[Any, Any]) -> Run:
+    """A row of the table."""
     return Run(**{**row, "state": JobState(row["state"])})

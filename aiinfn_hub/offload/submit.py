@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,26 +18,24 @@ import msgspec
 import sqlalchemy as sa
 
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.jobs import JobRequest, JobState, Plan
+from aiinfn_hub.contract.jobs import JobRequest, JobState
 from aiinfn_hub.errors import AiinfnError, Conflict, NotFound, QuotaExceeded, Unavailable
 from aiinfn_hub.identity.person import Person
 from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, SECRETS, KubeClient
-from aiinfn_hub.offload import capability, manifest, runs
+from aiinfn_hub.offload import capability, manifest, runs, sweeps
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.entry import Budget, check_values, enter
+from aiinfn_hub.offload.orders import APPTAINER, order_of
 from aiinfn_hub.offload.plan import make_plan
 from aiinfn_hub.offload.reasons import refusal_reason
 from aiinfn_hub.offload.runs import NewRun, Run
-from aiinfn_hub.offload.session import Heritage, environment
+from aiinfn_hub.offload.session import Heritage
+from aiinfn_hub.offload.sweeps import Waits
 from aiinfn_hub.pods import names
-from aiinfn_hub.pods.names import batch_queue
 from aiinfn_hub.store.engine import Database
 
 #: Seconds for which the cluster may refuse to answer before a job that waits for it is given up.
 STAGING_S = 3600.0
-_APPTAINER = "apptainer:"
-#: Stands for the identifier of a job that is not submitted.
-_NO_RUN = "0" * 26
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,30 @@ class Submitter:
             Conflict: inputs that were not sent (`details["missing"]`), or a key that was used for another request.
             QuotaExceeded: too many jobs that are not over, or no quota has room for this one.
         """
+        new = self.planned(person, request, heritage, key)
+        if after is not None:
+            new = msgspec.structs.replace(new, sweep=after.sweep, place=after.place, point=after.point)
+        async with self.noting(new):
+            run, created = await self.database.write(enter, new, self.budget, after, now=self.clock())
+        if created:
+            self.log.info(
+                "%s submits %s (%s) to %s, charged to %s", run.owner, run.name, run.id, run.target, run.activity
+            )
+            await self.stage(run)
+        return await self.database.read(runs.get, run.id), created
+
+    def planned(self, person: Person, request: JobRequest, heritage: Heritage, key: str) -> NewRun:
+        """What a request becomes, as the plan says.
+
+        Raises:
+            InvalidInput, Forbidden: as the plan says, or for a value that no runner could read.
+        """
         # The name of a session and the POSIX user end in a manifest: what was found, not what was typed.
         request = msgspec.structs.replace(request, server=heritage.server, uid=heritage.uid)
         plan = make_plan(self.platform, person, request, heritage)
         plan.check()
         check_values(request)
-        new = NewRun(
+        return NewRun(
             owner=person.name,
             activity=plan.activity,
             activity_reason=heritage.activity_reason,
@@ -105,34 +122,31 @@ class Submitter:
             flavour=plan.flavour,
             units=plan.units,
             queue=plan.queue,
-            image=f"{_APPTAINER}{plan.apptainer}" if plan.apptainer else plan.image,
+            image=f"{APPTAINER}{plan.apptainer}" if plan.apptainer else plan.image,
             idempotency_key=key,
         )
+
+    @asynccontextmanager
+    async def noting(self, new: NewRun) -> AsyncIterator[None]:
+        """Have the ledger remember what a quota refuses."""
         try:
-            run, created = await self.database.write(enter, new, self.budget, after, now=self.clock())
+            yield
         except QuotaExceeded as error:
             await self.database.write(self.budget.refused, new, error, now=self.clock())
             raise
-        if created:
-            self.log.info(
-                "%s submits %s (%s) to %s, charged to %s", run.owner, run.name, run.id, run.target, run.activity
-            )
-            await self.stage(run)
-        return await self.database.read(runs.get, run.id), created
 
-    async def stage(self, run: Run) -> bool:
-        """Put a run's objects in place, or continue to; on a refusal the run fails and nothing is left behind.
-
-        False if it waits for units of its quota.
-        """
+    async def stage(self, run: Run) -> Waits:
+        """Put a run's objects in place, or continue to; on a refusal the run fails and nothing is left behind."""
         if (other := self._staging.get(run.id)) is not None:  # the sweep was faster than who submits
             await other.wait()
-            return True
+            return Waits.NOT
         self._staging[run.id] = asyncio.Event()
         try:
-            if run.placed_at is None and (why := await self.database.write(self.budget.place, run, now=self.clock())):
-                await self._move(run, JobState.STAGING, f"{why} It goes into the queue when there is room.")
-                return False
+            if run.placed_at is None:
+                why, waits = await self.database.write(sweeps.let_in, run, self.budget, now=self.clock())
+                if why:
+                    await self._move(run, JobState.STAGING, why)
+                    return waits
             await self._place(run)
         except Unavailable as error:
             self.log.warning("%s waits for the cluster: %s", run.id, error)
@@ -143,7 +157,14 @@ class Submitter:
         finally:
             self._staging.pop(run.id).set()
             self.bell.ring(run.id)
-        return True
+        return Waits.NOT
+
+    async def go_on(self, sweep_id: str) -> None:
+        """Bring as many runs of a sweep into the queue as may be there at once."""
+        while waiting := await self.database.read(sweeps.waiting, sweep_id):
+            for run in waiting:
+                if await self.stage(run) is not Waits.NOT:
+                    return
 
     async def cancel(self, run: Run) -> Run:
         """End a run: at once if it has not started, else as soon as its pod has ended.
@@ -151,8 +172,11 @@ class Submitter:
         Raises:
             Conflict: it is over.
         """
-        run = await self.database.write(runs.ask_to_cancel, run.id, now=self.clock())
-        if not run.final:
+        return await self.end(await self.database.write(runs.ask_to_cancel, run.id, now=self.clock()))
+
+    async def end(self, run: Run) -> Run:
+        """End a run that is to be cancelled; the run as it is then."""
+        if not run.final and run.placed_at is not None:
             await self.withdraw(run)
         if run.state in {JobState.STAGING, JobState.QUEUED}:
             await self._move(run, JobState.CANCELLED, "Cancelled by you.")
@@ -171,6 +195,7 @@ class Submitter:
     async def sweep(self) -> None:
         """Continue, or give up, what waits for units, or what a killed process or a silent cluster left in staging."""
         wait: set[tuple[str, str, str]] = set()
+        full: set[str] = set()
         for run in await self.database.read(runs.active):
             if run.state is not JobState.STAGING or run.id in self._staging:
                 continue
@@ -179,12 +204,14 @@ class Submitter:
             if run.cancel_requested:
                 await self.withdraw(run)
                 await self._move(run, JobState.CANCELLED, "Cancelled by you.")
-            elif run.placed_at is None and line in wait:
+            elif run.placed_at is None and (line in wait or run.sweep in full):
                 continue
             elif run.placed_at is not None and self.clock() - run.placed_at > STAGING_S:
                 await self._fail(run, "The cluster did not answer for too long.")
-            elif not await self.stage(run):
+            elif (waits := await self.stage(run)) is Waits.UNITS:
                 wait.add(line)
+            elif waits is Waits.SWEEP:
+                full.add(run.sweep)
 
     async def _place(self, run: Run) -> None:
         order = order_of(self.platform, run, self.shipment.url)
@@ -232,62 +259,6 @@ class Submitter:
 
     async def _move(self, run: Run, state: JobState, reason: str, **changes: Any) -> None:
         await self.database.write(runs.move, run.id, state, now=self.clock(), reason=reason, **changes)
-
-
-def order_of(platform: Platform, run: Run, url: str) -> manifest.Order:
-    """The order behind a stored run: what was decided when it was submitted holds.
-
-    Raises:
-        InvalidInput: the catalogue no longer has what was decided.
-    """
-    request = run.wanted
-    image, apptainer = run.image, ""
-    if run.image.startswith(_APPTAINER):
-        image, apptainer = environment(
-            platform, Heritage("", run.activity, ""), run.image, platform.flavour(run.flavour)
-        )
-    wanted = request.resources
-    plan = Plan(
-        target=request.target,
-        site=run.target,
-        activity=run.activity,
-        flavour=run.flavour,
-        units=run.units,
-        queue=batch_queue(run.activity),
-        image=image,
-        apptainer=apptainer,
-        cpu_millis=wanted.cpu_millis,
-        memory_bytes=wanted.memory_bytes,
-        time_s=wanted.time_s,
-        gpu_hours=0.0,
-    )
-    return manifest.Order(
-        run_id=run.id,
-        owner=run.owner,
-        server=request.server,
-        activity_reason=run.activity_reason,
-        request=request,
-        plan=plan,
-        url=url,
-        uid=request.uid,
-    )
-
-
-def with_manifest(platform: Platform, owner: str, request: JobRequest, plan: Plan, heritage: Heritage) -> Plan:
-    """The plan with the Job that it would become; without one where it would be refused."""
-    if plan.refusals:
-        return plan
-    order = manifest.Order(
-        run_id=_NO_RUN,
-        owner=owner,
-        server=heritage.server,
-        activity_reason=heritage.activity_reason,
-        request=request,
-        plan=plan,
-        url="",
-        uid=heritage.uid,
-    )
-    return msgspec.structs.replace(plan, manifest=manifest.job_manifest(platform, order))
 
 
 def _introduce(connection: sa.Connection, run_id: str, job_name: str, job_uid: str, *, now: float) -> str:

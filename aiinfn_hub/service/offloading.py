@@ -11,7 +11,7 @@ from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import JOBS, WORKLOADS, KubeClient
 from aiinfn_hub.kube.slim import Pod, Workload, decode_workload
-from aiinfn_hub.offload import act_routes, checkpoint_routes, routes, run_routes
+from aiinfn_hub.offload import act_routes, checkpoint_routes, routes, run_routes, sweep_routes
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.blobs import PIECES, BlobStore
 from aiinfn_hub.offload.follow import Follower
@@ -87,7 +87,7 @@ class Offloading:
             bell=self.bell,
             heritage=HubSessions(self.platform, self.hub),
         )
-        return [*routes.routes(prefix, room=room), *act_routes.routes(prefix, room=room)]
+        return [route for some in (routes, act_routes, sweep_routes) for route in some.routes(prefix, room=room)]
 
     def run_routes(self) -> list[Any]:
         """For the runner inside a job; a listener of its own."""

@@ -61,9 +61,30 @@ run = Table(
     Column("digest", Text, nullable=False, default="", server_default=""),
     Column("memory", BigInteger),
     Column("checkpointed_at", Double),
+    Column("metrics", JSON, nullable=False, default=dict, server_default="{}"),
+    Column("sweep", Text, nullable=False, default="", server_default=""),
+    Column("place", Integer, nullable=False, default=0, server_default="0"),
+    Column("point", JSON, nullable=False, default=dict, server_default="{}"),
     UniqueConstraint("owner", "idempotency_key"),
     Index(None, "owner", "submitted_at"),
     Index(None, "state"),
+    Index(None, "sweep"),
+)
+
+#: A run for each of many points: `place` of a run is that of its point, the latest run of a place counts.
+sweep = Table(
+    "sweep",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("at_once", Integer, nullable=False),
+    Column("submitted_at", Double, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("cell", Text, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    UniqueConstraint("owner", "idempotency_key"),
+    Index(None, "owner", "submitted_at"),
 )
 
 #: One pod of a run. Its token dies with it, so that a late first attempt cannot write over the second.

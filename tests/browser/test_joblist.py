@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -86,6 +88,7 @@ async def test_jobs_are_looked_after_without_a_kernel(browser: Browser, demo: Ru
     await expect(there.locator(".aiinfn-Job")).to_have_count(2, timeout=WAIT)
     await _acts(page, row(panel, "long"), visitor)
     await expect(row(there, "long")).to_contain_text("cancelled", timeout=WAIT)
+    await _goes_away(page, demo, panel)
     await _reloads(page, visitor)
 
     findings = await _grave(page)
@@ -143,14 +146,30 @@ async def _acts(page: Page, long: Locator, visitor: Visitor) -> None:
     await expect(long.get_by_role("button", name="Cancel long")).to_be_hidden()
 
 
+async def _goes_away(page: Page, demo: RunningDemo, panel: Locator) -> None:
+    """A service that does not answer is said, also after a job was opened, until it does; no state is made up."""
+    (service,) = demo.children("aiinfn service")
+    os.kill(service, signal.SIGSTOP)
+    try:
+        warning = panel.locator(".aiinfn-Jobs-warning")
+        await expect(warning).to_contain_text("not answer", timeout=WAIT)
+        await page.locator(".lm-TabBar-tab", has_text="fit").locator(".lm-TabBar-tabCloseIcon").click()
+        await row(panel, "fit").get_by_role("button", name="fit", exact=True).click()
+        await expect(page.locator(".aiinfn-JobView")).to_contain_text("succeeded")
+        await page.wait_for_timeout(1500)  # the times of the list were counted anew
+        await expect(warning).to_be_visible()
+    finally:
+        os.kill(service, signal.SIGCONT)
+    await expect(warning).to_have_count(0, timeout=WAIT)
+
+
 async def _reloads(page: Page, visitor: Visitor) -> None:
     """No kernel is left, the page is new, and all is there: the log, another try, the filter."""
     assert await page.evaluate(NO_KERNELS) == 0
     await page.reload()
     panel, view = page.locator("#aiinfn-jobs"), page.locator(".aiinfn-JobView")
     await expect(panel).to_be_visible(timeout=WAIT)
-    await row(panel, "fit").get_by_role("button", name="fit", exact=True).click(timeout=WAIT)
-    await expect(view).to_contain_text("first words", timeout=WAIT)
+    await expect(view).to_contain_text("first words", timeout=WAIT)  # what was open is open again
     await row(panel, "fit").get_by_role("button", name="Retry fit").click()
     await page.get_by_label("Memory").fill("2Gi")
     await page.get_by_role("button", name="Run it again").click()

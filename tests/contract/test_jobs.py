@@ -157,6 +157,7 @@ SAMPLES: list[Wire] = [
     ),
     jobs.Retry(1000, 2**31, "t4", 60, "local"),
     jobs.Extend(7200),
+    jobs.Vitals(2**30, {"loss": 0.5, "gain": None}),
     life.MountedVolume("activity", "activity", "/shared/activity", "storage@example.org"),
     life.SessionLife("NVIDIA T4", 1.5, 2.5, 3600.0, 7200.0, None, "the session does not say what it does"),
     life.Extension(2.5),

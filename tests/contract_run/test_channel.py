@@ -94,7 +94,7 @@ def channel(script: Script, pauses: list[float]) -> HttpChannel:
 def test_the_capability_is_traded_once_and_the_token_used_from_then_on(script: Script, channel: HttpChannel) -> None:
     script.will({"token": "t2", "attempt": 1, "heartbeat_s": 7}, {"cancel": False})
     assert channel.exchange("t1", "pod", 1) == Welcome(1, 7)
-    assert channel.heartbeat(5) == Orders(cancel=False)
+    assert channel.heartbeat({"memory": 5, "metrics": {}}) == Orders(cancel=False)
     assert [(method, path) for method, path, _, _ in script.requests] == [
         ("POST", "/runs/run1/exchange"),
         ("POST", "/runs/run1/heartbeat"),
@@ -125,7 +125,7 @@ def test_patience_ends(script: Script, channel: HttpChannel, pauses: list[float]
 def test_nobody_there_is_unreachable(script: Script, pauses: list[float]) -> None:
     script.server.server_close()
     with pytest.raises(Unreachable, match="does not answer"):
-        HttpChannel(script.url, "run1", sleep=pauses.append).heartbeat(0)
+        HttpChannel(script.url, "run1", sleep=pauses.append).heartbeat({"memory": 0, "metrics": {}})
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_refusal_is_final_and_says_what_the_service_said(
 def test_a_page_of_a_proxy_is_told_by_its_beginning(script: Script, channel: HttpChannel) -> None:
     script.will((404, {}, b"<html>" + b"x" * 1000))
     with pytest.raises(Refused) as caught:
-        channel.heartbeat(0)
+        channel.heartbeat({"memory": 0, "metrics": {}})
     assert len(str(caught.value)) < 300
 
 
@@ -164,7 +164,7 @@ def test_a_full_quota_is_final_and_too_many_requests_are_not(script: Script, cha
         channel.deliver("x", "json", b"1", "1", 1000)
     script.will(QuotaExceeded("Slowly."))
     with pytest.raises(Unreachable):
-        channel.heartbeat(0)
+        channel.heartbeat({"memory": 0, "metrics": {}})
 
 
 def test_a_redirect_is_not_followed_and_the_token_stays(script: Script, channel: HttpChannel) -> None:
@@ -173,7 +173,7 @@ def test_a_redirect_is_not_followed_and_the_token_stays(script: Script, channel:
     try:
         script.will((302, {"Location": other.url + "/runs/run1/heartbeat"}, b""))
         with pytest.raises(Refused, match="302"):
-            channel.heartbeat(0)
+            channel.heartbeat({"memory": 0, "metrics": {}})
         assert other.requests == []
     finally:
         other.server.shutdown()
@@ -190,11 +190,11 @@ def test_an_input_that_comes_damaged_is_fetched_again(script: Script, channel: H
 def test_frames_are_sent_as_they_are_and_once(script: Script, channel: HttpChannel) -> None:
     script.will({"next": 3, "cancel": True})
     frames = [{"output_type": "stream", "name": "stdout", "text": "é\ud800", "seq": 2}]
-    assert channel.frames(frames, 7) == (3, Orders(cancel=True))
-    assert json.loads(script.requests[0][3]) == {"frames": frames, "memory": 7}
+    assert channel.frames(frames, {"memory": 7, "metrics": {}}) == (3, Orders(cancel=True))
+    assert json.loads(script.requests[0][3]) == {"frames": frames, "memory": 7, "metrics": {}}
     script.will(Unavailable("It restarts."))
     with pytest.raises(Unreachable):
-        channel.frames(frames, 7)
+        channel.frames(frames, {"memory": 7, "metrics": {}})
     assert len(script.requests) == 2
 
 

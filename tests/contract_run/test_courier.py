@@ -12,6 +12,7 @@ from aiinfn_hub.contract.run.channel import Gone, Orders, Refused, Unreachable
 from aiinfn_hub.contract.run.courier import Courier
 from aiinfn_hub.contract.run.frames import FrameLog
 from aiinfn_hub.contract.run.memory import Memory
+from aiinfn_hub.contract.run.vitals import Vitals
 
 
 class Service:
@@ -24,18 +25,18 @@ class Service:
         self.heartbeats = 0
         self.cancel = False
         self.limit_s: float | None = None
-        self.memory = 0
+        self.vitals: dict[str, Any] = {}
 
-    def frames(self, batch: list[dict[str, Any]], memory: int) -> tuple[int, Orders]:
+    def frames(self, batch: list[dict[str, Any]], vitals: dict[str, Any]) -> tuple[int, Orders]:
         self._fail()
         self.frames_taken += batch
-        self.memory = memory
+        self.vitals = vitals
         return batch[-1]["seq"] + 1, Orders(self.cancel, self.limit_s)
 
-    def heartbeat(self, memory: int) -> Orders:
+    def heartbeat(self, vitals: dict[str, Any]) -> Orders:
         self._fail()
         self.heartbeats += 1
-        self.memory = memory
+        self.vitals = vitals
         return Orders(self.cancel, self.limit_s)
 
     def _fail(self) -> None:
@@ -52,8 +53,9 @@ class Setting:
     def __init__(self, heartbeat_s: float) -> None:
         self.service, self.log, self.stops, self.limits = Service(), FrameLog(), list[str](), list[float]()
         channel: Any = self.service  # as much of one as a courier needs
+        self.vitals = Vitals(Memory(0))
         self.courier = Courier(
-            self.log, channel, heartbeat_s, Memory(0), stop=self.stops.append, limit=self.limits.append
+            self.log, channel, heartbeat_s, self.vitals, stop=self.stops.append, limit=self.limits.append
         )
         self.courier.start()
 
@@ -93,15 +95,17 @@ def test_a_cancel_comes_back_with_frames_and_with_heartbeats() -> None:
         setting.courier.finish(1)
 
 
-def test_the_memory_goes_out_and_a_new_limit_comes_back() -> None:
+def test_what_it_says_of_itself_goes_out_and_a_new_limit_comes_back() -> None:
     for heartbeat_s, text in ((60, "a"), (0.05, "")):
         setting = Setting(heartbeat_s)
         setting.service.limit_s = 7200.0
+        setting.vitals.set({"loss": 0.5})
         setting.log.write("stdout", text)
         setting.until(lambda setting=setting: setting.limits)
         setting.courier.finish(1)
         assert set(setting.limits) == {7200.0}
-        assert setting.service.memory > 1024**2  # a Python process
+        assert setting.service.vitals["memory"] > 1024**2  # a Python process
+        assert setting.service.vitals["metrics"] == {"loss": 0.5}
 
 
 def test_a_service_that_does_not_answer_gets_the_same_frames_later(setting: Setting) -> None:

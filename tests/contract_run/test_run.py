@@ -40,7 +40,7 @@ def test_values_go_in_and_come_out(ended: Any) -> None:
     assert values.pop("squares").tolist() == [0, 1, 4]
     assert values == {"total": 21, "name": "É"}
     assert run.run.result.pop("memory") > 1024**2
-    assert run.run.result == {"state": "succeeded", "exit_code": 0, "verdict": "", "missing": {}}
+    assert run.run.result == {"state": "succeeded", "exit_code": 0, "verdict": "", "missing": {}, "metrics": {}}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,13 @@ g()"""
     assert "runner.py" not in text
     assert "execute.py" not in text
     assert run.run.result.pop("memory") > 1024**2
-    assert run.run.result == {"state": "failed", "exit_code": 70, "verdict": "KeyError: 'k'", "missing": {}}
+    assert run.run.result == {
+        "state": "failed",
+        "exit_code": 70,
+        "verdict": "KeyError: 'k'",
+        "missing": {},
+        "metrics": {},
+    }
 
 
 def test_a_syntax_error_points_at_the_person_s_line(ended: Any) -> None:

@@ -217,6 +217,29 @@ def test_the_websocket_tells_the_jobs_and_then_what_changes(url: str, service: F
     assert heard[3]["error"]["code"] == "unavailable"
 
 
+def test_the_websocket_follows_every_job_that_is_not_over(url: str, page: httpx.Client, service: FakeService) -> None:
+    old = service.submit(JobRequest("old", "1"))
+    later = [service.submit(JobRequest(f"later{number}", "1")) for number in range(60)]
+    for run in later[:-1]:
+        run.cancel = True
+
+    async def listen() -> list[Any]:
+        connection = await socket(url, Authorization=f"token {JUPYTER_TOKEN}")
+        heard = [await of(connection, "jobs")]
+        old.cancel = True  # it is not among the newest any more
+        heard.append(await of(connection, "jobs"))
+        connection.close()
+        return heard
+
+    first, then = asyncio.run(asyncio.wait_for(listen(), 40))
+    names = {job["name"] for job in first["jobs"]}
+    assert ("old" in names, "later10" in names, "later9" in names, len(names)) == (True, True, False, 51)
+    assert first["until"] == later[10].view().submitted_at
+    assert [(job["name"], job["state"]) for job in then["jobs"]] == [("old", "cancelled")]
+    older = page.get("aiinfn/api/jobs", params={"before": first["until"], "limit": 5}).json()["jobs"]
+    assert [job["name"] for job in older] == ["later10", "later9", "later8", "later7", "later6"]
+
+
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "token other"}], ids=["no token", "another token"])
 def test_the_websocket_is_for_those_who_are_logged_in(url: str, headers: dict[str, str]) -> None:
     async def connect() -> None:

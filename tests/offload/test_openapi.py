@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from aiinfn_hub.offload import act_routes, checkpoint_routes, openapi, routes, run_routes
+from aiinfn_hub.offload import act_routes, checkpoint_routes, openapi, routes, run_routes, sweep_routes
 
 PREFIX = "/services/aiinfn"
 METHODS = ("get", "head", "post", "put", "delete", "patch")
@@ -32,6 +32,7 @@ def served() -> dict[str, set[str]]:
     table = [
         *routes.routes(PREFIX, room=room),
         *act_routes.routes(PREFIX, room=room),
+        *sweep_routes.routes(PREFIX, room=room),
         *run_routes.routes(gate=room),
         *checkpoint_routes.routes(gate=room),
     ]

@@ -13,7 +13,7 @@ import pytest
 from support.offload import request
 from support.offload_service import World, soon
 
-from aiinfn_hub.contract.jobs import JobState, JobView
+from aiinfn_hub.contract.jobs import JobState, JobView, Vitals
 from aiinfn_hub.contract.run.channel import Gone, HttpChannel, Orders, Refused, Welcome
 from aiinfn_hub.errors import InvalidInput, QuotaExceeded, TooLarge
 from aiinfn_hub.offload.run_routes import MAX_FRAMES, MAX_FRAMES_BODY, Pace, read_frames
@@ -42,7 +42,7 @@ async def test_the_runners_own_channel_gets_along_with_it(service: World) -> Non
         channel = HttpChannel(service.runs_url, view.id)
         said: list[Any] = [channel.exchange(capability, uid, 0)]
         said.append(channel.fetch(x.sha256, 0))
-        said.append(channel.frames([frame(1), frame(2)], 5 * 2**20))
+        said.append(channel.frames([frame(1), frame(2)], {"memory": 5 * 2**20, "metrics": {"loss": 0.5}}))
         said.append(channel.heartbeat(4 * 2**20))
         channel.deliver("total", "json", b"7", "int", 0)
         channel.result(REPORT, 0)
@@ -54,7 +54,7 @@ async def test_the_runners_own_channel_gets_along_with_it(service: World) -> Non
     assert await asyncio.to_thread(talk) == [Welcome(1, 5.0, 3600.0), b"[1]", (3, orders), orders]
     done = await service.job(view.id)
     assert (done.state, done.outputs["total"].summary) == (S.SUCCEEDED, "int")
-    assert done.memory == 5 * 2**20
+    assert (done.memory, done.metrics) == (5 * 2**20, {"loss": 0.5})
 
 
 @pytest.mark.asyncio
@@ -293,7 +293,7 @@ async def test_too_much_at_once_is_answered_so_that_the_runner_does_not_try_for_
     def send() -> None:
         channel = HttpChannel(service.runs_url, view.id)
         channel._token = token
-        channel.frames([frame(1, "x" * (MAX_FRAMES_BODY + 1))], 0)
+        channel.frames([frame(1, "x" * (MAX_FRAMES_BODY + 1))], {})
 
     with pytest.raises(Refused, match="At most 32 MiB"):
         await asyncio.to_thread(send)
@@ -388,10 +388,23 @@ def test_the_pace_is_so_many_a_second() -> None:
 
 def test_frames_as_python_writes_them_are_read() -> None:
     body = json.dumps({"frames": [{"seq": 1, "text": "\udc80", "value": float("nan")}]}).encode()
-    assert read_frames(body) == ([{"seq": 1, "text": "\udc80", "value": None}], 0)
+    assert read_frames(body) == ([{"seq": 1, "text": "\udc80", "value": None}], Vitals())
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"{}", b'{"frames": {}}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"{}",
+        b'{"frames": {}}',
+        b"\xff",
+        b'{"frames": [], "memory": -1}',
+        b'{"frames": [], "metrics": {"a b": 1}}',
+        b'{"frames": [], "metrics": {"loss": "low"}}',
+        b'{"frames": [], "owner": "bob"}',
+    ],
+)
 def test_what_is_no_list_of_frames_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInput):
         read_frames(body)

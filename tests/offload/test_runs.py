@@ -154,7 +154,7 @@ def test_the_view_tells_what_does_not_come_back(database: Database) -> None:
     run = created(database, wanted=request(outputs=["a", "b"]))
     moved(database, run, S.QUEUED, S.SUCCEEDED, missing={"b": "not assigned"})
     value = ValueRef("json", "0" * 64, 3)
-    view = runs.view(database.run(runs.get, run.id), {"a": value})
+    view = results.view(database.run(runs.get, run.id), {"a": value})
     assert view.outputs == {"a": value, "b": ValueRef("", "", 0, "not assigned")}
     assert view.final
 

@@ -24,8 +24,9 @@ from aiinfn_hub.offload import capability, manifest, runs
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.entry import MAX_ACTIVE
 from aiinfn_hub.offload.observe import Sight
+from aiinfn_hub.offload.orders import order_of
 from aiinfn_hub.offload.runs import Run
-from aiinfn_hub.offload.submit import STAGING_S, Shipment, Submitter, order_of
+from aiinfn_hub.offload.submit import STAGING_S, Shipment, Submitter
 from aiinfn_hub.offload.why import why
 from aiinfn_hub.store.engine import Database
 

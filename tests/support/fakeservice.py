@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
@@ -251,7 +251,7 @@ class _Request(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         path, _, query = self.path.partition("?")
         path = unquote(path)
-        self.query = dict(pair.split("=", 1) for pair in query.split("&") if pair)
+        self.query = dict(parse_qsl(query))
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.service.requests.append((self.command, path))
         try:
@@ -333,8 +333,10 @@ def _submit(service: FakeService, request: _Request) -> Any:
 def _list(service: FakeService, request: _Request) -> Any:
     request.user()
     views = [run.view() for run in reversed(service.runs.values())]
-    wanted = (request.query.get("name", ""), request.query.get("state", ""))
-    return {"jobs": [view for view in views if wanted[0] in ("", view.name) and wanted[1] in ("", view.state)]}
+    name, states = request.query.get("name", ""), request.query.get("state", "").split(",")
+    before, limit = float(request.query.get("before", "inf")), int(request.query.get("limit", "50"))
+    chosen = [view for view in views if name in ("", view.name) and (states == [""] or view.state in states)]
+    return {"jobs": [view for view in chosen if view.submitted_at <= before][:limit]}
 
 
 def _frames(service: FakeService, request: _Request, reference: str) -> FramePage:

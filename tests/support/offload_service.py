@@ -26,7 +26,7 @@ from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, NAMESPACES, PODS, SECRETS, WORKLOADS, KubeClient
 from aiinfn_hub.kube.slim import decode_pod, decode_workload
 from aiinfn_hub.local.controllers.admission import admit
-from aiinfn_hub.offload import act_routes, checkpoint_routes, run_routes, runs
+from aiinfn_hub.offload import act_routes, checkpoint_routes, run_routes, runs, sweep_routes
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.blobs import PIECES, BlobStore
 from aiinfn_hub.offload.follow import Follower
@@ -272,7 +272,14 @@ async def room(
         heritage=heritage,
     )  # fmt: skip
     server, port = listen(
-        Application([*routes(PREFIX, room=desk), *act_routes.routes(PREFIX, room=desk)], identify=identify)
+        Application(
+            [
+                *routes(PREFIX, room=desk),
+                *act_routes.routes(PREFIX, room=desk),
+                *sweep_routes.routes(PREFIX, room=desk),
+            ],
+            identify=identify,
+        )
     )
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
         yield World(

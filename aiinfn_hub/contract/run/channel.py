@@ -61,7 +61,7 @@ class Orders(NamedTuple):
 class Channel(Protocol):
     """What a run asks of its service. `patience_s` is how long to try again (0: once); see the exceptions above.
 
-    `memory` is the peak so far, in bytes.
+    `vitals` are what an attempt says of itself: `Vitals.report`.
     """
 
     def exchange(self, capability: str, pod_uid: str, patience_s: float, /) -> Welcome:
@@ -70,10 +70,10 @@ class Channel(Protocol):
     def fetch(self, sha256: str, patience_s: float, /) -> bytes:
         """The bytes of an input, which have this hash."""
 
-    def frames(self, batch: List[Frame], memory: int, /) -> Tuple[int, Orders]:
+    def frames(self, batch: List[Frame], vitals: Dict[str, Any], /) -> Tuple[int, Orders]:
         """Deliver frames, once: the next sequence number that is expected, and what the service wants."""
 
-    def heartbeat(self, memory: int, /) -> Orders:
+    def heartbeat(self, vitals: Dict[str, Any], /) -> Orders:
         """Say that the run is alive, once."""
 
     def keep_piece(self, sha256: str, data: bytes, patience_s: float, /) -> None:
@@ -130,14 +130,14 @@ class HttpChannel:
         """The bytes of an input, with the hash that they must have."""
         return self._bytes("/inputs/", sha256, patience_s)
 
-    def frames(self, batch: List[Frame], memory: int) -> Tuple[int, Orders]:
+    def frames(self, batch: List[Frame], vitals: Dict[str, Any]) -> Tuple[int, Orders]:
         """Deliver frames, once: the next sequence number that is expected, and what the service wants."""
-        answer = self._json("POST", "/frames", {"frames": batch, "memory": memory})
+        answer = self._json("POST", "/frames", {"frames": batch, **vitals})
         return int(answer["next"]), Orders(bool(answer.get("cancel")), _seconds(answer))
 
-    def heartbeat(self, memory: int) -> Orders:
+    def heartbeat(self, vitals: Dict[str, Any]) -> Orders:
         """Say that the run is alive."""
-        answer = self._json("POST", "/heartbeat", {"memory": memory})
+        answer = self._json("POST", "/heartbeat", vitals)
         return Orders(bool(answer.get("cancel")), _seconds(answer))
 
     def deliver(self, name: str, codec: str, data: bytes, summary: str, patience_s: float) -> None:

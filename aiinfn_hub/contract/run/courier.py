@@ -9,7 +9,7 @@ from typing import Callable, Optional
 
 from .channel import MAX_PAUSE_S, Channel, Gone, Orders, Refused, Unreachable
 from .frames import FrameLog
-from .memory import Memory
+from .vitals import Vitals
 
 INTERVAL_S = 0.2
 
@@ -21,7 +21,7 @@ class Courier(threading.Thread):
         log: where the frames come from.
         channel: where they go.
         heartbeat_s: seconds of silence after which the service gets a heartbeat.
-        memory: sampled at each step, and reported.
+        vitals: asked at each step, and reported.
         stop: called with "cancelled", or "gone" when the service no longer knows this attempt.
         limit: called with the seconds that the attempt may take, when the service says them.
     """
@@ -31,7 +31,7 @@ class Courier(threading.Thread):
         log: FrameLog,
         channel: Channel,
         heartbeat_s: float,
-        memory: Memory,
+        vitals: Vitals,
         *,
         stop: Callable[[str], None],
         limit: Callable[[float], None],
@@ -40,7 +40,7 @@ class Courier(threading.Thread):
         self._log = log
         self._channel = channel
         self._heartbeat_s = heartbeat_s
-        self._memory = memory
+        self._vitals = vitals
         self._stop_run = stop
         self._limit = limit
         self._heard = time.monotonic()
@@ -84,14 +84,14 @@ class Courier(threading.Thread):
         return not self._log.take()
 
     def _step(self) -> bool:
-        batch, memory = self._log.take(), self._memory.sample()
+        batch, vitals = self._log.take(), self._vitals.report()
         orders = Orders(cancel=False)
         try:
             if batch:
-                following, orders = self._channel.frames(batch, memory)
+                following, orders = self._channel.frames(batch, vitals)
                 self._log.acknowledge(following)
             elif time.monotonic() - self._heard >= self._heartbeat_s:
-                orders = self._channel.heartbeat(memory)
+                orders = self._channel.heartbeat(vitals)
             else:
                 return True
         except Gone:

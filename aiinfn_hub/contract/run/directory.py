@@ -4,6 +4,7 @@ blobs/SHA256      inputs                         frames.jsonl   one frame a line
 outputs/NAME      bytes of an output             result.json    how it ended, written last
 outputs/NAME.json codec, sha256, size, summary   cancel         its existence asks the run to stop
 alive             locked while the run lives     limit          the seconds that it may take, when they were changed
+metrics.json      the numbers of its work
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class DirectoryChannel:
     def __init__(self, root: str) -> None:
         self._root = root
         self._alive = -1
+        self._metrics = {}  # type: Dict[str, Any]
 
     def exchange(self, _capability: str, _pod_uid: str, _patience_s: float) -> Welcome:
         """Lock `alive` until this process ends, however it ends; then look at `cancel` every half second."""
@@ -41,17 +43,20 @@ class DirectoryChannel:
         except FileNotFoundError as error:
             raise Refused(404, "there is no input %s" % sha256) from error
 
-    def frames(self, batch: List[Frame], memory: int) -> Tuple[int, Orders]:
+    def frames(self, batch: List[Frame], vitals: Dict[str, Any]) -> Tuple[int, Orders]:
         """Append frames: the next sequence number, and whether to stop."""
         try:
             with open(self._path("frames.jsonl"), "a", encoding="ascii") as file:
                 file.writelines(json.dumps(frame) + "\n" for frame in batch)
         except OSError as error:
             raise Unreachable(str(error)) from error
-        return batch[-1]["seq"] + 1, self.heartbeat(memory)
+        return batch[-1]["seq"] + 1, self.heartbeat(vitals)
 
-    def heartbeat(self, _memory: int) -> Orders:
+    def heartbeat(self, vitals: Dict[str, Any]) -> Orders:
         """Whether to stop, and how long it may take."""
+        if vitals["metrics"] != self._metrics:
+            self._metrics = vitals["metrics"]
+            self._write(json.dumps(self._metrics).encode("ascii"), "metrics.json")
         limit_s = None
         with contextlib.suppress(OSError, ValueError), open(self._path("limit"), encoding="ascii") as file:
             limit_s = float(file.read())  # it may just be written

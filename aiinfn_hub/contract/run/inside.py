@@ -10,6 +10,7 @@ import types
 from typing import Any, Callable, List
 
 from .checkpoints import Checkpoints
+from .vitals import Vitals
 
 #: Seconds that code which looks at `evicting` gets to come to its end by itself. With the seconds of an interruption,
 #: of the last checkpoint and of the last words it stays below the 60 s between SIGTERM and SIGKILL.
@@ -23,8 +24,9 @@ class Inside:
         attempt: 1 at first; one more after each eviction.
     """
 
-    def __init__(self, attempt: int, checkpoints: Checkpoints) -> None:
+    def __init__(self, attempt: int, checkpoints: Checkpoints, vitals: Vitals) -> None:
         self.attempt = attempt
+        self._vitals = vitals
         self._checkpoints = checkpoints
         self._evicting = threading.Event()
         self._heeded = False
@@ -46,6 +48,15 @@ class Inside:
         """
         self._checkpoints.keep(os.fspath(path))
 
+    def metric(self, **values: Any) -> None:
+        """Say numbers of the work, as in `offload.metric(loss=0.3)`; the latest of each name is shown with the job.
+
+        Raises:
+            TypeError: something is no number.
+            ValueError: a name is too long, or there are too many.
+        """
+        self._vitals.set(values)
+
     def on_evict(self, hook: Callable[[], Any]) -> Callable[[], Any]:
         """Have a function called when the job has been interrupted to give up its place, before it goes.
 
@@ -64,7 +75,7 @@ class Inside:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            "offload.%s is for notebooks; a job has offload.checkpoint, attempt, evicting and on_evict" % name
+            "offload.%s is for notebooks; a job has offload.checkpoint, metric, attempt, evicting and on_evict" % name
         )
 
     def warn(self, over: threading.Event) -> None:

@@ -26,6 +26,7 @@ from .execute import Cell
 from .frames import FrameLog
 from .memory import Memory
 from .traces import error_frame
+from .vitals import Vitals
 from .watch import MISMATCH, NO_DELIVERY, NO_INPUTS, RAISED, STOPS, SUCCEEDED, TERMINATED, TIME_OVER, Ending, Watch
 
 #: Seconds: how long a service may be away before inputs or results are given up, how long an interrupted cell may take.
@@ -65,9 +66,9 @@ class Run:
         self._watch = Watch(float(spec.get("grace_s", GRACE_S)), self._abandon, self._warn)
         self._channel = open_channel(spec)
         self._courier: Optional[Courier] = None
-        self._memory = Memory(int(spec.get("memory_bytes", 0)))
+        self._vitals = Vitals(Memory(int(spec.get("memory_bytes", 0))))
         self._checkpoints = Checkpoints(self._channel, self._patience_s)
-        self._inside = inside.Inside(1, self._checkpoints)
+        self._inside = inside.Inside(1, self._checkpoints, self._vitals)
         self._folder = ""
 
     def go(self) -> int:
@@ -84,7 +85,7 @@ class Run:
             self._log,
             self._channel,
             welcome.heartbeat_s,
-            self._memory,
+            self._vitals,
             stop=lambda why: self._watch.stop(STOPS[why]),
             limit=self._watch.limit,
         )
@@ -242,7 +243,7 @@ class Run:
             "exit_code": ending.code,
             "verdict": ending.verdict,
             "missing": missing,
-            "memory": self._memory.sample(),
+            **self._vitals.report(),
         }
         self._channel.result(report, patience_s)
         if not delivered:

@@ -65,8 +65,7 @@ export class JobList extends Widget {
         this.rows.insertBefore(row.node, before);
       }
     }
-    const more = chosen.length - shown.length;
-    this.foot.replaceChildren(...(more > 0 ? [pressed(`Show ${Math.min(more, AT_ONCE)} more`, () => this.further())] : []));
+    this.showFoot(chosen.length - shown.length);
   }
 
   protected override onAfterShow(): void {
@@ -81,7 +80,7 @@ export class JobList extends Widget {
     } else if (this.jobs.known && !this.jobs.size) {
       lines.push(element('p', '', 'You have no jobs. This sends a cell of a notebook elsewhere:'), element('pre', '', EXAMPLE));
     } else if (this.jobs.known && !chosen) {
-      lines.push(element('p', '', `None of your ${this.jobs.size} jobs is like that.`));
+      lines.push(element('p', '', `None of your ${this.jobs.until === null ? '' : 'newest '}${this.jobs.size} jobs is like that.`));
     }
     const said = lines.map(line => line.textContent).join('\n');
     if (said !== this.said) {
@@ -90,9 +89,29 @@ export class JobList extends Widget {
     }
   }
 
+  /** What shows more of them, or looks for older ones; made anew only when it changes, because it has the focus. */
+  private showFoot(more: number): void {
+    const label = more > 0 ? `Show ${Math.min(more, AT_ONCE)} more` : this.jobs.until === null ? '' : 'Look for older jobs';
+    if (label !== this.foot.textContent) {
+      this.foot.replaceChildren(...(label ? [pressed(label, more > 0 ? () => this.further() : () => void this.lookBack())] : []));
+    }
+  }
+
   private further(): void {
     this.most += AT_ONCE;
     this.refresh();
+  }
+
+  private async lookBack(): Promise<void> {
+    try {
+      let found = 0;
+      while (!found && this.jobs.until !== null) {
+        found = this.jobs.older(await this.acts.older(this.jobs.until, AT_ONCE), AT_ONCE);
+      }
+      this.further();
+    } catch (error) {
+      void showErrorMessage('Older jobs were not found', error as Error);
+    }
   }
 
   private took(job: Job): void {

@@ -63,7 +63,7 @@ test('amounts read as people write them', () => {
 test('jobs are kept by id, newest first, and chosen by words', () => {
   const jobs = new Jobs();
   assert.equal(jobs.known, false);
-  jobs.put([job(), job({ id: '02k', name: 'plot', state: 'queued', submitted_at: NOW })]);
+  jobs.heard([job(), job({ id: '02k', name: 'plot', state: 'queued', submitted_at: NOW })]);
   jobs.put([job({ state: 'succeeded' })]);
   assert.deepEqual(jobs.chosen('').map(one => one.name), ['plot', 'fit']);
   assert.deepEqual(jobs.chosen('FI succ').map(one => one.id), ['01k']);
@@ -75,10 +75,24 @@ test('a server that does not answer is said, with the age of what is shown', () 
   const jobs = new Jobs();
   jobs.fail('The service does not answer.', NOW);
   assert.equal(jobs.warning(NOW + 5), 'The service does not answer.');
-  jobs.put([job()]);
+  jobs.put([job()]); // somebody opens a job: that is no news of the others
+  assert.equal(jobs.warning(NOW + 5), 'The service does not answer.');
+  jobs.heard([job()]);
   assert.equal(jobs.warning(NOW + 5), '');
   jobs.fail('The service does not answer.', NOW + 10);
   jobs.fail('The service does not answer.', NOW + 50);
   assert.equal(jobs.warning(NOW + 20), 'The service does not answer.');
   assert.equal(jobs.warning(NOW + 50), `The service does not answer. What you see is of ${clock(NOW + 10, NOW + 50)}.`);
+});
+
+test('older jobs are looked for page by page, up to the first one', () => {
+  const jobs = new Jobs();
+  jobs.heard([job({ id: '3', submitted_at: NOW }), job({ id: '0', submitted_at: 10 })], NOW);
+  assert.equal(jobs.until, NOW); // the old one runs still, and is no end
+  assert.equal(jobs.older([job({ id: '3', submitted_at: NOW }), job({ id: '2', submitted_at: 500 })], 2), 1);
+  assert.equal(jobs.until, 500);
+  jobs.heard([job({ id: '3', state: 'failed' })]);
+  assert.equal(jobs.until, 500);
+  assert.equal(jobs.older([job({ id: '2', submitted_at: 500 })], 2), 0);
+  assert.equal(jobs.until, null);
 });

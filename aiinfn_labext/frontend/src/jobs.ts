@@ -116,15 +116,34 @@ export function bytes(amount: number): string {
 export class Jobs {
   /** False until the server has said something. */
   known = false;
+  /** All that were submitted since then are known; null: all that there are. */
+  until: number | null = null;
   /** Why there is nothing newer, and since when. */
   failure: { message: string; since: number } | null = null;
 
-  put(jobs: readonly Job[]): void {
+  /** What the websocket says: only this is news of all of them. */
+  heard(jobs: readonly Job[], until?: number | null): void {
     this.known = true;
     this.failure = null;
+    if (until !== undefined) {
+      this.until = until;
+    }
+    this.put(jobs);
+  }
+
+  /** Jobs that were asked for. */
+  put(jobs: readonly Job[]): void {
     for (const job of jobs) {
       this.byId.set(job.id, job);
     }
+  }
+
+  /** A page of those that are older than `until`, of so many at most; how many of them are new. */
+  older(jobs: readonly Job[], most: number): number {
+    const known = this.size;
+    this.put(jobs);
+    this.until = jobs.length < most ? null : jobs[jobs.length - 1]!.submitted_at;
+    return this.size - known;
   }
 
   fail(message: string, now: number): void {

@@ -2,7 +2,7 @@
  * Brings the jobs into the shell: the list on the left, a tab for each that is opened, and a command for the palette.
  */
 import type { ILayoutRestorer, JupyterFrontEnd } from '@jupyterlab/application';
-import { MainAreaWidget, type ICommandPalette } from '@jupyterlab/apputils';
+import { MainAreaWidget, WidgetTracker, type ICommandPalette } from '@jupyterlab/apputils';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { listIcon } from '@jupyterlab/ui-components';
 
@@ -15,10 +15,11 @@ import { JobActs } from './request.js';
 const EVERY_MS = 1000;
 
 const SHOW = 'aiinfn:jobs';
+const OPEN = 'aiinfn:open-job';
 
 /** What the websocket says goes in here. */
 export interface JobsPanel {
-  put(jobs: Job[]): void;
+  heard(jobs: Job[], until?: number | null): void;
   fail(message: string): void;
 }
 
@@ -31,6 +32,7 @@ export function addJobs(
   const jobs = new Jobs();
   const acts = new JobActs(app.serviceManager.serverSettings);
   const views = new Map<string, JobView>();
+  const tracker = new WidgetTracker<MainAreaWidget<JobView>>({ namespace: 'aiinfn-jobs' });
   const open = (job: Job) => {
     const id = `aiinfn-job-${job.id}-tab`;
     if (!views.has(job.id)) {
@@ -44,6 +46,7 @@ export function addJobs(
       views.set(job.id, view);
       view.disposed.connect(() => views.delete(job.id));
       app.shell.add(tab, 'main');
+      void tracker.add(tab);
     }
     app.shell.activateById(id);
   };
@@ -52,6 +55,11 @@ export function addJobs(
   app.shell.add(list, 'left', { rank: 300 });
   restorer?.add(list, 'aiinfn-jobs');
   app.commands.addCommand(SHOW, { label: 'Show my jobs', execute: () => app.shell.activateById(list.id) });
+  app.commands.addCommand(OPEN, {
+    label: 'Open a job',
+    execute: async args => open(jobs.get(String(args['id'])) ?? (await acts.job(String(args['id']))))
+  });
+  void restorer?.restore(tracker, { command: OPEN, args: tab => ({ id: tab.content.of.id }), name: tab => tab.content.of.id });
   palette?.addItem({ command: SHOW, category: 'aiinfn' });
   window.setInterval(() => {
     list.refresh();
@@ -60,9 +68,12 @@ export function addJobs(
     }
   }, EVERY_MS);
   return {
-    put: found => {
-      jobs.put(found);
+    heard: (found, until) => {
+      jobs.heard(found, until);
       list.refresh();
+      for (const job of found) {
+        views.get(job.id)?.draw(job);
+      }
     },
     fail: message => {
       jobs.fail(message, Date.now() / 1000);

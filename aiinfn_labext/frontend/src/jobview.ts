@@ -6,10 +6,11 @@ import { OutputAreaModel, SimplifiedOutputArea } from '@jupyterlab/outputarea';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { PanelLayout, Widget } from '@lumino/widgets';
 
+import { Displays } from './displays.js';
 import { bytes, notes, over, reads, shape, type Frame, type Job } from './jobs.js';
 import { jobButtons } from './joblist.js';
 import { element, pressed } from './nodes.js';
-import type { JobActs } from './request.js';
+import { Refused, type JobActs } from './request.js';
 
 /** Seconds that one question for more output waits, and the pause after one that failed. */
 const WAIT_S = 20;
@@ -28,7 +29,7 @@ export class JobView extends Widget {
     this.title.label = job.name;
     this.title.closable = true;
     this.node.tabIndex = 0;
-    this.head.setAttribute('role', 'status');
+    this.said.setAttribute('role', 'status');
     this.buttons = jobButtons(acts, () => this.job, view => this.put(view));
     // What a job shows was written elsewhere: no script of it runs here.
     this.model = new OutputAreaModel({ trusted: false });
@@ -39,26 +40,28 @@ export class JobView extends Widget {
     });
     const layout = (this.layout = new PanelLayout());
     const top = new Widget();
-    top.node.append(this.head, this.line, this.buttons.node, this.values);
+    top.node.append(this.head, this.said, this.line, this.buttons.node, this.values);
     layout.addWidget(top);
     layout.addWidget(area);
-    this.put(job);
+    this.draw(job); // it is no news: whoever opens it knows it
     void this.follow();
   }
 
-  /** The job as it is now. */
-  put(job: Job): void {
-    this.took(job);
-    if (job.id === this.job.id) {
-      this.draw(job);
-    }
+  /** The job that it shows. */
+  get of(): Job {
+    return this.job;
   }
 
+  /** Show the job as it is now. */
   draw(job: Job): void {
     const now = Date.now() / 1000;
     this.job = job;
     this.title.caption = `${job.name}: ${job.state}`;
     this.head.textContent = `${shape(job)} ${job.name} · ${[reads(job, now), job.flavour].filter(part => part).join(' · ')}`;
+    const said = `${job.name} is ${job.state}.`;
+    if (said !== this.said.textContent) {
+      this.said.textContent = said; // the head counts the seconds, and nobody wants to hear each
+    }
     this.line.textContent = [...notes(job, now), this.trouble].filter(line => line).join(' ');
     this.buttons.show(job);
     this.showValues(job);
@@ -114,9 +117,19 @@ export class JobView extends Widget {
       } catch (error) {
         if (!this.stop.signal.aborted) {
           this.complain(error as Error);
+          if (error instanceof Refused && error.status === 404) {
+            return; // it is gone for good
+          }
           await new Promise(resolve => window.setTimeout(resolve, PAUSE_MS));
         }
       }
+    }
+  }
+
+  private put(job: Job): void {
+    this.took(job);
+    if (job.id === this.job.id) {
+      this.draw(job);
     }
   }
 
@@ -126,33 +139,31 @@ export class JobView extends Widget {
   }
 
   private add(frame: Frame): void {
-    const name = frame.transient?.display_id ?? '';
     if (frame.output_type === 'clear_output') {
-      this.places.clear();
+      this.displays.clear();
       this.model.clear(frame.wait ?? false);
       return;
     }
-    const kind = frame.output_type === 'update_display_data' ? 'display_data' : frame.output_type;
+    const update = frame.output_type === 'update_display_data';
+    const kind = update ? 'display_data' : frame.output_type;
     const output = { ...frame, output_type: kind } as unknown as IOutput;
     delete output['seq'];
     delete output['transient'];
-    const place = this.places.get(name);
-    if (name && place !== undefined && frame.output_type === 'update_display_data') {
+    for (const place of this.displays.of(frame)) {
       this.model.set(place, output);
-      return;
     }
-    const length = this.model.add(output);
-    if (name) {
-      this.places.set(name, length - 1);
+    if (!update) {
+      this.displays.added(frame, this.model.add(output) - 1);
     }
   }
 
   private shown = '';
   private trouble = '';
   private readonly stop = new AbortController();
-  private readonly places = new Map<string, number>();
+  private readonly displays = new Displays();
   private readonly model: OutputAreaModel;
   private readonly head = element('h2', 'aiinfn-JobView-head');
+  private readonly said = element('span', 'aiinfn-JobView-said');
   private readonly line = element('p', 'aiinfn-Job-notes');
   private readonly values = element('ul', 'aiinfn-JobView-values');
   private readonly buttons: { node: HTMLElement; show: (job: Job) => void };

@@ -18,6 +18,7 @@ interface Message extends Failure {
   notices?: Notice[];
   life?: Life;
   jobs?: Job[];
+  until?: number | null;
 }
 
 export interface Why {
@@ -35,12 +36,26 @@ export async function act(settings: ServerConnection.ISettings, name: string, bo
   return (await answer.json()) as Life;
 }
 
+/** What the server said no to. */
+export class Refused extends Error {
+  constructor(
+    message: string,
+    readonly status: number
+  ) {
+    super(message);
+  }
+}
+
+function sentence(error: { message: string; hint: string }): string {
+  return [error.message, error.hint].filter(part => part).join(' ');
+}
+
 async function call(settings: ServerConnection.ISettings, path: string, init: RequestInit = {}): Promise<Response> {
   const url = URLExt.join(settings.baseUrl, 'aiinfn', 'api', path);
   const answer = await ServerConnection.makeRequest(url, init, settings);
   if (!answer.ok) {
     const said = (await answer.json().catch(() => ({}))) as Failure;
-    throw new Error(said.error ? `${said.error.message} ${said.error.hint}` : `The server answered ${answer.status}.`);
+    throw new Refused(said.error ? sentence(said.error) : `The server answered ${answer.status}.`, answer.status);
   }
   return answer;
 }
@@ -48,6 +63,16 @@ async function call(settings: ServerConnection.ISettings, path: string, init: Re
 /** What is asked about jobs, and done to them. Each rejects with what the server says, or cannot say. */
 export class JobActs {
   constructor(private readonly settings: ServerConnection.ISettings) {}
+
+  async job(id: string): Promise<Job> {
+    return (await call(this.settings, `jobs/${id}`)).json() as never;
+  }
+
+  /** Jobs that were submitted at that time or earlier, newest first. */
+  async older(before: number, limit: number): Promise<Job[]> {
+    const answer = await call(this.settings, `jobs?before=${before}&limit=${limit}`);
+    return ((await answer.json()) as { jobs: Job[] }).jobs;
+  }
 
   /** Outputs after a place; waits so many seconds for one, or for another state. */
   async frames(id: string, after: number, wait: number, signal: AbortSignal): Promise<{ job: Job; frames: Frame[] }> {
@@ -101,7 +126,7 @@ export class Events {
     private readonly settings: ServerConnection.ISettings,
     private readonly onNotices: (notices: Notice[]) => void,
     private readonly onLife: (life: Life) => void,
-    private readonly jobs: { put(jobs: Job[]): void; fail(message: string): void }
+    private readonly jobs: { heard(jobs: Job[], until?: number | null): void; fail(message: string): void }
   ) {
     this.open();
   }
@@ -125,10 +150,10 @@ export class Events {
         this.onLife(message.life);
       }
       if (message.jobs) {
-        this.jobs.put(message.jobs);
+        this.jobs.heard(message.jobs, message.until);
       }
       if (message.error) {
-        this.jobs.fail(message.error.message);
+        this.jobs.fail(sentence(message.error));
       }
     };
     socket.onclose = () => {
