@@ -17,6 +17,7 @@ from aiinfn_hub.contract.jobs import Extend, FramePage, JobRequest, JobView, Pla
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer
+from aiinfn_hub.contract.sweeps import SweepRequest, SweepRetry, SweepView
 from aiinfn_hub.errors import NotAuthenticated, NotFound, RemoteFailed, Unavailable, from_json
 
 URL_VARIABLE = "AIINFN_SERVICE_URL"
@@ -110,6 +111,28 @@ class ServiceClient:
     def targets(self) -> list[Target]:
         """Where jobs can run."""
         return _decoded(self._call("GET", "/api/targets"), dict[str, list[Target]]).get("targets", [])
+
+    def submit_sweep(self, asked: SweepRequest, blobs: Mapping[str, bytes]) -> SweepView:
+        """Upload what the service does not have yet, then submit, once whatever is tried again."""
+        for sha256, data in blobs.items():
+            self._upload(sha256, data)
+        request = msgspec.structs.replace(asked.request, server=self._environ.get(SERVER_VARIABLE, ""))
+        body = msgspec.json.encode(msgspec.structs.replace(asked, request=request))
+        headers = {"Idempotency-Key": uuid.uuid4().hex, "Content-Type": "application/json"}
+        return _decoded(self._call("POST", "/api/sweeps", content=body, headers=headers, safe=True), SweepView)
+
+    def sweep(self, reference: str) -> SweepView:
+        """A sweep by identifier, or the latest of a name."""
+        return _decoded(self._call("GET", f"/api/sweeps/{_part(reference)}"), SweepView)
+
+    def cancel_sweep(self, sweep: str) -> SweepView:
+        """End all of it; `Conflict` if it is over."""
+        return _decoded(self._call("POST", f"/api/sweeps/{_part(sweep)}/cancel", safe=True), SweepView)
+
+    def retry_sweep(self, sweep: str, asked: SweepRetry) -> SweepView:
+        """Run the points again that did not succeed; `Conflict` if there are none."""
+        body = msgspec.json.encode(asked)
+        return _decoded(self._call("POST", f"/api/sweeps/{_part(sweep)}/retry", content=body), SweepView)
 
     def plan(self, request: JobRequest) -> Plan:
         """What would happen to a job; nothing is submitted."""

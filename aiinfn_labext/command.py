@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import DRIFT, ON_EVICT, JobView
+from aiinfn_hub.contract.jobs import DRIFT, ON_EVICT, JobState, JobView
+from aiinfn_hub.contract.sweeps import AT_ONCE, SweepRequest
+from aiinfn_hub.errors import NotFound
+from aiinfn_labext.amounts import resources
 from aiinfn_labext.jobs import Offload, make_offload
 from aiinfn_labext.modules import with_modules
-from aiinfn_labext.parsing import CellOptions, resources
+from aiinfn_labext.parsing import CellOptions
+from aiinfn_labext.points import parse_points
 from aiinfn_labext.profiles import OPTIONS, load
 from aiinfn_labext.scripts import notebook_request, script_request
 from aiinfn_labext.shown import JobTable, clean_text, frame_text, job_line
+from aiinfn_labext.sweeps import Sweep
 
 _Action = Callable[[Offload, argparse.Namespace], int]
 
@@ -36,6 +41,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     retry = _add(actions, "retry", "the same again, with other amounts", _retry, job=True)
     for option in ("--cpu", "--mem", "--gpu", "--time", "--to"):
         retry.add_argument(option, default=None)
+    retry.add_argument("--failed", action="store_true", help="those of a sweep that did not succeed")
+    _add(actions, "table", "what the points of a sweep have measured", _table, job=True)
     extend = _add(actions, "extend", "more time for a job", _extend, job=True)
     extend.add_argument("time", metavar="TIME", help="as in 1h or 30m")
     evict = _add(actions, "evict", "rehearse an eviction of a job that runs", _evict, job=True)
@@ -50,6 +57,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     run.add_argument("--on-evict", choices=ON_EVICT, help="what an eviction means")
     run.add_argument("--drift", choices=DRIFT, help="what to do where the image has other packages")
     run.add_argument("--profile", default="", help="options that you have given a name")
+    run.add_argument("--sweep", action="append", default=[], metavar="NAME=VALUES", help="a job for each: lr=0.1,0.01")
+    run.add_argument("--at-once", type=int, default=AT_ONCE, help="jobs of a sweep that run at the same time")
     run.add_argument("--token", action="store_true", help="with a token of the login provider, as sessions have it")
     run.add_argument("--plan", action="store_true", help="say where it would run and what it would cost; send nothing")
     run.add_argument("--args", nargs=argparse.REMAINDER, default=[], help="all that follows is the script's")
@@ -112,13 +121,34 @@ def _get(offload: Offload, args: argparse.Namespace) -> int:
 
 
 def _cancel(offload: Offload, args: argparse.Namespace) -> int:
-    return _shown(offload.job(args.job).end(), args)
+    try:
+        return _shown(offload.job(args.job).end(), args)
+    except NotFound:
+        sweep = offload.sweeps.find(args.job)
+    sweep.cancel()
+    return _tabled(sweep, args)
 
 
 def _retry(offload: Offload, args: argparse.Namespace) -> int:
     changes = {name: getattr(args, name) for name in ("cpu", "mem", "gpu", "time", "to")}
-    job = offload.retry(offload.job(args.job), **{name: value for name, value in changes.items() if value is not None})
-    return _shown(job.view, args)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if args.failed:
+        sweep = offload.sweeps.find(args.job)
+        sweep.retry(**changes)
+        return _tabled(sweep, args)
+    return _shown(offload.retry(offload.job(args.job), **changes).view, args)
+
+
+def _table(offload: Offload, args: argparse.Namespace) -> int:
+    return _tabled(offload.sweeps.find(args.job), args)
+
+
+def _tabled(sweep: Sweep, args: argparse.Namespace) -> int:
+    if args.json:
+        _print_json(sweep.view)
+    else:
+        print(repr(sweep))
+    return 0
 
 
 def _extend(offload: Offload, args: argparse.Namespace) -> int:
@@ -155,12 +185,14 @@ def _run(offload: Offload, args: argparse.Namespace) -> int:
         request = script_request(args.script, args.args, options)
     request, blobs, taken = with_modules(request, {}, [args.script.parent])
     if args.plan:
-        table = offload.plan(request, taken)
+        table = offload.plan(request, taken, max(1, len(options.points)))
         if args.json:
             _print_json(table.plan)
         else:
             print(table)
         return int(bool(table.plan.refusals))
+    if options.points:
+        return _swept(offload, SweepRequest(request, [*options.points], args.at_once), blobs, args)
     job = offload.submit(request, blobs)
     print(job_line(job.view), file=sys.stderr)
     if args.wait:
@@ -169,6 +201,14 @@ def _run(offload: Offload, args: argparse.Namespace) -> int:
     if args.json:
         _print_json(job.view)
     return (job.view.exit_code or int(job.view.state != "succeeded")) if args.wait else 0
+
+
+def _swept(offload: Offload, asked: SweepRequest, blobs: Mapping[str, bytes], args: argparse.Namespace) -> int:
+    sweep = offload.sweeps.submit(asked, blobs)
+    if args.wait:
+        sweep.wait()
+    _tabled(sweep, args)
+    return int(args.wait and set(sweep.view.counts) != {JobState.SUCCEEDED})
 
 
 def _given(args: argparse.Namespace) -> CellOptions:
@@ -185,6 +225,7 @@ def _given(args: argparse.Namespace) -> CellOptions:
         token=args.token,
         on_evict=found.get("--on-evict", "resume"),
         drift=found.get("--drift", "warn"),
+        points=tuple(parse_points(args.sweep)) if args.sweep else (),
     )
 
 

@@ -35,9 +35,9 @@ from tornado import web
 
 from aiinfn_hub.contract.life import Extension
 from aiinfn_hub.errors import AiinfnError
+from aiinfn_labext.amounts import change_of
 from aiinfn_labext.events import NEWEST, RESOURCE, EventsHandler, views
 from aiinfn_labext.jobs import Offload
-from aiinfn_labext.parsing import change_of
 from aiinfn_labext.presence import Presence, presence_of
 
 #: Seconds of the longest long poll; each open job waits in one of the threads.

@@ -200,8 +200,11 @@ class Job(Future[Any]):
 
     def values(self) -> dict[str, Any]:
         """The values that came back, by name; nothing of them is code."""
-        found = self.refresh().outputs.items()
-        return {name: unpack(name, value, *self.fetch(name)) for name, value in found if value.codec}
+        return {name: self.value(name) for name, value in self.refresh().outputs.items() if value.codec}
+
+    def value(self, name: str) -> Any:
+        """One of them; `NotFound` if it did not come back."""
+        return unpack(name, self.view.outputs[name], *self.fetch(name))
 
     def fetch(self, name: str) -> tuple[str, bytes]:
         """Codec and bytes of an output."""

@@ -12,24 +12,28 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from aiinfn_hub.contract.jobs import JobRequest, JobState, Target
+from aiinfn_hub.contract.run.vitals import checked
+from aiinfn_hub.contract.sweeps import AT_ONCE, POINT, SweepRequest
 from aiinfn_hub.errors import InvalidInput, NotFound, Unavailable
+from aiinfn_labext.amounts import change_of, resources
 from aiinfn_labext.client import ServiceClient
-from aiinfn_labext.functions import call_source
+from aiinfn_labext.functions import Context, call_source
 from aiinfn_labext.futures import OffloadExecutor, Task, Watcher
 from aiinfn_labext.here import PREFIX, HereJobs, default_root
 from aiinfn_labext.job import Backend, Job
 from aiinfn_labext.modules import with_modules
-from aiinfn_labext.parsing import change_of, resources
 from aiinfn_labext.planned import PlanTable, plan_here
+from aiinfn_labext.points import points_of, product
 from aiinfn_labext.profiles import load
-from aiinfn_labext.travel import pack
+from aiinfn_labext.sweeps import Sweep, Sweeps
+from aiinfn_labext.travel import Luggage, pack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,28 @@ def _options(options: Mapping[str, Any]) -> _Options:
     return _Options(**{**{name.lstrip("-").replace("-", "_"): value for name, value in named.items()}, **options})
 
 
+def _request(
+    source: str, luggage: Luggage, context: Context, options: Mapping[str, Any]
+) -> tuple[JobRequest, Mapping[str, bytes]]:
+    """What a call becomes, with the values and the modules that travel with it."""
+    wanted = _options(options)
+    request = JobRequest(
+        name=wanted.name,
+        source=source,
+        context=context.source,
+        inputs=luggage.inputs,
+        outputs=["result"],
+        resources=resources(cpu=wanted.cpu, mem=wanted.mem, gpu=wanted.gpu, time=wanted.time),
+        target=wanted.to,
+        image=wanted.image,
+        token=wanted.token,
+        on_evict=wanted.on_evict,
+        drift=wanted.drift,
+    )
+    request, blobs, _ = with_modules(request, luggage.blobs)
+    return request, blobs
+
+
 #: Jobs among which an unchanged cell looks for its own.
 RECENT = 50
 
@@ -75,6 +101,7 @@ class Offload:
     def __init__(self, service: ServiceClient, here: HereJobs) -> None:
         self.service = service
         self.here = here
+        self.sweeps = Sweeps(service)
         self.watcher = Watcher()
         self._evicting = threading.Event()
 
@@ -94,6 +121,15 @@ class Offload:
             FileNotFoundError: there is no such file or folder.
         """
         Path(path).stat()
+
+    def metric(self, **values: Any) -> None:
+        """Nothing here; in a job, say numbers of its work, as in `offload.metric(loss=0.3)`: they are shown with it.
+
+        Raises:
+            TypeError: something is no number.
+            ValueError: a name is too long.
+        """
+        checked(values)
 
     def on_evict(self, hook: Callable[[], Any]) -> Callable[[], Any]:
         """Nothing here; in a job, have the function called before it gives up its place. Also a decorator."""
@@ -118,26 +154,34 @@ class Offload:
         Raises:
             InvalidInput: the function, an argument or an amount cannot travel, or an option is none.
         """
-        wanted = _options(options)
         values = {f"_argument{index}": value for index, value in enumerate(arguments)}
         values |= {f"_keyword_{name}": value for name, value in keywords.items()}
         source, context = call_source(function, len(arguments), keywords)
-        luggage = pack(values, values, context.values)
-        request = JobRequest(
-            name=wanted.name or function.__name__[:40],
-            source=source,
-            context=context.source,
-            inputs=luggage.inputs,
-            outputs=["result"],
-            resources=resources(cpu=wanted.cpu, mem=wanted.mem, gpu=wanted.gpu, time=wanted.time),
-            target=wanted.to,
-            image=wanted.image,
-            token=wanted.token,
-            on_evict=wanted.on_evict,
-            drift=wanted.drift,
-        )
-        request, blobs, _ = with_modules(request, luggage.blobs)
+        options = {"name": function.__name__[:40], **options}
+        request, blobs = _request(source, pack(values, values, context.values), context, options)
         return self.watcher.watch(self.submit(request, blobs))
+
+    def sweep(
+        self,
+        function: Callable[..., Any],
+        points: Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]],
+        *,
+        at_once: int = AT_ONCE,
+        **options: Any,
+    ) -> Sweep:
+        """Call a function of this notebook for many points, a job for each, so many at once.
+
+        `points` are all combinations of `{"lr": [0.1, 0.01], "seed": range(3)}`, or a list of dictionaries. What a
+        call returns is `result` of its point: `sweep.values("result")`. Options are those of `offload(...)`.
+
+        Raises:
+            InvalidInput: the function or a point cannot travel, or an option is none.
+        """
+        found = points_of("points", product(points) if isinstance(points, Mapping) else points)
+        _, context = call_source(function, 0)
+        source, options = f"result = {function.__name__}(**{POINT})\n", {"name": function.__name__[:36], **options}
+        request, blobs = _request(source, pack([], {}, context.values), context, options)
+        return self.sweeps.submit(SweepRequest(request, found, at_once, bind=False), blobs)
 
     def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Decorate a function, so that `f.submit(...)` and `f.map(...)` send it; `f(...)` runs here as before.
@@ -166,8 +210,10 @@ class Offload:
             raise InvalidInput(f"{unknown[0]!r} cannot be changed.", hint="Change cpu, mem, gpu, time or to.")
         return self.watcher.watch(job.again(change_of(**changes)))
 
-    def plan(self, request: JobRequest, taken: Sequence[str] = ()) -> PlanTable:
+    def plan(self, request: JobRequest, taken: Sequence[str] = (), points: int = 1) -> PlanTable:
         """What would happen to a request, which is not submitted; `taken` is what travels, in words.
+
+        With more `points` than one, to each of those of a sweep.
 
         Raises:
             InvalidInput: it cannot be planned; what would be refused is in the plan.
@@ -178,7 +224,7 @@ class Offload:
         plan, offer = self.service.plan(request), None
         with contextlib.suppress(Unavailable):
             offer = self.service.offer()
-        return PlanTable(plan, request, offer, taken)
+        return PlanTable(plan, request, offer, taken, points)
 
     def submit(self, request: JobRequest, blobs: Mapping[str, bytes]) -> Job:
         """Submit a request to where it wants to go."""

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from aiinfn_hub.contract.jobs import JOB_NAME, Resources, Retry
-from aiinfn_hub.contract.quantities import parse_bytes, parse_cpu, parse_duration
+from aiinfn_hub.contract.sweeps import AT_ONCE, Point
 from aiinfn_hub.errors import InvalidInput
+from aiinfn_labext.amounts import change_of, resources
+from aiinfn_labext.points import parse_points
 from aiinfn_labext.profiles import Profiles
 
 #: Options of `%%offload` that take a value, as the usage shows them.
@@ -26,8 +28,12 @@ VALUES = {
     "--with": "TAG,TAG",
     "--drift": "warn|refuse|install",
     "--profile": "NAME",
+    "--sweep-from": "LIST",
+    "--at-once": "8",
     "-o": "job",
 }
+#: Takes all words behind it that are names with values.
+SWEEP = "--sweep"
 FLAGS = ("--token", "--wait", "--plan", "--again")
 #: Verbs of `%offload`, and whether they take the name of a job.
 VERBS = {
@@ -37,6 +43,7 @@ VERBS = {
     "cancel": True,
     "why": True,
     "retry": True,
+    "table": True,
     "extend": True,
     "evict": True,
     "run": True,
@@ -45,12 +52,16 @@ VERBS = {
     "profiles": False,
 }
 #: Flags of verbs, and what stands behind the name.
-VERB_FLAGS = {"log": ("-f", "--follow"), "evict": ("--test",)}
+VERB_FLAGS = {"log": ("-f", "--follow"), "evict": ("--test",), "retry": ("--failed",)}
 BEHIND = {"extend": ("1h",)}
 #: What `%offload retry` may change.
 CHANGES = ("--to", "--gpu", "--cpu", "--mem", "--time")
 USAGE = "%%offload [NAME] " + " ".join(
-    [*(f"[{name} {value}]" for name, value in VALUES.items()), *(f"[{name}]" for name in FLAGS)]
+    [
+        *(f"[{name} {value}]" for name, value in VALUES.items()),
+        f"[{SWEEP} lr=0.1,0.01 seed=0:10]",
+        *(f"[{name}]" for name in FLAGS),
+    ]
 )
 
 
@@ -58,7 +69,7 @@ USAGE = "%%offload [NAME] " + " ".join(
 class CellOptions:
     """One `%%offload` line; `name` is empty when none was given, `timed` says whether `--time` was.
 
-    `tags` are those of `--with`.
+    `tags` are those of `--with`, `points` those of `--sweep`, `points_from` a variable that has them.
     """
 
     name: str = ""
@@ -75,6 +86,9 @@ class CellOptions:
     plan: bool = False
     again: bool = False
     timed: bool = False
+    points: tuple[Point, ...] = ()
+    points_from: str = ""
+    at_once: int = AT_ONCE
     variable: str = ""
 
 
@@ -82,12 +96,13 @@ class CellOptions:
 class LineCommand:
     """One `%offload` line: what to do, with which job; `run` has a script, its arguments, and how it is sent.
 
-    `extend` has the time as its argument.
+    `extend` has the time as its argument; `failed` is for what failed of a sweep.
     """
 
     verb: str
     reference: str = ""
     follow: bool = False
+    failed: bool = False
     change: Retry = field(default_factory=Retry)
     arguments: tuple[str, ...] = ()
     options: CellOptions = field(default_factory=CellOptions)
@@ -104,6 +119,7 @@ def parse_cell(line: str, profiles: Callable[[], Profiles] = Profiles) -> CellOp
     found: dict[str, str] = {}
     names: list[str] = []
     flags: set[str] = set()
+    points: list[Point] = []
     while words:
         word = words.pop(0)
         option, equals, value = word.partition("=")
@@ -111,8 +127,10 @@ def parse_cell(line: str, profiles: Callable[[], Profiles] = Profiles) -> CellOp
             names.append(word)
         elif word in FLAGS:
             flags.add(word)
+        elif word == SWEEP:
+            points = parse_points(_taken(words))
         elif option not in VALUES:
-            raise _unknown("option", option, [*VALUES, *FLAGS], USAGE)
+            raise _unknown("option", option, [*VALUES, SWEEP, *FLAGS], USAGE)
         else:
             found[option] = value if equals else _value_of(option, words)
     if len(names) > 1:
@@ -123,7 +141,12 @@ def parse_cell(line: str, profiles: Callable[[], Profiles] = Profiles) -> CellOp
     name = _job_name(names[0]) if names else ""
     token, wait, plan, again = (flag in flags for flag in FLAGS)
     found = {**profiles().options(found.pop("--profile", "")), **found}
-    return replace(_cell_options(found), name=name, token=token, wait=wait, plan=plan, again=again)
+    options = replace(_cell_options(found), name=name, token=token, wait=wait, plan=plan, again=again)
+    if points and options.points_from:
+        raise InvalidInput("The points come from --sweep and from --sweep-from.", hint="Use one of them.")
+    if "--at-once" in found and not points and not options.points_from:
+        raise InvalidInput("--at-once is for a sweep.", hint="Write --sweep lr=0.1,0.01 too.")
+    return replace(options, points=tuple(points))
 
 
 def parse_line(line: str, profiles: Callable[[], Profiles] = Profiles) -> LineCommand:
@@ -138,10 +161,10 @@ def parse_line(line: str, profiles: Callable[[], Profiles] = Profiles) -> LineCo
         raise _unknown("verb", verb, VERBS, "%offload [" + "|".join(VERBS) + "] [NAME]")
     if verb in ("run", "nb"):
         return _file(verb, words, profiles)
-    change = _change(words) if verb == "retry" else Retry()
     flags = VERB_FLAGS.get(verb, ())
     given = [word for word in words if word in flags]
     words = [word for word in words if word not in flags]
+    change = _change(words) if verb == "retry" else Retry()
     behind = BEHIND.get(verb, ())
     usage = " ".join([f"Write %offload {verb}{' NAME' * VERBS[verb]}", *behind])
     if VERBS[verb] and not words:
@@ -154,7 +177,14 @@ def parse_line(line: str, profiles: Callable[[], Profiles] = Profiles) -> LineCo
     if verb == "evict" and not given:
         raise InvalidInput("Nothing but a rehearsal is to be had.", hint=f"{usage} --test.")
     reference = words[0] if words else ""
-    return LineCommand(verb, reference, follow=verb == "log" and bool(given), change=change, arguments=tuple(words[1:]))
+    return LineCommand(
+        verb,
+        reference,
+        follow=verb == "log" and bool(given),
+        failed=verb == "retry" and bool(given),
+        change=change,
+        arguments=tuple(words[1:]),
+    )
 
 
 def _file(verb: str, words: list[str], profiles: Callable[[], Profiles]) -> LineCommand:
@@ -163,6 +193,8 @@ def _file(verb: str, words: list[str], profiles: Callable[[], Profiles]) -> Line
     while words and words[0].startswith("-"):
         word = words.pop(0)
         options.append(word)
+        if word == SWEEP:
+            options += _taken(words)
         if word in VALUES:
             options.append(_value_of(word, words))
     if not words:
@@ -191,33 +223,18 @@ def _change(words: list[str]) -> Retry:
     return change_of(**{option.lstrip("-"): value for option, value in found.items()})
 
 
-def change_of(
-    *,
-    cpu: str | float | None = None,
-    mem: str | float | None = None,
-    gpu: str | None = None,
-    time: str | float | None = None,
-    to: str | None = None,
-) -> Retry:
-    """What is to be different when a job is tried again, from what people write.
-
-    Raises:
-        InvalidInput: an amount that cannot be read.
-    """
-    return Retry(
-        cpu_millis=None if cpu is None else parse_cpu(cpu),
-        memory_bytes=None if mem is None else parse_bytes(mem),
-        gpu=gpu,
-        time_s=None if time is None else parse_duration(time),
-        target=to,
-    )
-
-
 def _words(line: str) -> list[str]:
     try:
         return shlex.split(line, comments=False)
     except ValueError as error:
         raise InvalidInput(f"A quotation mark is not closed: {line.strip()}") from error
+
+
+def _taken(words: list[str]) -> list[str]:
+    """Take the names with values from the front of the words."""
+    count = next((place for place, word in enumerate(words) if word.startswith("-") or "=" not in word), len(words))
+    taken, words[:] = words[:count], words[count:]
+    return taken
 
 
 def _value_of(option: str, words: list[str]) -> str:
@@ -244,9 +261,6 @@ def _job_name(name: str) -> str:
 
 
 def _cell_options(found: dict[str, str]) -> CellOptions:
-    variable = found.get("-o", "")
-    if variable and not variable.isidentifier():
-        raise InvalidInput(f"{variable!r} is not a Python name.", hint="-o takes the variable that gets the job.")
     return CellOptions(
         target=found.get("--to", "auto"),
         resources=resources(
@@ -259,29 +273,22 @@ def _cell_options(found: dict[str, str]) -> CellOptions:
         on_evict=found.get("--on-evict", "resume"),
         drift=found.get("--drift", "warn"),
         tags=tuple(tag for tag in found.get("--with", "").split(",") if tag),
-        variable=variable,
+        points_from=_variable(found.get("--sweep-from", ""), "--sweep-from takes the variable that has the points."),
+        at_once=_count(found.get("--at-once", str(AT_ONCE))),
+        variable=_variable(found.get("-o", ""), "-o takes the variable that gets the job."),
     )
 
 
-def resources(
-    *,
-    cpu: str | float | None = None,
-    mem: str | float | None = None,
-    gpu: str | int = "",
-    time: str | float | None = None,
-) -> Resources:
-    """What a job asks for, from what people write; what is not given is the platform's usual.
+def _variable(name: str, hint: str) -> str:
+    if name and not name.isidentifier():
+        raise InvalidInput(f"{name!r} is not a Python name.", hint=hint)
+    return name
 
-    Raises:
-        InvalidInput: an amount that cannot be read.
-    """
-    usual = Resources()
-    return Resources(
-        cpu_millis=usual.cpu_millis if cpu is None else parse_cpu(cpu),
-        memory_bytes=usual.memory_bytes if mem is None else parse_bytes(mem),
-        gpu=str(gpu or ""),
-        time_s=usual.time_s if time is None else parse_duration(time),
-    )
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise InvalidInput(f"{text!r} is no number of points.", hint="Write --at-once 8.")
+    return int(text)
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

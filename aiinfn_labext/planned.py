@@ -40,11 +40,20 @@ class PlanTable:
         plan: what the service said.
         offer: what is free and left; None where nobody said.
         taken: definitions and values that travel with it, in words.
+        points: those of a sweep, each of which is such a job.
     """
 
-    def __init__(self, plan: Plan, request: JobRequest, offer: Offer | None = None, taken: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        request: JobRequest,
+        offer: Offer | None = None,
+        taken: Sequence[str] = (),
+        points: int = 1,
+    ) -> None:
         self.plan = plan
-        self._rows = [(name, clean_text(text, colours=False)) for name, text in _rows(plan, request, offer, taken)]
+        rows = [*_swept(plan, points), *_rows(plan, request, offer, taken)]
+        self._rows = [(name, clean_text(text, colours=False)) for name, text in rows]
 
     def __repr__(self) -> str:
         width = max(len(name) for name, _ in self._rows)
@@ -63,6 +72,11 @@ class PlanTable:
     def bundle(self) -> dict[str, str]:
         """Both forms, by MIME type."""
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def _swept(plan: Plan, points: int) -> Iterator[tuple[str, str]]:
+    if points > 1:
+        yield "sweep", f"{points} points, each a job as below: {points * plan.gpu_hours:g} GPU-h at most in all"
 
 
 def _rows(plan: Plan, request: JobRequest, offer: Offer | None, taken: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiinfn_hub.contract.jobs import JOB_NAME, JobRequest
+from aiinfn_hub.contract.sweeps import POINT
 from aiinfn_hub.errors import InvalidInput
 from aiinfn_labext.cells import code_cells, plain, tags_of
 from aiinfn_labext.parsing import CellOptions
 
 
 def script_request(script: Path, arguments: Sequence[str], options: CellOptions) -> JobRequest:
-    """What runs a script elsewhere, as `python SCRIPT ARGUMENTS` would.
+    """What runs a script elsewhere, as `python SCRIPT ARGUMENTS` would; for a point of a sweep, with `--lr 0.1` behind.
 
     Raises:
         InvalidInput: it cannot be read, or gives no name to the job.
@@ -22,7 +23,10 @@ def script_request(script: Path, arguments: Sequence[str], options: CellOptions)
         source = script.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{script} cannot be read: {error}.") from error
-    return _request(script, source, f"import sys\n\nsys.argv = {[script.name, *arguments]!r}\n", options)
+    context = f"import sys\n\nsys.argv = {[script.name, *arguments]!r}\n"
+    if options.points:
+        context += f"for __name, __value in {POINT}.items():\n    sys.argv += [f'--{{__name}}', str(__value)]\n"
+    return _request(script, source, context, options)
 
 
 def _request(file: Path, source: str, context: str, options: CellOptions) -> JobRequest:
@@ -47,13 +51,14 @@ def notebook_request(notebook: Path, parameters: Sequence[str], options: CellOpt
     """What runs the code cells of a notebook elsewhere, one after the other, and shows what each of them shows.
 
     `parameters` are written as NAME=VALUE, VALUE as Python writes it or a plain word; they are set behind the cell with
-    the tag "parameters", as papermill has it, or before the first one.
+    the tag "parameters", as papermill has it, or before the first one. The values of a point are set there too.
 
     Raises:
         InvalidInput: it is no notebook, a cell is no plain Python, or a parameter is none.
     """
     codes = code_cells(notebook)
-    given = "\n".join(_parameter(one) for one in parameters)
+    lines = [_parameter(one) for one in parameters]
+    given = "\n".join([*lines, f"globals().update({POINT})"] if options.points else lines)
     parts: list[str] = []
     place = 0
     for number, cell in enumerate(codes, 1):

@@ -18,15 +18,19 @@ MAX_POINTS, AT_ONCE = 500, 8
 #: Characters of a name, so that those of its jobs, `fit-0` to `fit-499`, are names of jobs.
 MAX_NAME = 36
 MAX_TEXT = 500
+#: The values of its point, for code that has to set them once more.
+POINT = "__point__"
 Point = dict[str, Scalar]
 
 
 class SweepRequest(Wire, frozen=True):
-    """Code, and the points to run it for, so many at once. The values of a point are variables of the code."""
+    """Code, and the points to run it for, so many at once. The values of each are in `__point__` of the code."""
 
     request: JobRequest
     points: list[Point]
     at_once: int = AT_ONCE
+    bind: bool = True
+    """Whether its values are variables of the code, or in `__point__` only."""
 
     @property
     def digest(self) -> str:
@@ -56,8 +60,8 @@ class SweepRequest(Wire, frozen=True):
 
     def of(self, place: int) -> JobRequest:
         """The job of a point: its values are set before anything else of the code is run."""
-        lines = [f"{name} = {value!r}" for name, value in self.points[place].items()]
-        context = "\n".join([*lines, self.request.context])
+        bound = f"globals().update({POINT})\n" if self.bind else ""
+        context = f"{POINT} = {self.points[place]!r}\n{bound}{self.request.context}"
         return msgspec.structs.replace(self.request, name=f"{self.request.name}-{place}", context=context)
 
 

@@ -138,3 +138,26 @@ def test_wrong_usage_is_2(offload: Callable[..., int], capsys: pytest.CaptureFix
         offload("fly")
     assert caught.value.code == 2
     assert "invalid choice: 'fly'" in capsys.readouterr().err
+
+
+def test_a_sweep_of_a_script_is_a_table(
+    offload: Callable[..., int], service: FakeService, script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script.write_text("import sys\nfrom aiinfn_labext import offload\noffload.metric(x=6 / float(sys.argv[2]))\n")
+    sweep = ("--sweep", "n=0,3", "--sweep", "k=1", "--time", "5m")
+    assert offload("run", str(script), *sweep, "--plan") == 0
+    assert "2 points" in capsys.readouterr().out
+    assert offload("run", str(script), *sweep, "--at-once", "1", "--wait") == 1
+    assert capsys.readouterr().out.startswith("fit · sweep of 2 · 1 succeeded, 1 failed")
+    assert offload("table", "fit", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(job["point"], job["metrics"]) for job in found["jobs"]] == [
+        ({"n": 0, "k": 1}, {}),
+        ({"n": 3, "k": 1}, {"x": 2.0}),
+    ]
+    assert offload("retry", "fit", "--failed", "--mem", "3Gi") == 0
+    assert service.runs["job0003"].request.resources.memory_bytes == 3 * 2**30
+    service.wait(service.runs["job0003"])
+    capsys.readouterr()
+    assert offload("cancel", "fit") == 0
+    assert "sweep of 2" in capsys.readouterr().out

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiinfn_hub.contract.jobs import JOB_NAME, Resources
-from aiinfn_hub.errors import InvalidInput
+from aiinfn_hub.errors import AiinfnError, InvalidInput, TooLarge
 from aiinfn_labext.parsing import (
     FLAGS,
+    SWEEP,
     USAGE,
     VALUES,
     VERBS,
@@ -22,6 +24,7 @@ from aiinfn_labext.parsing import (
     parse_line,
     resources,
 )
+from aiinfn_labext.points import parse_points
 
 GI = 1024**3
 
@@ -69,6 +72,16 @@ def test_a_line_becomes_options(line: str, expected: CellOptions) -> None:
         pytest.param("1fit", "'1fit' is not a job name", "a letter first", id="a name that starts with a digit"),
         pytest.param("fit --out a.b", "'a.b' is not a Python name", "--out a,b", id="an output that is no name"),
         pytest.param("fit -o a.b", "'a.b' is not a Python name", "-o takes", id="a variable that is no name"),
+        pytest.param("fit --sweep", "--sweep needs names", "seed=0:10", id="a sweep of nothing"),
+        pytest.param("fit --sweep lr=", "'lr=' is no name with values", "seed=0:10", id="a name without values"),
+        pytest.param("fit --sweep 1=2", "'1=2' is no name with values", "", id="values without a name"),
+        pytest.param("fit --sweep a=1 a=2", "a is there twice", "", id="a name that is there twice"),
+        pytest.param("fit --sweep a=5:1", "an empty range", "as in Python", id="an empty range"),
+        pytest.param("fit --sweep a=0:1:0.1", "no range of integers", "seed=0:10:2", id="a range of fractions"),
+        pytest.param("fit --sweep a=1 --sweep-from p", "and from --sweep-from", "one of them", id="two sweeps"),
+        pytest.param("fit --at-once 3", "--at-once is for a sweep", "--sweep", id="at once without a sweep"),
+        pytest.param("fit --sweep a=1 --at-once none", "'none' is no number", "8", id="at once without a number"),
+        pytest.param("--sweep a=1,2 fit b=1", "one word too many", "", id="a word behind the name"),
         pytest.param("fit --in 'a", "quotation mark", "", id="an open quotation mark"),
     ],
 )
@@ -82,7 +95,7 @@ def test_a_mistake_is_named_with_the_way_out(line: str, message: str, hint: str)
 def test_programs_get_the_nearest_option_and_the_list() -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_cell("--tme 5m")
-    assert caught.value.details == {"nearest": "--time", "known": [*VALUES, *FLAGS]}
+    assert caught.value.details == {"nearest": "--time", "known": [*VALUES, SWEEP, *FLAGS]}
 
 
 @pytest.mark.parametrize(
@@ -161,3 +174,44 @@ def test_a_verb_with_a_slip_is_recognised(verb: str, at: int) -> None:
 def test_amounts_of_the_python_api_may_be_numbers() -> None:
     assert resources(cpu=2, mem=GI, gpu=1, time=60) == Resources(2000, GI, "1", 60)
     assert resources() == Resources()
+
+
+@pytest.mark.parametrize(
+    ("words", "points"),
+    [
+        ("lr=0.1,1e-3", [{"lr": 0.1}, {"lr": 0.001}]),
+        ("seed=0:3", [{"seed": 0}, {"seed": 1}, {"seed": 2}]),
+        ("seed=10:0:-5", [{"seed": 10}, {"seed": 5}]),
+        ("a=1,2 b=x,None", [{"a": 1, "b": "x"}, {"a": 1, "b": None}, {"a": 2, "b": "x"}, {"a": 2, "b": None}]),
+        ("deep=True,False", [{"deep": True}, {"deep": False}]),
+        ("url=http://x,y", [{"url": "http://x"}, {"url": "y"}]),
+        ("kind=adam", [{"kind": "adam"}]),
+        ("x=-1,-2", [{"x": -1}, {"x": -2}]),
+    ],
+)
+def test_the_points_of_a_sweep(words: str, points: list[dict[str, Any]]) -> None:
+    found = parse_cell(f"fit --sweep {words} --at-once 3 --wait")
+    assert (found.name, list(found.points), found.at_once, found.wait) == ("fit", points, 3, True)
+
+
+def test_a_sweep_that_is_too_large_says_how_large_it_is() -> None:
+    with pytest.raises(TooLarge, match="30 x 30 = 900 points"):
+        parse_cell("fit --sweep a=0:30 b=0:30")
+    with pytest.raises(TooLarge, match="has 1000000000 values"):
+        parse_cell("fit --sweep a=0:1000000000")
+
+
+def test_a_script_takes_its_points_before_its_name() -> None:
+    found = parse_line("run --sweep lr=0.1,0.2 --gpu t4 fit.py --epochs 3")
+    assert (found.reference, found.arguments, found.options.points) == (
+        "fit.py",
+        ("--epochs", "3"),
+        ({"lr": 0.1}, {"lr": 0.2}),
+    )
+
+
+@given(st.text(max_size=30))
+def test_any_word_is_points_or_an_error_of_ours(word: str) -> None:
+    with suppress(AiinfnError):
+        for point in parse_points([word]):
+            assert all(name.isidentifier() for name in point)

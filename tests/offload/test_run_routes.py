@@ -43,11 +43,11 @@ async def test_the_runners_own_channel_gets_along_with_it(service: World) -> Non
         said: list[Any] = [channel.exchange(capability, uid, 0)]
         said.append(channel.fetch(x.sha256, 0))
         said.append(channel.frames([frame(1), frame(2)], {"memory": 5 * 2**20, "metrics": {"loss": 0.5}}))
-        said.append(channel.heartbeat(4 * 2**20))
+        said.append(channel.heartbeat({"memory": 4 * 2**20}))
         channel.deliver("total", "json", b"7", "int", 0)
         channel.result(REPORT, 0)
         with pytest.raises(Gone):
-            channel.heartbeat(0)
+            channel.heartbeat({})
         return said
 
     orders = Orders(cancel=False, limit_s=3600.0)

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
+from support import fakesweeps
 
 from aiinfn_hub.contract import run as runner
 from aiinfn_hub.contract.jobs import (
@@ -73,6 +74,9 @@ class FakeRun:
     outputs: dict[str, tuple[str, bytes, str]] = field(default_factory=dict)
     result: dict[str, Any] | None = None
     cancel: bool = False
+    sweep: str = ""
+    point: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
     heartbeats: int = 0
     stolen: bool = False
     limit_s: float | None = None
@@ -115,6 +119,9 @@ class FakeRun:
             frames=len(self.frames),
             digest=self.request.digest,
             cell=self.request.origin.get("cell_id", ""),
+            metrics={**self.metrics, **result.get("metrics", {})},
+            sweep=self.sweep,
+            point=self.point,
         )
 
 
@@ -132,6 +139,7 @@ class FakeService:
         self.blobs: dict[str, bytes] = {}
         self.runs: dict[str, FakeRun] = {}
         self.keys: dict[str, str] = {}
+        self.sweeps: dict[str, tuple[Any, list[FakeRun]]] = {}
         self.requests: list[tuple[str, str]] = []
         self.down = 0
         self.silent_about = ""
@@ -438,7 +446,9 @@ def _heartbeat(service: FakeService, request: _Request, job: str) -> Any:
 
 
 def _orders(run: FakeRun, request: _Request) -> dict[str, Any]:
-    run.memory = max(run.memory, json.loads(request.body)["memory"])
+    said = json.loads(request.body)
+    run.memory = max(run.memory, said["memory"])
+    run.metrics |= said["metrics"]
     return {"cancel": run.cancel, "limit_s": run.limit_s}
 
 
@@ -546,6 +556,10 @@ USER_ROUTES: list[tuple[str, str, Any]] = [
     ("POST", _API + "/jobs/([^/]+)/extend", _extend),
     ("POST", _API + "/jobs/([^/]+)/evict", _evict),
     ("GET", _API + "/jobs/([^/]+)/why", _why),
+    ("POST", _API + "/sweeps", fakesweeps.submit),
+    ("GET", _API + "/sweeps/([^/]+)", fakesweeps.find),
+    ("POST", _API + "/sweeps/([^/]+)/cancel", fakesweeps.cancel),
+    ("POST", _API + "/sweeps/([^/]+)/retry", fakesweeps.retry),
     ("GET", _API + "/jobs/([^/]+)/outputs/([^/]+)", _output),
     ("GET", _API + "/notices", _notices),
     ("PUT|POST", _API + "/session", _session),
