@@ -12,6 +12,9 @@ The browser speaks to its own server only, with Jupyter's own login and XSRF che
 | POST /aiinfn/api/jobs/ID/retry {cpu, mem, gpu, time, to} | JobView of a new job |
 | POST /aiinfn/api/jobs/ID/extend {time} | JobView |
 | GET /aiinfn/api/jobs/ID/outputs/NAME | its bytes |
+| GET /aiinfn/api/sweeps/ID | SweepView |
+| POST /aiinfn/api/sweeps/ID/cancel | SweepView |
+| POST /aiinfn/api/sweeps/ID/retry {cpu, mem, gpu, time, to} | SweepView, with new jobs for what did not succeed |
 | GET /aiinfn/api/notices | {"notices": [Notice]} |
 | POST /aiinfn/api/keep | SessionLife; the person is here |
 | POST /aiinfn/api/extend, {"ends": ...} | SessionLife; the session goes on for longer than to this end |
@@ -180,6 +183,37 @@ class OutputHandler(_Handler):
         self.finish(data, set_content_type="application/octet-stream")
 
 
+class SweepHandler(_Handler):
+    """A sweep."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, sweep: str) -> None:
+        """The latest job of each of its points."""
+        await self.answer(lambda: self.offload.sweeps.find(sweep).view)
+
+
+class CancelSweepHandler(_Handler):
+    """The end of a sweep."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, sweep: str) -> None:
+        """Ask all of it to end."""
+        await self.answer(lambda: self.offload.sweeps.find(sweep).cancel())
+
+
+class RetrySweepHandler(_Handler):
+    """A sweep once more."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, sweep: str) -> None:
+        """What did not succeed again; the body is as for a job."""
+        changes = self.words({"cpu", "mem", "gpu", "time", "to"})
+        await self.answer(lambda: self.offload.sweeps.find(sweep).retry(**changes))
+
+
 class NoticesHandler(_Handler):
     """What the platform has to say."""
 
@@ -226,6 +260,9 @@ def add_handlers(application: web.Application, offload: Offload) -> Presence:
         (job + "/retry", RetryHandler),
         (job + "/extend", MoreTimeHandler),
         (job + "/outputs/([^/]+)", OutputHandler),
+        (r"/api/sweeps/([A-Za-z0-9_-]+)", SweepHandler),
+        (r"/api/sweeps/([A-Za-z0-9_-]+)/cancel", CancelSweepHandler),
+        (r"/api/sweeps/([A-Za-z0-9_-]+)/retry", RetrySweepHandler),
         ("/api/notices", NoticesHandler),
         ("/api/keep", KeepHandler),
         ("/api/extend", ExtendHandler),

@@ -49,11 +49,11 @@ def built() -> None:
     needs_jupyterlab_side()
 
 
-async def lab(context: BrowserContext, demo: RunningDemo) -> Page:
+async def lab(context: BrowserContext, demo: RunningDemo, name: str = "scientist") -> Page:
     page = await context.new_page()
     page.mistakes = []  # type: ignore[attr-defined]
     page.on("pageerror", lambda error: page.mistakes.append(str(error)))  # type: ignore[attr-defined]
-    await page.goto(f"{demo.info['hub_url']}user/scientist/lab")
+    await page.goto(f"{demo.info['hub_url']}user/{name}/lab")
     await expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=WAIT)
     return page
 
@@ -144,6 +144,64 @@ async def _acts(page: Page, long: Locator, visitor: Visitor) -> None:
     await page.get_by_role("button", name="Cancel the job").click()
     await expect(long).to_contain_text("cancelled", timeout=WAIT)
     await expect(long.get_by_role("button", name="Cancel long")).to_be_hidden()
+
+
+SWEEP = """%%offload scan --sweep lr=0.5,0.25,0.125 deep=True,False --at-once 3 --cpu 1 --mem 1Gi --time 10m --out total
+import time
+from aiinfn_labext import offload
+offload.metric(loss=lr * 3 + deep, gain=-lr)
+if lr == 0.25:
+    raise ValueError("it does not converge")
+time.sleep(0 if deep else 60)
+total = lr
+"""
+
+
+async def test_a_sweep_is_one_line_and_one_table(browser: Browser, demo: RunningDemo, camera: Any) -> None:
+    visitor, kernel = await session(demo, "pi")
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    page = await context.new_page()
+    await login(page, demo, "pi", "/hub/home")
+    await page.wait_for_url("**/hub/home")
+    page = await lab(context, demo, "pi")
+    await page.get_by_role("button", name="No", exact=True).click(timeout=WAIT)
+    panel = await show(page)
+    await kernel.run(SWEEP)
+    line = row(panel, "scan")
+    await expect(line).to_contain_text("sweep ·", timeout=WAIT)
+    await expect(panel.locator(".aiinfn-Job")).to_have_count(1)
+    await line.get_by_role("button", name="scan", exact=True).click()
+    table = page.locator(".aiinfn-Sweep")
+    await expect(table.locator("tbody tr")).to_have_count(6, timeout=WAIT)
+    await expect(table).to_contain_text("it does not converge", timeout=WAIT)
+    await expect(page.locator(".aiinfn-JobView-head")).to_contain_text("2 running, 2 succeeded, 2 failed", timeout=WAIT)
+    await table.get_by_role("button", name="loss").click()
+    first = table.locator("tbody tr").first
+    await expect(first).to_contain_text("scan-5")
+    await table.get_by_role("button", name="loss").click()
+    await expect(first).to_contain_text("scan-0")
+    await expect(table.locator("th[aria-sort=descending]")).to_have_text("loss")
+    await camera.shoot(page, "sweep-light")
+    assert await _grave(page) == []
+    await page.set_viewport_size({"width": 360, "height": 740})
+    assert await table.evaluate("node => node.parentElement.scrollWidth >= node.parentElement.clientWidth")
+    await page.set_viewport_size({"width": 1280, "height": 800})
+
+    await table.get_by_role("button", name="scan-2").click()
+    view = page.locator(".aiinfn-JobView").last
+    await expect(view).to_contain_text("it does not converge", timeout=WAIT)
+    await page.locator(".lm-TabBar-tab", has_text="scan").first.click()
+    await page.get_by_role("button", name="Cancel all of scan").click()
+    await page.get_by_role("button", name="Cancel all of it").click()
+    head = page.locator(".aiinfn-JobView-head").first
+    await expect(head).to_contain_text("2 succeeded, 2 failed, 2 cancelled", timeout=WAIT)
+    await expect(line).to_contain_text("over", timeout=WAIT)
+    await page.reload()
+    await expect(page.locator(".aiinfn-Sweep tbody tr")).to_have_count(6, timeout=WAIT)  # it was open
+    await page.get_by_role("button", name="Run again what failed of scan").click()
+    await expect(head).to_contain_text("running", timeout=WAIT)
+    assert page.mistakes == []  # type: ignore[attr-defined]
+    await stop(visitor)
 
 
 async def _goes_away(page: Page, demo: RunningDemo, panel: Locator) -> None:

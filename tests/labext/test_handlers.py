@@ -17,6 +17,8 @@ from tornado.websocket import websocket_connect
 
 from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.contract.notices import Notice
+from aiinfn_hub.contract.sweeps import SweepRequest
+from aiinfn_labext.client import ServiceClient
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,7 @@ def test_the_extension_is_enabled_by_its_installation(page: httpx.Client, servic
         "aiinfn/api/jobs/x/frames",
         "aiinfn/api/jobs/x/why",
         "aiinfn/api/jobs/x/outputs/y",
+        "aiinfn/api/sweeps/x",
         "aiinfn/events",
     ],
 )
@@ -238,6 +241,27 @@ def test_the_websocket_follows_every_job_that_is_not_over(url: str, page: httpx.
     assert [(job["name"], job["state"]) for job in then["jobs"]] == [("old", "cancelled")]
     older = page.get("aiinfn/api/jobs", params={"before": first["until"], "limit": 5}).json()["jobs"]
     assert [job["name"] for job in older] == ["later10", "later9", "later8", "later7", "later6"]
+
+
+def test_a_sweep_is_seen_ended_and_tried_again(place: Any, page: httpx.Client, service: FakeService) -> None:
+    asked = SweepRequest(JobRequest("fit", "1 / n"), [{"n": 0}, {"n": 1}])
+    client = ServiceClient(environ=service.environ)
+    sweep = client.submit_sweep(asked, {}).id
+    seen = page.get(f"aiinfn/api/sweeps/{sweep}").raise_for_status().json()
+    assert [(job["name"], job["point"], job["state"]) for job in seen["jobs"]] == [
+        ("fit-0", {"n": 0}, "queued"),
+        ("fit-1", {"n": 1}, "queued"),
+    ]
+    for act in ("cancel", "retry"):
+        assert page.post(f"aiinfn/api/sweeps/{sweep}/{act}", json={}).status_code == 403, "it did not come from here"
+    headers = {"X-XSRFToken": page.cookies["_xsrf"]}
+    ended = page.post(f"aiinfn/api/sweeps/{sweep}/cancel", json={}, headers=headers).raise_for_status().json()
+    assert {job["state"] for job in ended["jobs"]} == {"cancelled"}
+    again = (
+        page.post(f"aiinfn/api/sweeps/{sweep}/retry", json={"mem": "3Gi"}, headers=headers).raise_for_status().json()
+    )
+    assert [job["resources"]["memory_bytes"] for job in again["jobs"]] == [3 * 2**30] * 2
+    assert page.get("aiinfn/api/sweeps/none").status_code == 404
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "token other"}], ids=["no token", "another token"])

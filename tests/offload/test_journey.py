@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.nodeagent import agent_on
 from support.offload import platform, request
 from support.offload_service import NAMESPACE, World, cluster_api, room, sqlite
 
-from aiinfn_hub.contract.jobs import FramePage, JobState, JobView
+from aiinfn_hub.contract.jobs import FINAL, FramePage, JobState, JobView
+from aiinfn_hub.contract.sweeps import SweepRequest, SweepView
 from aiinfn_hub.kube.client import PODS, KubeClient
 from aiinfn_hub.local import seed
 from aiinfn_hub.local.controllers import JobController, QueueController, Scheduler
@@ -172,3 +174,28 @@ async def test_a_job_that_is_to_stop_ends_with_its_eviction(tmp_path: Path) -> N
         assert found.state is S.CANCELLED, said
         assert "It ends there, as --on-evict stop says." in found.reason
         assert not (await service.client.list(PODS, NAMESPACE))[0]
+
+
+async def test_a_sweep_runs_two_at_a_time_and_is_one_table(tmp_path: Path) -> None:
+    source = (
+        "import time\nfrom aiinfn_labext import offload\noffload.metric(loss=lr * 2)\ntime.sleep(0.5)\ntotal = lr\n"
+    )
+    asked = SweepRequest(request(source=source, outputs=["total"]), [{"lr": number / 4} for number in range(5)], 2)
+    async with everything(tmp_path) as service:
+        answer = await service.call("POST", "/sweeps", content=msgspec.json.encode(asked))
+        assert answer.status_code == 201, answer.text
+        most = 0
+        async with asyncio.timeout(60):
+            while not (view := await _sweep(service)).final:
+                under_way = [job for job in view.jobs if job.state not in FINAL and job.state is not S.STAGING]
+                most = max(most, len(under_way))
+                await asyncio.sleep(0.05)
+        assert most == 2
+        assert [(row["lr"], row["state"], row["loss"]) for row in view.table()] == [
+            (number / 4, "succeeded", number / 2) for number in range(5)
+        ]
+        assert (await service.call("GET", "/jobs/fit-3/outputs/total")).content == b"0.75"
+
+
+async def _sweep(service: World) -> SweepView:
+    return msgspec.json.decode((await service.call("GET", "/sweeps/fit")).content, type=SweepView)

@@ -4,9 +4,11 @@
 import { Dialog, showDialog, showErrorMessage } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
 
-import { AT_ONCE, Jobs, notes, over, reads, shape, type Job } from './jobs.js';
+import { AT_ONCE, entries, Jobs, notes, over, reads, shape, swept, type Entry, type Job } from './jobs.js';
 import { element, pressed } from './nodes.js';
 import type { JobActs } from './request.js';
+import { tally } from './sweeps.js';
+import { clock } from './times.js';
 
 const EXAMPLE = '%%offload fit --gpu t4 --time 2h --out model\nmodel = train(data)';
 
@@ -14,7 +16,8 @@ export class JobList extends Widget {
   constructor(
     private readonly jobs: Jobs,
     private readonly acts: JobActs,
-    private readonly open: (job: Job) => void
+    private readonly open: (job: Job) => void,
+    private readonly openSweep: (id: string, name: string) => void
   ) {
     super();
     this.id = 'aiinfn-jobs';
@@ -45,9 +48,10 @@ export class JobList extends Widget {
       return;
     }
     const chosen = this.jobs.chosen(this.filter.value);
-    const shown = chosen.slice(0, this.most);
+    const grouped = entries(chosen);
+    const shown = grouped.slice(0, this.most);
     this.say(now, chosen.length);
-    const wanted = new Set(shown.map(job => job.id));
+    const wanted = new Set(shown.map(entry => entry.id));
     for (const [id, row] of this.known) {
       if (!wanted.has(id)) {
         row.node.remove();
@@ -55,17 +59,17 @@ export class JobList extends Widget {
       }
     }
     let before: ChildNode | null = this.rows.firstChild;
-    for (const job of shown) {
-      const row = this.known.get(job.id) ?? new Row(this.acts, this.open, view => this.took(view));
-      this.known.set(job.id, row);
-      row.show(job, now);
+    for (const entry of shown) {
+      const row = this.known.get(entry.id) ?? this.made(entry);
+      this.known.set(entry.id, row);
+      row.show(entry.jobs, now);
       if (row.node === before) {
         before = before.nextSibling;
       } else {
         this.rows.insertBefore(row.node, before);
       }
     }
-    this.showFoot(chosen.length - shown.length);
+    this.showFoot(grouped.length - shown.length);
   }
 
   protected override onAfterShow(): void {
@@ -114,6 +118,11 @@ export class JobList extends Widget {
     }
   }
 
+  private made(entry: Entry): Row | SweepRow {
+    const job = entry.jobs[0]!;
+    return job.sweep ? new SweepRow(this.openSweep) : new Row(this.acts, this.open, view => this.took(view));
+  }
+
   private took(job: Job): void {
     this.jobs.put([job]);
     this.refresh();
@@ -125,7 +134,7 @@ export class JobList extends Widget {
   private readonly status = element('div', 'aiinfn-Jobs-status');
   private readonly rows = element('ul', 'aiinfn-Jobs-rows');
   private readonly foot = element('div', 'aiinfn-Jobs-foot');
-  private readonly known = new Map<string, Row>();
+  private readonly known = new Map<string, Row | SweepRow>();
 }
 
 /** One job of the list. */
@@ -146,7 +155,10 @@ class Row {
     this.node.append(head, this.line, this.notes, this.buttons.node);
   }
 
-  show(job: Job, now: number): void {
+  show([job]: Job[], now: number): void {
+    if (!job) {
+      return;
+    }
     this.job = job;
     this.node.dataset['state'] = job.state;
     this.mark.textContent = shape(job);
@@ -163,6 +175,38 @@ class Row {
   private readonly line = element('div', 'aiinfn-Job-line');
   private readonly notes = element('div', 'aiinfn-Job-notes');
   private readonly buttons: { node: HTMLElement; show: (job: Job) => void };
+}
+
+/** All that is known of a sweep; those of its points that go on always are. */
+class SweepRow {
+  readonly node = element('li', 'aiinfn-Job');
+
+  constructor(open: (id: string, name: string) => void) {
+    this.name.className = 'aiinfn-Job-name';
+    this.name.addEventListener('click', () => this.job && open(this.job.sweep, swept(this.job)));
+    const head = element('div', 'aiinfn-Job-head');
+    this.mark.setAttribute('aria-hidden', 'true');
+    head.append(this.mark, this.name);
+    this.node.append(head, this.line);
+  }
+
+  show(jobs: Job[], now: number): void {
+    const going = jobs.filter(job => !over(job));
+    const job = (this.job = going.find(one => one.state === 'running') ?? going[0] ?? jobs[0]!);
+    this.node.dataset['state'] = job.state;
+    this.mark.textContent = shape(job);
+    this.name.textContent = swept(job);
+    this.name.title = `Open the sweep ${swept(job)} (${job.sweep})`;
+    const bad = jobs.filter(one => over(one) && one.state !== 'succeeded');
+    const last = Math.max(...jobs.map(one => one.finished_at ?? one.submitted_at));
+    const parts = ['sweep', going.length ? tally(going) : `over · ${clock(last, now)}`, bad.length ? tally(bad) : ''];
+    this.line.textContent = parts.filter(part => part).join(' · ');
+  }
+
+  private job: Job | null = null;
+  private readonly mark = element('span', 'aiinfn-Job-mark');
+  private readonly name = document.createElement('button');
+  private readonly line = element('div', 'aiinfn-Job-line');
 }
 
 /** What can be done about a job; those that make no sense in its state are not there. */

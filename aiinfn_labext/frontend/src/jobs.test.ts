@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { entries, swept } from './jobs.js';
 import { test } from 'node:test';
 
 import { bytes, counted, Jobs, notes, over, reads, shape, type Job } from './jobs.js';
@@ -24,6 +25,9 @@ function job(more: Partial<Job> = {}): Job {
     outputs: {},
     memory: null,
     checkpointed_at: null,
+    metrics: {},
+    sweep: '',
+    point: {},
     ...more
   };
 }
@@ -95,4 +99,10 @@ test('older jobs are looked for page by page, up to the first one', () => {
   assert.equal(jobs.until, 500);
   assert.equal(jobs.older([job({ id: '2', submitted_at: 500 })], 2), 0);
   assert.equal(jobs.until, null);
+});
+
+test('the jobs of a sweep are one entry, in the place of the newest', () => {
+  const jobs = [job({ id: '4', sweep: 's', name: 'fit-1' }), job({ id: '3' }), job({ id: '2', sweep: 's', name: 'fit-0' })];
+  assert.deepEqual(entries(jobs).map(entry => [entry.id, entry.jobs.map(one => one.id)]), [['s', ['4', '2']], ['3', ['3']]]);
+  assert.equal(swept(jobs[0]!), 'fit');
 });

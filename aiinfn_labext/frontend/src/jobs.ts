@@ -29,6 +29,10 @@ export interface Job {
   outputs: Record<string, Value>;
   memory: number | null;
   checkpointed_at: number | null;
+  metrics: Record<string, number | null>;
+  /** Empty for a job of its own. */
+  sweep: string;
+  point: Record<string, string | number | boolean | null>;
 }
 
 /** An output as nbformat writes it, and its place among those of the job. */
@@ -96,6 +100,29 @@ export function notes(job: Job, now: number): string[] {
 /** What comes behind the place in the reason of a job that runs: that nothing was heard of it. */
 function silence(reason: string): string {
   return reason.startsWith('on ') ? reason.split('; ').slice(1).join('; ') : '';
+}
+
+/** What is drawn as one in the list: a job, or those of a sweep, under the identifier of either. */
+export interface Entry {
+  id: string;
+  jobs: Job[];
+}
+
+/** Jobs in their order, those of a sweep together in the place of the first. */
+export function entries(jobs: readonly Job[]): Entry[] {
+  const found = new Map<string, Entry>();
+  for (const job of jobs) {
+    const id = job.sweep || job.id;
+    const entry = found.get(id) ?? { id, jobs: [] };
+    entry.jobs.push(job);
+    found.set(id, entry);
+  }
+  return [...found.values()];
+}
+
+/** The name of a sweep, from that of one of its points. */
+export function swept(job: Job): string {
+  return job.name.replace(/-\d+$/, '');
 }
 
 /** Minutes and seconds as a clock counts them. */

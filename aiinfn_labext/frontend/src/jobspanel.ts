@@ -10,12 +10,14 @@ import { JobList } from './joblist.js';
 import { JobView } from './jobview.js';
 import { Jobs, type Job } from './jobs.js';
 import { JobActs } from './request.js';
+import { SweepView } from './sweepview.js';
 
 /** How often the times in the list are counted anew. */
 const EVERY_MS = 1000;
 
 const SHOW = 'aiinfn:jobs';
 const OPEN = 'aiinfn:open-job';
+const OPEN_SWEEP = 'aiinfn:open-sweep';
 
 /** What the websocket says goes in here. */
 export interface JobsPanel {
@@ -33,6 +35,8 @@ export function addJobs(
   const acts = new JobActs(app.serviceManager.serverSettings);
   const views = new Map<string, JobView>();
   const tracker = new WidgetTracker<MainAreaWidget<JobView>>({ namespace: 'aiinfn-jobs' });
+  const sweeps = new WidgetTracker<MainAreaWidget<SweepView>>({ namespace: 'aiinfn-sweeps' });
+  const swept = new Set<string>();
   const open = (job: Job) => {
     const id = `aiinfn-job-${job.id}-tab`;
     if (!views.has(job.id)) {
@@ -50,7 +54,21 @@ export function addJobs(
     }
     app.shell.activateById(id);
   };
-  const list: JobList = new JobList(jobs, acts, open);
+  const openSweep = (sweep: string, name: string) => {
+    const id = `aiinfn-sweep-${sweep}-tab`;
+    if (!swept.has(sweep)) {
+      const content = new SweepView(sweep, name, acts, open);
+      const tab = new MainAreaWidget({ content });
+      tab.id = id;
+      tab.title.icon = listIcon;
+      swept.add(sweep);
+      content.disposed.connect(() => swept.delete(sweep));
+      app.shell.add(tab, 'main');
+      void sweeps.add(tab);
+    }
+    app.shell.activateById(id);
+  };
+  const list: JobList = new JobList(jobs, acts, open, openSweep);
   list.title.icon = listIcon;
   app.shell.add(list, 'left', { rank: 300 });
   restorer?.add(list, 'aiinfn-jobs');
@@ -60,6 +78,15 @@ export function addJobs(
     execute: async args => open(jobs.get(String(args['id'])) ?? (await acts.job(String(args['id']))))
   });
   void restorer?.restore(tracker, { command: OPEN, args: tab => ({ id: tab.content.of.id }), name: tab => tab.content.of.id });
+  app.commands.addCommand(OPEN_SWEEP, {
+    label: 'Open a sweep',
+    execute: args => openSweep(String(args['id']), String(args['name']))
+  });
+  void restorer?.restore(sweeps, {
+    command: OPEN_SWEEP,
+    args: tab => ({ id: tab.content.sweep, name: tab.content.title.label }),
+    name: tab => tab.content.sweep
+  });
   palette?.addItem({ command: SHOW, category: 'aiinfn' });
   window.setInterval(() => {
     list.refresh();

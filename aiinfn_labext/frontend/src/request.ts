@@ -7,6 +7,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import type { Frame, Job } from './jobs.js';
 import type { Life } from './life.js';
 import type { Notice } from './notices.js';
+import type { Sweep } from './sweeps.js';
 
 /** What the server says where something is wrong. */
 interface Failure {
@@ -60,8 +61,16 @@ async function call(settings: ServerConnection.ISettings, path: string, init: Re
   return answer;
 }
 
+/** What is asked about sweeps, and done to them. Each rejects as those about jobs do. */
+export interface SweepActs {
+  sweep(id: string): Promise<Sweep>;
+  cancelSweep(id: string): Promise<Sweep>;
+  /** Run again what has ended otherwise than well. */
+  retrySweep(id: string): Promise<Sweep>;
+}
+
 /** What is asked about jobs, and done to them. Each rejects with what the server says, or cannot say. */
-export class JobActs {
+export class JobActs implements SweepActs {
   constructor(private readonly settings: ServerConnection.ISettings) {}
 
   async job(id: string): Promise<Job> {
@@ -94,6 +103,18 @@ export class JobActs {
 
   async extend(id: string, time: string): Promise<Job> {
     return this.post(id, 'extend', { time });
+  }
+
+  async sweep(id: string): Promise<Sweep> {
+    return (await call(this.settings, `sweeps/${id}`)).json() as never;
+  }
+
+  async cancelSweep(id: string): Promise<Sweep> {
+    return (await call(this.settings, `sweeps/${id}/cancel`, { method: 'POST', body: '{}' })).json() as never;
+  }
+
+  async retrySweep(id: string): Promise<Sweep> {
+    return (await call(this.settings, `sweeps/${id}/retry`, { method: 'POST', body: '{}' })).json() as never;
   }
 
   /** Save a value of a job as a file of the person's own machine. */
