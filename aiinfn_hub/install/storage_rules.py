@@ -51,12 +51,13 @@ def _claims(platform: Platform) -> list[Rule]:
 
 
 def _objects(platform: Platform) -> list[Rule]:
-    """A job has its own Secrets and ConfigMap; a session's tokens are Secrets that have the pod's name in theirs."""
+    """A job has its own Secrets and ConfigMap, and the runner; tokens of a session have the pod's name in theirs."""
     shared = texts(volume.secret for volume in platform.volumes if volume.kind == "object-store")
     own = f'(variables.kind == "{names.JOB}" ? ["job-" + variables.run] : [])'
     token = f'[variables.kind == "{names.JOB}" ? "job-" + variables.run + "{SUFFIX}" : variables.own_iam_token]'
     secret = f'has(x.secret) && !(x.secret.?secretName.orValue("") in {shared} + {own} + {token})'
-    config = f'has(x.configMap) && !(x.configMap.?name.orValue("") in {own})'
+    runner = f'variables.kind == "{names.JOB}" && x.configMap.?name.orValue("").startsWith("{names.RUNNER_PREFIX}")'
+    config = f'has(x.configMap) && !(x.configMap.?name.orValue("") in {own}) && !({runner})'
     environment = (
         "has(c.envFrom) || c.?env.orValue([]).exists(e, has(e.valueFrom) && (has(e.valueFrom.configMapKeyRef)"
         " || e.valueFrom.?secretKeyRef.?name.orValue(variables.own_token) != variables.own_token))"

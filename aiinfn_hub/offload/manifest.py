@@ -1,4 +1,4 @@
-"""A job as Kubernetes objects: the Job, its ConfigMap (runner and what to run), its Secret (capability). Pure.
+"""A job as Kubernetes objects: the Job, its ConfigMap (what to run), its Secret (capability), and the runner's. Pure.
 
 What a person typed travels only inside `spec.json`. Everything else that enters a manifest comes from the catalogue or
 from the verified identity, and is checked against a strict grammar here, because interLink's plug-ins write parts of a
@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources as package_files
 from typing import Any
 
 from aiinfn_hub.catalogue import Flavour, Platform, Site
@@ -30,7 +29,7 @@ from aiinfn_hub.pods.storage import lies_on, storage
 GATED_BY = "kueue.x-k8s.io/admission-gated-by"
 INPUTS_GATE = names.PREFIX + "inputs"
 
-CODE, CREDENTIALS, SCRATCH = "/offload", "/offload-cred", "/scratch"
+CODE, ORDER, CREDENTIALS, SCRATCH = "/offload", "/offload-job", "/offload-cred", "/scratch"
 CAPABILITY_KEY = "capability"
 COMMAND = ["/bin/sh", "-c", f"exec python3 {CODE}/boot.py"]
 
@@ -60,7 +59,8 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", r
 class Order:
     """A submitted job: who asked for what, and what it was decided to be.
 
-    `url` is the runner listener's; `uid` the person's POSIX user, None for that of the images.
+    `url` is the runner listener's, `runner` the ConfigMap of its files; `uid` the person's POSIX user, None for that of
+    the images.
     """
 
     run_id: str
@@ -70,13 +70,8 @@ class Order:
     request: JobRequest
     plan: Plan
     url: str
+    runner: str
     uid: int | None = None
-
-
-def runner_files() -> dict[str, str]:
-    """The files of the runner by name, as they are shipped with every job."""
-    folder = package_files.files("aiinfn_hub.contract.run")
-    return {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".py")}
 
 
 def job_name(run_id: str) -> str:
@@ -118,22 +113,25 @@ def job_manifest(platform: Platform, order: Order) -> dict[str, Any]:
     }
 
 
-def configmap_manifest(platform: Platform, order: Order, job_uid: str, runner: Mapping[str, str]) -> dict[str, Any]:
-    """The ConfigMap: the runner's files and `spec.json`; it goes when the Job goes.
+def configmap_manifest(platform: Platform, order: Order, job_uid: str) -> dict[str, Any]:
+    """The ConfigMap: `spec.json`; it goes when the Job goes.
 
     Raises:
-        TooLarge: the source does not fit beside the runner.
+        TooLarge: the source does not fit.
     """
-    data = {**runner, "spec.json": json.dumps(_spec(order), ensure_ascii=False, separators=(",", ":"))}
-    if sum(len(name) + len(text.encode()) for name, text in data.items()) > MAX_CODE_BYTES:
+    text = json.dumps(_spec(order), ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode()) > MAX_CODE_BYTES:
         raise TooLarge("The source is too large for a job.", hint="Put data into --in values, and code into a module.")
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": _owned(platform, order, job_uid),
-        "immutable": True,
-        "data": data,
-    }
+    return _configmap(_owned(platform, order, job_uid), {"spec.json": text})
+
+
+def runner_manifest(platform: Platform, name: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """The ConfigMap of the runner's files, for all jobs: etcd keeps those of each for a day, and is small."""
+    return _configmap({"name": name, "namespace": platform.namespace, "labels": {names.KIND: names.RUNNER}}, files)
+
+
+def _configmap(metadata: dict[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": {**data}}
 
 
 def secret_manifest(platform: Platform, order: Order, job_uid: str, capability: str) -> dict[str, Any]:
@@ -259,6 +257,7 @@ def _container(platform: Platform, order: Order, flavour: Flavour, mounts: list[
         "command": run_inside(platform, plan.apptainer, COMMAND, flavour, binds) if plan.apptainer else COMMAND,
         "env": [
             {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+            {"name": "AIINFN_JOB", "value": ORDER},
             {"name": "AIINFN_CREDENTIALS", "value": CREDENTIALS},
             {"name": "AIINFN_SCRATCH", "value": SCRATCH},
             {"name": "PYTHONUNBUFFERED", "value": "1"},
@@ -274,11 +273,13 @@ def _volumes(platform: Platform, order: Order, *, remote: bool) -> tuple[list[di
     """Ours, and on the cluster itself the person's: interLink drops every other kind, or all mounts, without a word."""
     name = job_name(order.run_id)
     volumes: list[dict[str, Any]] = [
-        {"name": "code", "configMap": {"name": name, "defaultMode": 0o444}},
+        {"name": "code", "configMap": {"name": order.runner, "defaultMode": 0o444}},
+        {"name": "job", "configMap": {"name": name, "defaultMode": 0o444}},
         {"name": "cred", "secret": {"secretName": name, "defaultMode": 0o440}},
     ]
     mounts: list[dict[str, Any]] = [
         {"name": "code", "mountPath": CODE, "readOnly": True},
+        {"name": "job", "mountPath": ORDER, "readOnly": True},
         {"name": "cred", "mountPath": CREDENTIALS, "readOnly": True},
     ]
     if order.request.token:

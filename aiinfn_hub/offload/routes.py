@@ -192,7 +192,8 @@ class PlanHandler(JobHandler):
         request = self.read(JobRequest)
         heritage = await self.room.heritage(self.caller, request.server)
         made = plan.make_plan(self.room.platform, self.caller.person, request, heritage)
-        self.send(with_manifest(self.room.platform, self.caller.person.name, request, made, heritage))
+        shipment, owner = self.room.submitter.shipment, self.caller.person.name
+        self.send(with_manifest(self.room.platform, owner, request, made, heritage, shipment))
 
 
 class TargetsHandler(JobHandler):

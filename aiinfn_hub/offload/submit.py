@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from aiinfn_hub.kube.client import CONFIGMAPS, JOBS, SECRETS, KubeClient
 from aiinfn_hub.offload import capability, manifest, runs, sweeps
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.entry import Budget, check_values, enter
-from aiinfn_hub.offload.orders import APPTAINER, order_of
+from aiinfn_hub.offload.orders import APPTAINER, Shipment, order_of
 from aiinfn_hub.offload.plan import make_plan
 from aiinfn_hub.offload.reasons import refusal_reason
 from aiinfn_hub.offload.runs import NewRun, Run
@@ -36,14 +36,8 @@ from aiinfn_hub.store.engine import Database
 
 #: Seconds for which the cluster may refuse to answer before a job that waits for it is given up.
 STAGING_S = 3600.0
-
-
-@dataclass(frozen=True)
-class Shipment:
-    """What every job takes along: the runner's files by name, and the address of the runner listener."""
-
-    runner: Mapping[str, str]
-    url: str
+#: For which the ConfigMap of the runner is taken to be there still.
+RUNNER_S = 600.0
 
 
 class Submitter:
@@ -77,6 +71,7 @@ class Submitter:
         self._give_token = give_token
         self.budget = budget
         self._staging: dict[str, asyncio.Event] = {}
+        self._had_runner = -math.inf
 
     async def submit(
         self, person: Person, request: JobRequest, heritage: Heritage, key: str, *, after: Run | None = None
@@ -214,14 +209,14 @@ class Submitter:
                 full.add(run.sweep)
 
     async def _place(self, run: Run) -> None:
-        order = order_of(self.platform, run, self.shipment.url)
+        order = order_of(self.platform, run, self.shipment)
+        await self._have_runner()
         namespace, name = self.platform.namespace, manifest.job_name(run.id)
         job = await self._job(manifest.job_manifest(self.platform, order), run)
         uid = job["metadata"]["uid"]
         if manifest.GATED_BY in (job["metadata"].get("annotations") or {}):
             secret = await self.database.write(_introduce, run.id, name, uid, now=self.clock())
-            configmap = manifest.configmap_manifest(self.platform, order, uid, self.shipment.runner)
-            await self._create_or_keep(configmap)
+            await self._create_or_keep(manifest.configmap_manifest(self.platform, order, uid))
             await self._create_or_replace(manifest.secret_manifest(self.platform, order, uid, secret))
             await self._give_token(run, uid)
             await self.client.patch(JOBS, name, {"metadata": {"annotations": {manifest.GATED_BY: None}}}, namespace)
@@ -239,6 +234,13 @@ class Submitter:
         if (found["metadata"].get("labels") or {}).get(names.RUN) != run.id:
             raise Conflict(f"There is another Job named {wanted['metadata']['name']}.")
         return found
+
+    async def _have_runner(self) -> None:
+        """Have the ConfigMap of the runner's files there; looked at again now and then, in case somebody deletes it."""
+        if self.clock() - self._had_runner > RUNNER_S:
+            wanted = manifest.runner_manifest(self.platform, self.shipment.name, self.shipment.runner)
+            await self._create_or_keep(wanted)
+            self._had_runner = self.clock()
 
     async def _create_or_keep(self, wanted: dict[str, Any]) -> None:
         try:

@@ -45,6 +45,8 @@ REMOTE_ID = "JobID"
 
 #: Values of the label KIND.
 SESSION, JOB = "session", "job"
+#: And of the ConfigMaps of the runner's files, one for each version of them, with what their names begin with.
+RUNNER, RUNNER_PREFIX = "runner", "aiinfn-runner-"
 
 QUEUE = "kueue.x-k8s.io/queue-name"
 PRIORITY = "kueue.x-k8s.io/priority-class"

@@ -17,9 +17,9 @@ from aiinfn_hub.offload.blobs import PIECES, BlobStore
 from aiinfn_hub.offload.follow import Follower
 from aiinfn_hub.offload.housekeeping import keep_house
 from aiinfn_hub.offload.kubejob import KubeJob, decode_job
-from aiinfn_hub.offload.manifest import runner_files
+from aiinfn_hub.offload.orders import Shipment, runner_files
 from aiinfn_hub.offload.session import HubSessions
-from aiinfn_hub.offload.submit import Shipment, Submitter
+from aiinfn_hub.offload.submit import Submitter
 from aiinfn_hub.offload.tokens import JobTokens
 from aiinfn_hub.service.budget import QuotaBudget
 from aiinfn_hub.service.config import ServiceConfig

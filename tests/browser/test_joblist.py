@@ -174,10 +174,10 @@ async def test_a_sweep_is_one_line_and_one_table(browser: Browser, demo: Running
     table = page.locator(".aiinfn-Sweep")
     await expect(table.locator("tbody tr")).to_have_count(6, timeout=WAIT)
     await expect(table).to_contain_text("it does not converge", timeout=WAIT)
-    await expect(page.locator(".aiinfn-JobView-head")).to_contain_text("2 running, 2 succeeded, 2 failed", timeout=WAIT)
-    await table.get_by_role("button", name="loss").click()
+    await expect(page.locator(".aiinfn-SweepView")).to_contain_text("2 running, 2 succeeded, 2 failed", timeout=WAIT)
     first = table.locator("tbody tr").first
-    await expect(first).to_contain_text("scan-5")
+    await table.get_by_role("button", name="loss").click()
+    await expect(first).to_contain_text("scan-5", timeout=WAIT)  # until all six have said theirs
     await table.get_by_role("button", name="loss").click()
     await expect(first).to_contain_text("scan-0")
     await expect(table.locator("th[aria-sort=descending]")).to_have_text("loss")
@@ -193,11 +193,12 @@ async def test_a_sweep_is_one_line_and_one_table(browser: Browser, demo: Running
     await page.locator(".lm-TabBar-tab", has_text="scan").first.click()
     await page.get_by_role("button", name="Cancel all of scan").click()
     await page.get_by_role("button", name="Cancel all of it").click()
-    head = page.locator(".aiinfn-JobView-head").first
+    head = page.locator(".aiinfn-SweepView .aiinfn-JobView-head")
     await expect(head).to_contain_text("2 succeeded, 2 failed, 2 cancelled", timeout=WAIT)
     await expect(line).to_contain_text("over", timeout=WAIT)
     await page.reload()
     await expect(page.locator(".aiinfn-Sweep tbody tr")).to_have_count(6, timeout=WAIT)  # it was open
+    await page.locator(".lm-TabBar-tab", has_text="scan").first.click()
     await page.get_by_role("button", name="Run again what failed of scan").click()
     await expect(head).to_contain_text("running", timeout=WAIT)
     assert page.mistakes == []  # type: ignore[attr-defined]

@@ -90,7 +90,6 @@ def test_it_writes_nothing_beside_its_files(service: FakeService) -> None:
     service.wait(run)
     assert {path.name for path in (run.folder / "offload").iterdir()} == {
         *(path.name for path in FILES),
-        "spec.json",
         "..data",
         "..2026_11_23",
     }

@@ -22,9 +22,10 @@ from aiinfn_hub.offload.manifest import (
     configmap_manifest,
     job_manifest,
     job_name,
-    runner_files,
+    runner_manifest,
     secret_manifest,
 )
+from aiinfn_hub.offload.orders import runner_files
 
 VERSION = "1.34"
 
@@ -58,8 +59,9 @@ def test_the_manifests_are_what_kubernetes_takes(wanted: JobRequest) -> None:
     made = order(wanted)
     for manifest in (
         job_manifest(platform(), made),
-        configmap_manifest(platform(), made, "uid-1", runner_files()),
+        configmap_manifest(platform(), made, "uid-1"),
         secret_manifest(platform(), made, "uid-1", "secret"),
+        runner_manifest(platform(), "aiinfn-runner-1", runner_files()),
     ):
         kubernetes_validate.validate(manifest, VERSION, strict=True)
 
@@ -127,7 +129,7 @@ def test_the_accelerator_is_required_of_the_node() -> None:
 
 def test_no_environment_variable_holds_a_secret() -> None:
     found = {entry["name"]: entry for entry in container()["env"]}
-    assert set(found) == {"POD_UID", "AIINFN_CREDENTIALS", "AIINFN_SCRATCH", "PYTHONUNBUFFERED"}
+    assert set(found) == {"POD_UID", "AIINFN_JOB", "AIINFN_CREDENTIALS", "AIINFN_SCRATCH", "PYTHONUNBUFFERED"}
     assert found["POD_UID"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
     assert found["AIINFN_CREDENTIALS"]["value"] == "/offload-cred"
 
@@ -158,7 +160,8 @@ def mounts(wanted: JobRequest) -> dict[str, dict[str, Any]]:
 
 def test_on_the_cluster_the_person_finds_the_own_files() -> None:
     found = mounts(request())
-    assert found["/offload"]["configMap"]["name"] == f"job-{RUN_ID}"
+    assert found["/offload"]["configMap"]["name"] == "aiinfn-runner-1"
+    assert found["/offload-job"]["configMap"]["name"] == f"job-{RUN_ID}"
     assert found["/offload-cred"]["secret"]["secretName"] == f"job-{RUN_ID}"
     assert found["/offload-cred"]["readOnly"] is True
     assert found["/home/jovyan"]["subPath"] == "user-alice"
@@ -207,7 +210,7 @@ def test_what_the_person_typed_travels_only_inside_the_payload() -> None:
     made = order(wanted)
     assert source not in json.dumps(job_manifest(platform(), made))
     assert "Fit-1" not in json.dumps(job_manifest(platform(), made))
-    spec = json.loads(configmap_manifest(platform(), made, "uid-1", {})["data"]["spec.json"])
+    spec = json.loads(configmap_manifest(platform(), made, "uid-1")["data"]["spec.json"])
     assert spec == {
         "run": RUN_ID,
         "name": "Fit-1",
@@ -230,7 +233,7 @@ def test_what_the_person_typed_travels_only_inside_the_payload() -> None:
 
 def test_configmap_and_secret_go_when_the_job_goes() -> None:
     for manifest in (
-        configmap_manifest(platform(), order(), "uid-1", {}),
+        configmap_manifest(platform(), order(), "uid-1"),
         secret_manifest(platform(), order(), "uid-1", "s"),
     ):
         owner = manifest["metadata"]["ownerReferences"][0]
@@ -240,12 +243,13 @@ def test_configmap_and_secret_go_when_the_job_goes() -> None:
 def test_the_secret_holds_the_capability_and_nothing_else() -> None:
     found = secret_manifest(platform(), order(), "uid-1", "the-capability")
     assert found["stringData"] == {"capability": "the-capability"}
-    assert "the-capability" not in json.dumps(configmap_manifest(platform(), order(), "uid-1", runner_files()))
+    assert "the-capability" not in json.dumps(configmap_manifest(platform(), order(), "uid-1"))
     assert "the-capability" not in json.dumps(job_manifest(platform(), order()))
 
 
 def test_the_runner_travels_whole() -> None:
     files = runner_files()
+    assert sum(map(len, files.values())) < 128 * 1024, "a site's plug-in writes them into a script"
     assert {"boot.py", "__init__.py", "runner.py", "frames.py", "codecs.py"} <= set(files)
     for name, text in files.items():
         compile(text, name, "exec")
@@ -253,13 +257,13 @@ def test_the_runner_travels_whole() -> None:
 
 def test_a_source_as_large_as_a_request_may_have_still_fits() -> None:
     made = order(request(source="#" * (256 * 1024)))
-    assert configmap_manifest(platform(), made, "uid-1", runner_files())["data"]["spec.json"]
+    assert configmap_manifest(platform(), made, "uid-1")["data"]["spec.json"]
 
 
 def test_what_does_not_fit_into_a_configmap_is_refused_here() -> None:
     made = order(request(source="\x00" * (256 * 1024)))  # six characters each as JSON
     with pytest.raises(TooLarge, match="too large for a job"):
-        configmap_manifest(platform(), made, "uid-1", runner_files())
+        configmap_manifest(platform(), made, "uid-1")
 
 
 HOSTILE = st.text(max_size=80).filter(lambda text: text.strip("abcdefghijklmnopqrstuvwxyz0123456789"))

@@ -24,9 +24,9 @@ from aiinfn_hub.offload import capability, manifest, runs
 from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.entry import MAX_ACTIVE
 from aiinfn_hub.offload.observe import Sight
-from aiinfn_hub.offload.orders import order_of
+from aiinfn_hub.offload.orders import Shipment, order_of
 from aiinfn_hub.offload.runs import Run
-from aiinfn_hub.offload.submit import STAGING_S, Shipment, Submitter
+from aiinfn_hub.offload.submit import RUNNER_S, STAGING_S, Submitter
 from aiinfn_hub.offload.why import why
 from aiinfn_hub.store.engine import Database
 
@@ -121,6 +121,26 @@ async def test_a_job_is_put_in_place_and_let_go(client: KubeClient, database: Da
     for kind in (CONFIGMAPS, SECRETS):
         found = await client.get(kind, run.job_name, NAMESPACE)
         assert found["metadata"]["ownerReferences"][0]["uid"] == run.job_uid
+
+
+@pytest.mark.asyncio
+async def test_the_runner_is_there_once_for_all_jobs_and_comes_back(client: KubeClient, database: Database) -> None:
+    now = [time.time()]
+    room = submitter(database, client, clock=lambda: now[0])
+    first, second = await submit(room, "a"), await submit(room, "b")
+    found = await client.get(CONFIGMAPS, SHIPMENT.name, NAMESPACE)
+    assert (found["data"], found["immutable"]) == (SHIPMENT.runner, True)
+    assert "ownerReferences" not in found["metadata"]
+    for run in (first, second):
+        job = await Cluster(client).job(run.id)
+        volumes = {one["name"]: one for one in job["spec"]["template"]["spec"]["volumes"]}
+        assert volumes["code"]["configMap"]["name"] == SHIPMENT.name
+        assert list((await client.get(CONFIGMAPS, run.job_name, NAMESPACE))["data"]) == ["spec.json"]
+    await client.delete(CONFIGMAPS, SHIPMENT.name, NAMESPACE)  # by somebody who tidies up
+    now[0] += RUNNER_S + 1
+    await submit(room, "c")
+    assert await client.get(CONFIGMAPS, SHIPMENT.name, NAMESPACE)
+    assert Shipment({"boot.py": "other"}, "").name != SHIPMENT.name
 
 
 class Crowded(NoBudget):
@@ -417,8 +437,8 @@ async def test_a_stored_run_gives_the_manifest_that_was_decided(
     client: KubeClient, database: Database, wanted: dict[str, Any]
 ) -> None:
     run = await submit(submitter(database, client), **wanted)
-    again = order_of(platform(), run, "https://runs.example.org")
-    direct = order(request(**wanted), run_id=run.id, activity_reason=run.activity_reason)
+    again = order_of(platform(), run, Shipment(SHIPMENT.runner, "https://runs.example.org"))
+    direct = order(request(**wanted), run_id=run.id, activity_reason=run.activity_reason, runner=SHIPMENT.name)
     assert manifest.job_manifest(platform(), again) == manifest.job_manifest(platform(), direct)
 
 

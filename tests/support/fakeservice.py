@@ -212,7 +212,8 @@ class FakeService:
             **self.spec_extra,
         }
         files = {path.name: path.read_bytes() for path in RUNNER.glob("*.py")}
-        mount(run.folder / "offload", {**files, "spec.json": json.dumps(spec).encode()})
+        mount(run.folder / "offload", files)
+        mount(run.folder / "job", {"spec.json": json.dumps(spec).encode()})
         capability = run.capability.encode()
         if self.wrap_capability:
             capability = base64.b64encode(capability)
@@ -227,6 +228,7 @@ class FakeService:
                     "PATH": os.environ["PATH"],
                     "HOME": self.home,
                     "POD_UID": f"uid-{run.id}-{len(run.pods)}",
+                    "AIINFN_JOB": str(run.folder / "job"),
                     "AIINFN_CREDENTIALS": str(run.folder / "cred"),
                     "AIINFN_SCRATCH": str(run.folder / "scratch"),
                     **self.environment,

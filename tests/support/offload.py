@@ -65,6 +65,7 @@ def order(wanted: JobRequest | None = None, **changes: Any) -> Order:
         "request": wanted,
         "plan": plan(wanted),
         "url": "https://runs.example.org",
+        "runner": "aiinfn-runner-1",
     }
     return Order(**(fields | changes))
 

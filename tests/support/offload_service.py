@@ -31,12 +31,12 @@ from aiinfn_hub.offload.bell import Bell
 from aiinfn_hub.offload.blobs import PIECES, BlobStore
 from aiinfn_hub.offload.follow import Follower
 from aiinfn_hub.offload.kubejob import decode_job
-from aiinfn_hub.offload.manifest import runner_files
+from aiinfn_hub.offload.orders import Shipment, runner_files
 from aiinfn_hub.offload.routes import Room, routes
 from aiinfn_hub.offload.run_routes import Gate
 from aiinfn_hub.offload.runs import NewRun, Run
 from aiinfn_hub.offload.session import Heritage, inherit
-from aiinfn_hub.offload.submit import Shipment, Submitter
+from aiinfn_hub.offload.submit import Submitter
 from aiinfn_hub.pods import names
 from aiinfn_hub.store.engine import Database
 
@@ -87,9 +87,10 @@ class Cluster:
         return await self.client.get(JOBS, f"job-{run_id}", NAMESPACE)
 
     async def objects(self) -> dict[str, int]:
-        """How many Jobs, ConfigMaps and Secrets there are."""
+        """How many Jobs, ConfigMaps and Secrets there are of runs."""
         kinds = {"jobs": JOBS, "configmaps": CONFIGMAPS, "secrets": SECRETS}
-        return {name: len((await self.client.list(kind, NAMESPACE))[0]) for name, kind in kinds.items()}
+        of_runs = f"{names.KIND}={names.JOB}"
+        return {name: len((await self.client.list(kind, NAMESPACE, labels=of_runs))[0]) for name, kind in kinds.items()}
 
     async def capability(self, run_id: str) -> str:
         """What the pod finds in its Secret."""

@@ -1,7 +1,7 @@
 """Where a job starts: `python3 boot.py [FOLDER]` loads its folder as package `aiinfn_run` and runs FOLDER/spec.json.
 
-FOLDER is the folder of this file when not given, as in a pod, where both come from one ConfigMap. A node agent may have
-mounted it under another path than the manifest says, so the path is taken from `__file__` and from nowhere else.
+FOLDER is $AIINFN_JOB when not given, as in a pod. A node agent may have mounted this file under another path than the
+manifest says, so that of the package is taken from `__file__` and from nowhere else.
 """
 
 import importlib
@@ -36,7 +36,7 @@ def main(argv: List[str]) -> None:
         del sys.path[0]
     sys.path.insert(0, "")
     sys.dont_write_bytecode = True
-    code = load(folder).main(argv[1] if len(argv) > 1 else folder)
+    code = load(folder).main(argv[1] if len(argv) > 1 else os.environ["AIINFN_JOB"])
     os._exit(code)
 
 

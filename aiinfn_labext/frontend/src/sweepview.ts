@@ -22,6 +22,7 @@ export class SweepView extends Widget {
     super();
     this.id = `aiinfn-sweep-${sweep}`;
     this.addClass('aiinfn-JobView');
+    this.addClass('aiinfn-SweepView');
     this.title.label = name;
     this.title.closable = true;
     this.node.tabIndex = 0;
