@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -232,6 +232,13 @@ def hashes_by_folder(connection: sa.Connection) -> dict[str, set[str]]:
     for owner, sha256 in connection.execute(sa.select(_T.c.owner, _T.c.sha256)):
         found.setdefault(slug(owner), set()).add(sha256)
     return found
+
+
+def expiry(connection: sa.Connection, owner: str, hashes: Sequence[str]) -> float | None:
+    """When the first of these goes, unless somebody takes it; None if one has gone already, or none is there."""
+    mine = (_T.c.owner == owner) & _T.c.sha256.in_(hashes)
+    used = connection.execute(sa.select(sa.func.min(_T.c.last_used)).where(mine)).scalar()
+    return None if used is None else float(used) + KEEP_S
 
 
 def expire(connection: sa.Connection, needed: set[tuple[str, str]], *, now: float, keep_s: float = KEEP_S) -> int:

@@ -107,10 +107,13 @@ class PageHandler(HubOAuthenticated, RequestHandler):
         self.pages = pages
         self.hub_auth = pages.auth
 
-    async def prepare(self) -> None:
-        """Find out who it is, before anything else."""
+    def set_default_headers(self) -> None:
+        """Of errors too, which begin anew."""
         self.set_header("Content-Security-Policy", POLICY)
         self.set_header("Cache-Control", "no-store")
+
+    async def prepare(self) -> None:
+        """Find out who it is, before anything else."""
         identify: Any = self.settings["identify"]
         try:
             self.person: Person = (await identify(self)).person
@@ -129,7 +132,7 @@ class PageHandler(HubOAuthenticated, RequestHandler):
     def show(self, template: str, **values: Any) -> None:
         """Render a page with what every page needs."""
         pages, person = self.pages, self.person
-        tabs = [("", "Me"), *((f"activity/{name}", name) for name in person.pi_of)]
+        tabs = [("", "Me"), ("jobs", "Jobs"), *((f"activity/{name}", name) for name in person.pi_of)]
         tabs += [("operator", "Operator"), ("ledger", "Ledger"), ("audit", "Audit")] if person.admin else []
         self.finish(
             pages.templates.get_template(template).render(

@@ -28,7 +28,7 @@ from aiinfn_hub.identity.hubapi import HubApi
 from aiinfn_hub.kube.cache import WatchCache
 from aiinfn_hub.kube.client import NODES, PODS, KubeClient
 from aiinfn_hub.kube.slim import Node, Pod, decode_node, decode_pod
-from aiinfn_hub.panel import pages
+from aiinfn_hub.panel import jobs, pages
 from aiinfn_hub.service import audit, budget, images, lives
 from aiinfn_hub.service.config import ServiceConfig, read_secret
 from aiinfn_hub.service.forecasts import Forecasts
@@ -217,6 +217,7 @@ class Service:
             *quota_routes.routes(prefix, database=self.database, platform=self.platform),
             *audit.routes(prefix, database=self.database),
             *pages.routes(prefix, pages=shared),
+            *jobs.routes(prefix, pages=shared),
         ]
         self.application = Application(routes, identify=self.identify, cookie_secret=self._cookies)
         self._serve(self.application, self.config.port)

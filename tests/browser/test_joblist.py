@@ -99,8 +99,9 @@ async def test_jobs_are_looked_after_without_a_kernel(browser: Browser, demo: Ru
     await camera.shoot(page, "joblist-dark")
     findings += await _grave(page)
     assert findings == []
-    assert (page.mistakes, other.mistakes) == ([], [])  # type: ignore[attr-defined]
     await stop(visitor)
+    await _without_a_session(context, demo, camera)
+    assert (page.mistakes, other.mistakes) == ([], [])  # type: ignore[attr-defined]
 
 
 def row(panel: Locator, name: str) -> Locator:
@@ -144,6 +145,28 @@ async def _acts(page: Page, long: Locator, visitor: Visitor) -> None:
     await page.get_by_role("button", name="Cancel the job").click()
     await expect(long).to_contain_text("cancelled", timeout=WAIT)
     await expect(long.get_by_role("button", name="Cancel long")).to_be_hidden()
+
+
+async def _without_a_session(context: BrowserContext, demo: RunningDemo, camera: Any) -> None:
+    """In the hub's panel, with nothing of the session left: output, table, value."""
+    page = await context.new_page()
+    await page.goto(f"{demo.info['panel_url'].rstrip('/')}/jobs")
+    rows = page.locator("tbody tr")
+    await expect(rows).to_have_count(3)
+    await camera.shoot(page, "panel-jobs")
+    await rows.get_by_role("link", name="fit").last.click()
+    await expect(page.locator(".output")).to_contain_text("first words")
+    await expect(page.locator(".output td")).to_have_text("a cell of a table")
+    await expect(page.locator(".output")).to_contain_text("3 of 3")
+    assert await page.evaluate("window.hacked") is None
+    async with page.expect_download() as saved:
+        await page.get_by_role("link", name="loss").click()
+    assert (await (await saved.value).path()).read_bytes() == b"[3,2,1]"
+    await camera.shoot(page, "panel-job")
+    found: dict[str, Any] = (await Axe().run(page)).response
+    assert [rule["id"] for rule in found["violations"] if rule["impact"] in {"serious", "critical"}] == []
+    await page.set_viewport_size({"width": 360, "height": 740})
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 SWEEP = """%%offload scan --sweep lr=0.5,0.25,0.125 deep=True,False --at-once 3 --cpu 1 --mem 1Gi --time 10m --out total
