@@ -78,23 +78,13 @@ def components() -> dict[str, Any]:
 def paths(prefix: str) -> dict[str, Any]:
     """`paths` of the routes for people and notebooks, below `prefix`."""
     api = f"{prefix}/api"
-    state = _query("state", description=f"Comma list of: {', '.join(JobState)}.")
     return {
         f"{api}/jobs": {
             "post": _operation(
                 "Submit a job", body="JobRequest", answer=_ref("JobView"), status=201,
                 parameters=[_header("Idempotency-Key", "The same key with the same request is the same job.")],
             ),
-            "get": _operation(
-                "List your jobs, newest first",
-                answer=_object(jobs={"type": "array", "items": _ref("JobView")}),
-                parameters=[
-                    _query("name"),
-                    state,
-                    _query("before", type="number"),
-                    _query("limit", type="integer", maximum=500),
-                ],
-            ),
+            "get": _listing(),
         },
         f"{api}/jobs/{{job}}": {"parameters": [_JOB], "get": _operation("One job", answer=_ref("JobView"))},
         f"{api}/jobs/{{job}}/frames": {"parameters": [_JOB], "get": _frames()},
@@ -117,6 +107,16 @@ def paths(prefix: str) -> dict[str, Any]:
             )
         },
     }  # fmt: skip
+
+
+def _listing() -> dict[str, Any]:
+    state = _query("state", description=f"Comma list of: {', '.join(JobState)}.")
+    before = _query("before", "Unix seconds: those submitted then or earlier.", type="number")
+    return _operation(
+        "List your jobs, newest first",
+        answer=_object(jobs={"type": "array", "items": _ref("JobView")}),
+        parameters=[_query("name"), state, before, _query("limit", type="integer", maximum=500)],
+    )
 
 
 def _acts(job: str) -> dict[str, Any]:
