@@ -17,7 +17,7 @@ from aiinfn_hub.contract.jobs import JobRequest
 
 FILES = sorted(RUNNER.glob("*.py"))
 #: Modules of ours may import these, where the person's values are of them.
-OPTIONAL = {"numpy", "pandas"}
+OPTIONAL = {"awkward", "numpy", "pandas"}
 
 
 def python38() -> str | None:

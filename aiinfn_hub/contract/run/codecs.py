@@ -4,7 +4,7 @@
 - `bytes`: bytes
 - `json`: None, bool, int, float (nan and infinities too), lists and dicts (str keys) of these and of str; a tuple
   comes out as a list
-- `tree`: lists and dicts with arrays in them, tables and columns of pandas (see `trees`)
+- `tree`: lists and dicts with arrays in them, tables and columns of pandas, histograms, awkward arrays (see `trees`)
 - `npy`: numpy arrays and scalars without Python objects in them; an array of no dimensions comes out as a scalar
 """
 
@@ -15,7 +15,7 @@ import json
 import sys
 from typing import Any, Dict, Iterator, List, Tuple
 
-from . import trees
+from . import foreign, trees
 
 #: Bytes of one value.
 MAX_VALUE = 50 * 1024**2
@@ -100,6 +100,9 @@ def _write_tree(value: Any) -> Tuple[str, bytes, str]:
         data = trees.write(value, lambda array: _write_npy(array, numpy)[1])
     except trees.NoTree as error:
         raise NoCodec(str(error)) from error
+    what = foreign.summary(value)
+    if what:
+        return "tree", data, what
     shape = getattr(value, "shape", None)
     return "tree", data, "table of %s" % "x".join(map(str, shape)) if shape is not None else _summary(value)
 

@@ -1,8 +1,8 @@
-"""Values made of others: dicts and lists with arrays in them, and tables of pandas. A zip of JSON and of npy files.
+"""Values made of others: dicts and lists with arrays in them, tables, histograms. A zip of JSON and of npy files.
 
-In the JSON, `{"$npy": 3}` stands for the array in the file 3; a table or a column has a node of its own kind. A dict of
-the person's with a key that begins so is written as pairs. Nothing in it names code, and nothing is compressed: what is
-read is as large as what came.
+In the JSON, `{"$npy": 3}` stands for the array in the file 3; a table, a column, and what `foreign` knows have nodes of
+their own kinds. A dict of the person's with a key that begins so is written as pairs. Nothing in it names code, and
+nothing is compressed: what is read is as large as what came.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import re
 import sys
 import zipfile
 from typing import Any, Callable, Dict, List, Optional
+
+from . import foreign
 
 #: The JSON's name in the zip; arrays are called by their number.
 _TREE = "tree.json"
@@ -39,7 +41,7 @@ def is_tree(value: Any) -> bool:
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series)):
         return True
-    return type(value) in (dict, list, tuple) and "numpy" in sys.modules
+    return "numpy" in sys.modules and (type(value) in (dict, list, tuple) or foreign.parts(value) is not None)
 
 
 def write(value: Any, write_npy: Callable[[Any], bytes]) -> bytes:
@@ -96,11 +98,24 @@ class _Writer:
             return self._dict(value, path, depth)
         if kind is numpy.ndarray or isinstance(value, numpy.generic):
             return self._array(value, path)
-        if pandas is not None and kind is pandas.DataFrame:
+        if pandas is not None and kind in (pandas.DataFrame, pandas.Series):
+            return self._table(value, path, pandas)
+        return self._foreign(value, path, depth)
+
+    def _table(self, value: Any, path: str, pandas: Any) -> Any:
+        if type(value) is pandas.DataFrame:
             return self._frame(value, path, pandas)
-        if pandas is not None and kind is pandas.Series:
-            column, label = self._column(value, path), _label(value.name, path)
-            return {"$series": column, "index": self._index(value.index, path, pandas), "name": label}
+        column, label = self._column(value, path), _label(value.name, path)
+        return {"$series": column, "index": self._index(value.index, path, pandas), "name": label}
+
+    def _foreign(self, value: Any, path: str, depth: int) -> Any:
+        try:
+            found = foreign.parts(value)
+        except (ValueError, TypeError, KeyError) as error:
+            raise NoTree("%s cannot be taken apart: %s" % (path or "it", error)) from error
+        if found is not None:
+            return {_MARK + found[0]: self.node(found[1], path, depth + 1)}
+        kind = type(value)
         what = kind.__name__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
         raise NoTree("%s is %s" % (path or "it", what))
 
@@ -173,6 +188,8 @@ class _Reader:
             "$dict": lambda found: {str(key): self.value(item) for key, item in found["$dict"]},
             "$frame": self._frame,
             "$series": self._series,
+            "$uhi": lambda found: foreign.made("uhi", self.value(found["$uhi"])),
+            "$awkward": lambda found: foreign.made("awkward", self.value(found["$awkward"])),
         }
         kind = next((key for key in made if key in node), None)
         return made[kind](node) if kind else {key: self.value(item) for key, item in node.items()}
