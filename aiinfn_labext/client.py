@@ -13,10 +13,11 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from aiinfn_hub.contract.jobs import Extend, FramePage, JobRequest, JobView, Plan, Retry, Target, Why
+from aiinfn_hub.contract.jobs import Extend, FramePage, JobRequest, JobView, Retry, Why
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import Offer
+from aiinfn_hub.contract.plans import Plan, Target
 from aiinfn_hub.contract.sweeps import SweepRequest, SweepRetry, SweepView
 from aiinfn_hub.errors import NotAuthenticated, NotFound, RemoteFailed, Unavailable, from_json
 

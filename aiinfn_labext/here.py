@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 
 from aiinfn_hub.contract import run
-from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Retry, Target, ValueRef, Why
+from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Retry, ValueRef, Why
+from aiinfn_hub.contract.plans import Target
 from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
 from aiinfn_labext.client import TOKEN_VARIABLE
 

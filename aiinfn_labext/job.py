@@ -10,7 +10,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, Protocol
 
-from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Retry, Target, Why
+from aiinfn_hub.contract.jobs import FramePage, JobRequest, JobState, JobView, Retry, Why
+from aiinfn_hub.contract.plans import Target
 from aiinfn_hub.contract.quantities import parse_duration
 from aiinfn_hub.errors import Conflict, NotFound, RemoteFailed, Unavailable
 from aiinfn_labext.shown import clean_text, frame_text, job_line, traceback_lines

@@ -18,7 +18,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from aiinfn_hub.contract.jobs import JobRequest, JobState, Target
+from aiinfn_hub.contract.jobs import JobRequest, JobState
+from aiinfn_hub.contract.plans import Target
 from aiinfn_hub.contract.run.vitals import checked
 from aiinfn_hub.contract.sweeps import AT_ONCE, POINT, SweepRequest
 from aiinfn_hub.errors import InvalidInput, NotFound, Unavailable

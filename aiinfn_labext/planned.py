@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import JobRequest, Plan
+from aiinfn_hub.contract.jobs import JobRequest
 from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer
+from aiinfn_hub.contract.plans import Plan
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_labext.shown import clean_text
 from aiinfn_labext.travel import size

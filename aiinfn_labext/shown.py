@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from aiinfn_hub.contract.jobs import JobState, JobView
+from aiinfn_hub.contract.jobs import JobState, JobView, Waiting
 from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_labext.markup import clean_html
 
@@ -72,6 +72,15 @@ def frame_text(frame: dict[str, Any]) -> str:
     return ""
 
 
+def waiting_words(waiting: Waiting) -> list[str]:
+    """The place in the queue, and when such jobs have started."""
+    place = f"place {waiting.place} of {waiting.number}"
+    if waiting.early is None or waiting.late is None:
+        return [place, f"too few like it to say when ({waiting.cases})"]
+    early, late = (time.strftime("%H:%M", time.localtime(moment)) for moment in (waiting.early, waiting.late))
+    return [place, f"usually starts {early} to {late} (of {waiting.cases})"]
+
+
 def job_line(view: JobView) -> str:
     """One line about a job: name, state, where, since when, why."""
     parts = [view.name, view.state.value]
@@ -79,6 +88,8 @@ def job_line(view: JobView) -> str:
         parts.append(f"on {view.target}" if view.target != "here" else "here")
     if view.flavour:
         parts.append(view.flavour)
+    if view.waiting is not None:
+        parts += waiting_words(view.waiting)
     if view.attempt > 1:
         parts.append(f"attempt {view.attempt}")
     if view.finished_at is not None and view.started_at is not None:

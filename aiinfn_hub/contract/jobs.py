@@ -201,6 +201,20 @@ class Vitals(Wire, frozen=True):
     metrics: Metrics = {}
 
 
+class Waiting(Wire, frozen=True):
+    """A place in the queue, from 1 on, and when such jobs have started.
+
+    Half of those that had waited for longer than this one did so between `early` and `late`, in Unix seconds; they are
+    None where there are too few `cases`.
+    """
+
+    place: int
+    number: int
+    early: float | None
+    late: float | None
+    cases: int
+
+
 class JobView(Wire, frozen=True):
     """A job as its owner sees it.
 
@@ -233,6 +247,7 @@ class JobView(Wire, frozen=True):
     metrics: dict[str, float | None] = {}
     sweep: str = ""
     point: dict[str, Scalar] = {}
+    waiting: Waiting | None = None
 
     @property
     def final(self) -> bool:
@@ -254,42 +269,3 @@ class Why(Wire, frozen=True):
     sentence: str
     next_step: str = ""
     evidence: list[str] = []
-
-
-class Target(Wire, frozen=True):
-    """A place where jobs can run."""
-
-    name: str
-    kind: str
-    description: str
-    flavours: list[str]
-
-
-class Plan(Wire, frozen=True, kw_only=True):
-    """A job as it would run. CPU in millicores, memory in bytes, time in seconds.
-
-    `target` is what was asked for, `site` the place that it means; `gpu_hours` are weighted, for all of the time.
-    With `refusals`, the job cannot be submitted as it is. `manifest` is the Job as it would be sent to Kubernetes, for
-    who asks for the plan alone.
-    """
-
-    target: str
-    site: str
-    activity: str
-    flavour: str
-    units: int
-    queue: str
-    image: str
-    apptainer: str = ""
-    cpu_millis: int
-    memory_bytes: int
-    time_s: int
-    gpu_hours: float
-    warnings: list[str] = msgspec.field(default_factory=list)
-    refusals: list[str] = msgspec.field(default_factory=list)
-    manifest: dict[str, Any] = msgspec.field(default_factory=dict)
-
-    def check(self) -> None:
-        """Raise `InvalidInput` with every refusal."""
-        if self.refusals:
-            raise InvalidInput(" ".join(self.refusals), details={"refusals": self.refusals})

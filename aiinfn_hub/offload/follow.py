@@ -108,10 +108,14 @@ class Follower:
         if run_id is not None:
             self._mark(run_id)
 
+    def workload(self, run_id: str) -> Workload | None:
+        """That of a run, as the cache has it."""
+        job = self._jobs.get(run_id)
+        return self._workloads.get(job.uid) if job is not None else None
+
     def sight(self, run: Run) -> Sight:
         """What the caches hold of a run now."""
-        job = self._jobs.get(run.id)
-        workload = self._workloads.get(job.uid) if job is not None else None
+        job, workload = self._jobs.get(run.id), self.workload(run.id)
         try:
             remote = site_named(self.platform, run.target).kind != "local"
         except InvalidInput:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiinfn_hub.catalogue import Flavour, Platform, Site
-from aiinfn_hub.contract.jobs import JobRequest, Plan, ValueRef
+from aiinfn_hub.contract.jobs import JobRequest, ValueRef
+from aiinfn_hub.contract.plans import Plan
 from aiinfn_hub.errors import InvalidInput, TooLarge
 from aiinfn_hub.offload.plan import site_named
 from aiinfn_hub.pods import folders, iam_token, names

@@ -6,18 +6,8 @@ from typing import Any
 
 import msgspec
 
-from aiinfn_hub.contract.jobs import (
-    Extend,
-    FramePage,
-    JobRequest,
-    JobState,
-    JobView,
-    Plan,
-    Retry,
-    Target,
-    Vitals,
-    Why,
-)
+from aiinfn_hub.contract.jobs import Extend, FramePage, JobRequest, JobState, JobView, Retry, Vitals, Why
+from aiinfn_hub.contract.plans import Plan, Target
 from aiinfn_hub.contract.sweeps import SweepRequest, SweepRetry, SweepView
 from aiinfn_hub.offload.checkpoints import Kept
 from aiinfn_hub.offload.results import Report

@@ -11,7 +11,8 @@ from importlib import resources as package_files
 import msgspec
 
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.jobs import JobRequest, Plan
+from aiinfn_hub.contract.jobs import JobRequest
+from aiinfn_hub.contract.plans import Plan
 from aiinfn_hub.offload import manifest
 from aiinfn_hub.offload.runs import Run
 from aiinfn_hub.offload.session import Heritage, environment

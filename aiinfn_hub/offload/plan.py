@@ -5,7 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from aiinfn_hub.catalogue import Activity, Flavour, Platform, Site
-from aiinfn_hub.contract.jobs import JobRequest, Plan, Resources, Target
+from aiinfn_hub.contract.jobs import JobRequest, Resources
+from aiinfn_hub.contract.plans import Plan, Target
 from aiinfn_hub.contract.quantities import format_bytes, format_cpu, format_duration
 from aiinfn_hub.errors import Forbidden, InvalidInput
 from aiinfn_hub.identity.person import Person

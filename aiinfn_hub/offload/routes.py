@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import sqlalchemy as sa
 from tornado.web import RequestHandler
 
@@ -24,6 +25,7 @@ from aiinfn_hub.offload.bell import Bell, woken
 from aiinfn_hub.offload.blobs import BlobStore
 from aiinfn_hub.offload.follow import Follower
 from aiinfn_hub.offload.orders import with_manifest
+from aiinfn_hub.offload.outlook import Outlook
 from aiinfn_hub.offload.receive import ReceivingHandler, send_file
 from aiinfn_hub.offload.runs import Run
 from aiinfn_hub.offload.session import Heritage
@@ -55,6 +57,7 @@ class Room:
     follower: Follower
     bell: Bell
     heritage: Callable[[Caller, str], Awaitable[Heritage]]
+    outlook: Outlook
     clock: Callable[[], float] = time.time
 
 
@@ -90,7 +93,8 @@ class JobHandler(ApiHandler):
 
     async def view(self, run: Run) -> JobView:
         """The run with its values."""
-        return results.view(run, await self.room.database.read(results.of_run, run.id))
+        view = results.view(run, await self.room.database.read(results.of_run, run.id))
+        return (await self.room.outlook.add([view]))[0]
 
 
 class JobsHandler(JobHandler):
@@ -112,7 +116,7 @@ class JobsHandler(JobHandler):
         before = self.argument("before", 0.0, float)
         wanted = {"name": name, "states": states, "before": before, "limit": limit}
         views = await self.room.database.read(_list, self.caller.person.name, wanted)
-        self.send({"jobs": views})
+        self.send({"jobs": await self.room.outlook.add(views)})
 
 
 class OneJobHandler(JobHandler):
@@ -147,7 +151,7 @@ class FramesHandler(JobHandler):
                 await woken(self._event, min(left, LOOK_S))
                 page = await self.room.database.read(_page, run.id, after)
         if not self._closed:
-            self.send(page)
+            self.send(msgspec.structs.replace(page, job=(await self.room.outlook.add([page.job]))[0]))
 
     def on_connection_close(self) -> None:
         """Nobody waits any more."""

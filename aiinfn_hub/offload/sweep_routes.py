@@ -28,7 +28,8 @@ class SweepHandler(JobHandler):
 
     async def seen(self, sweep: Sweep) -> SweepView:
         """The sweep with its jobs."""
-        return await self.room.database.read(sweeps.view, sweep)
+        view = await self.room.database.read(sweeps.view, sweep)
+        return msgspec.structs.replace(view, jobs=await self.room.outlook.add(view.jobs))
 
 
 class SweepsHandler(SweepHandler):

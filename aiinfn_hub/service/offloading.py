@@ -18,6 +18,7 @@ from aiinfn_hub.offload.follow import Follower
 from aiinfn_hub.offload.housekeeping import keep_house
 from aiinfn_hub.offload.kubejob import KubeJob, decode_job
 from aiinfn_hub.offload.orders import Shipment, runner_files
+from aiinfn_hub.offload.outlook import Outlook
 from aiinfn_hub.offload.session import HubSessions
 from aiinfn_hub.offload.submit import Submitter
 from aiinfn_hub.offload.tokens import JobTokens
@@ -86,6 +87,7 @@ class Offloading:
             follower=self.follower,
             bell=self.bell,
             heritage=HubSessions(self.platform, self.hub),
+            outlook=Outlook(self.database, self.follower),
         )
         return [route for some in (routes, act_routes, sweep_routes) for route in some.routes(prefix, room=room)]
 

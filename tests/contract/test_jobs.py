@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from aiinfn_hub.contract import images, jobs, life, notices, offer, reservation
+from aiinfn_hub.contract import images, jobs, life, notices, offer, plans, reservation, sweeps
 from aiinfn_hub.contract.jobs import (
     FINAL,
     JOB_NAME,
@@ -24,18 +24,18 @@ from aiinfn_hub.contract.jobs import (
     JobState,
     JobView,
     Resources,
-    Target,
     ValueRef,
     Why,
     Wire,
 )
 from aiinfn_hub.contract.offer import ActivityOffer, FlavourOffer, Offer, TicketOffer
+from aiinfn_hub.contract.plans import Target
 from aiinfn_hub.errors import InvalidInput
 
 S = JobState
 STRUCTS = [
     value
-    for module in (images, jobs, life, notices, offer, reservation)
+    for module in (images, jobs, life, notices, offer, plans, reservation, sweeps)
     for value in vars(module).values()
     if isinstance(value, type) and issubclass(value, Wire) and value.__module__ == module.__name__
 ]
@@ -139,7 +139,7 @@ SAMPLES: list[Wire] = [
     offer.Reserved("School", "teaching", 4, 1.5, 2.5, 3),
     images.ImageFound("ghcr.io/infn/x:1@sha256:" + "ab" * 32, 2_000_000_000),
     life.SessionUse(1, 0.5, 0.25),
-    jobs.Plan(
+    plans.Plan(
         target="auto",
         site="local",
         activity="lhcb",
@@ -157,6 +157,10 @@ SAMPLES: list[Wire] = [
     ),
     jobs.Retry(1000, 2**31, "t4", 60, "local"),
     jobs.Extend(7200),
+    jobs.Waiting(3, 7, 1.5, 2.5, 23),
+    sweeps.SweepRequest(request(), [{"lr": 0.5, "kind": "a", "on": True, "none": None}], 3, bind=False),
+    sweeps.SweepRetry(jobs.Retry(time_s=60)),
+    sweeps.SweepView("01k", "fit", 3, 1.5, [view(sweep="01k", point={"lr": 0.5}, metrics={"loss": None})], "d", "c"),
     jobs.Vitals(2**30, {"loss": 0.5, "gain": None}),
     life.MountedVolume("activity", "activity", "/shared/activity", "storage@example.org"),
     life.SessionLife("NVIDIA T4", 1.5, 2.5, 3600.0, 7200.0, None, "the session does not say what it does"),

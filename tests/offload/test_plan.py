@@ -8,7 +8,7 @@ import pytest
 from support.offload import heritage, person, plan, platform, reference, request
 
 from aiinfn_hub.catalogue import Platform
-from aiinfn_hub.contract.jobs import Plan
+from aiinfn_hub.contract.plans import Plan
 from aiinfn_hub.errors import Forbidden, InvalidInput
 from aiinfn_hub.offload.plan import carries, choose_site, make_plan, site_named, sites, targets
 

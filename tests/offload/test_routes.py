@@ -10,7 +10,8 @@ import pytest
 from support.offload import request
 from support.offload_service import World
 
-from aiinfn_hub.contract.jobs import JobState, Plan, Retry, Target, Why
+from aiinfn_hub.contract.jobs import JobState, Retry, Why
+from aiinfn_hub.contract.plans import Plan, Target
 from aiinfn_hub.kube.client import CONFIGMAPS
 from aiinfn_hub.offload import blobs
 from aiinfn_hub.store import tables

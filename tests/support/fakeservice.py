@@ -27,22 +27,11 @@ import msgspec
 from support import fakesweeps
 
 from aiinfn_hub.contract import run as runner
-from aiinfn_hub.contract.jobs import (
-    FINAL,
-    Extend,
-    FramePage,
-    JobRequest,
-    JobState,
-    JobView,
-    Plan,
-    Retry,
-    Target,
-    ValueRef,
-    Why,
-)
+from aiinfn_hub.contract.jobs import FINAL, Extend, FramePage, JobRequest, JobState, JobView, Retry, ValueRef, Why
 from aiinfn_hub.contract.life import Extension, SessionLife, SessionUse
 from aiinfn_hub.contract.notices import Notice
 from aiinfn_hub.contract.offer import ActivityOffer, Expected, FlavourOffer, Offer
+from aiinfn_hub.contract.plans import Plan, Target
 from aiinfn_hub.errors import (
     AiinfnError,
     Conflict,

@@ -32,6 +32,7 @@ from aiinfn_hub.offload.blobs import PIECES, BlobStore
 from aiinfn_hub.offload.follow import Follower
 from aiinfn_hub.offload.kubejob import decode_job
 from aiinfn_hub.offload.orders import Shipment, runner_files
+from aiinfn_hub.offload.outlook import Outlook
 from aiinfn_hub.offload.routes import Room, routes
 from aiinfn_hub.offload.run_routes import Gate
 from aiinfn_hub.offload.runs import NewRun, Run
@@ -270,7 +271,7 @@ async def room(
     task = asyncio.create_task(follower.run())
     desk = Room(
         platform=platform(), database=database, blobs=store, submitter=submitter, follower=follower, bell=bell,
-        heritage=heritage,
+        heritage=heritage, outlook=Outlook(database, follower),
     )  # fmt: skip
     server, port = listen(
         Application(

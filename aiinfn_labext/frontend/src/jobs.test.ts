@@ -28,6 +28,7 @@ function job(more: Partial<Job> = {}): Job {
     metrics: {},
     sweep: '',
     point: {},
+    waiting: null,
     ...more
   };
 }
@@ -37,6 +38,16 @@ test('a line says the state, the place and the time', () => {
   assert.equal(reads(job({ attempt: 2 }), NOW), 'running on gpu-1, attempt 2 · 12:41 of 2 h');
   assert.equal(reads(job({ reason: 'It has started.', target: 'leonardo' }), NOW), 'running on leonardo · 12:41 of 2 h');
   assert.equal(reads(job({ state: 'queued', started_at: null }), NOW), 'queued · for 16:40');
+  const waiting = { place: 3, number: 7, early: NOW + 60, late: NOW + 600, cases: 23 };
+  const queued = job({ state: 'queued', started_at: null, waiting });
+  assert.equal(reads(queued, NOW), 'queued · place 3 of 7 · for 16:40');
+  assert.deepEqual(notes({ ...queued, reason: 'It waits for 1 CPU.' }, NOW), [
+    'It waits for 1 CPU.',
+    `Usually such jobs start between ${clock(NOW + 60, NOW)} and ${clock(NOW + 600, NOW)} (of 23).`
+  ]);
+  assert.deepEqual(notes({ ...queued, reason: '', waiting: { ...waiting, early: null, late: null, cases: 2 } }, NOW), [
+    'Too few like it have waited to say when it starts (2).'
+  ]);
   const ended = { state: 'failed', finished_at: NOW - 61 };
   assert.equal(reads(job(ended), NOW), `failed on local after 11:40 · ${clock(NOW - 61, NOW)}`);
   const early = { state: 'cancelled', started_at: null, finished_at: NOW };

@@ -33,6 +33,8 @@ export interface Job {
   /** Empty for a job of its own. */
   sweep: string;
   point: Record<string, string | number | boolean | null>;
+  /** Its place in the queue, and when half of such jobs have started; null where it has none. */
+  waiting: { place: number; number: number; early: number | null; late: number | null; cases: number } | null;
 }
 
 /** An output as nbformat writes it, and its place among those of the job. */
@@ -82,7 +84,8 @@ export function reads(job: Job, now: number): string {
     return `running${place}${attempt}${since}`;
   }
   if (!over(job)) {
-    return `${job.state}${attempt} · for ${counted(now - job.submitted_at)}`;
+    const place = job.waiting ? ` · place ${job.waiting.place} of ${job.waiting.number}` : '';
+    return `${job.state}${attempt}${place} · for ${counted(now - job.submitted_at)}`;
   }
   const took = job.started_at === null ? '' : ` after ${counted((job.finished_at ?? now) - job.started_at)}`;
   const where = job.started_at === null ? '' : ` on ${job.target}`;
@@ -94,7 +97,18 @@ export function notes(job: Job, now: number): string[] {
   const said = over(job) ? job.verdict || job.reason : job.state === 'running' ? silence(job.reason) : job.reason;
   const kept = job.checkpointed_at !== null && !over(job) ? `Its work of ${clock(job.checkpointed_at, now)} is kept.` : '';
   const memory = job.memory ? `It took up to ${bytes(job.memory)} of its ${bytes(job.resources.memory_bytes)} of memory.` : '';
-  return [said, kept, memory].filter(line => line);
+  return [said, outlook(job, now), kept, memory].filter(line => line);
+}
+
+/** When such jobs have started before. */
+function outlook(job: Job, now: number): string {
+  if (!job.waiting) {
+    return '';
+  }
+  const { early, late, cases } = job.waiting;
+  return early === null || late === null
+    ? `Too few like it have waited to say when it starts (${cases}).`
+    : `Usually such jobs start between ${clock(early, now)} and ${clock(late, now)} (of ${cases}).`;
 }
 
 /** What comes behind the place in the reason of a job that runs: that nothing was heard of it. */

@@ -25,6 +25,7 @@ function job(place: number, more: Partial<Job> = {}): Job {
     metrics: {},
     sweep: 's',
     point: { lr: place / 10 },
+    waiting: null,
     ...more
   };
 }
