@@ -5,8 +5,6 @@ They outlive the kernel: what is known of a job is what is in its directory (see
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -16,14 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from aiinfn_hub.contract import run
-from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Retry, ValueRef, Why
+from aiinfn_hub.contract.jobs import FINAL, FramePage, JobRequest, JobState, JobView, Retry, Why
 from aiinfn_hub.contract.plans import Target
 from aiinfn_hub.errors import Conflict, InvalidInput, NotFound
+from aiinfn_labext import folders
 from aiinfn_labext.client import TOKEN_VARIABLE
 
 PREFIX = "here-"
@@ -119,7 +117,7 @@ class HereJobs:
         while True:
             # The state first: all frames of a job that has ended are there.
             view = self._view(home)
-            frames = _frames(home, after)
+            frames = folders.frames(home, after)
             if frames or view.state in FINAL or view.state != known or time.monotonic() >= deadline:
                 return FramePage(job=msgspec.structs.replace(view, frames=after + len(frames)), frames=frames)
             self._sleep(_POLL_S)
@@ -144,7 +142,7 @@ class HereJobs:
         view = self._view(home)
         if not view.final:
             raise Conflict(f"{view.name} is not over: it is {view.state.value}.", hint="Cancel it first, or wait.")
-        request = msgspec.convert((_read_json(home / "request.json") or {})["request"], JobRequest)
+        request = msgspec.convert((folders.read_json(home / "request.json") or {})["request"], JobRequest)
         blobs = {path.name: path.read_bytes() for path in (home / "blobs").iterdir()}
         return self.submit(change.of(request), blobs)
 
@@ -179,9 +177,9 @@ class HereJobs:
     def output(self, job: str, name: str) -> tuple[str, bytes]:
         """Codec and bytes of an output."""
         home = self._home(job)
-        about = _read_json(home / "outputs" / f"{name}.json")
+        about = folders.read_json(home / "outputs" / f"{name}.json")
         if about is None:
-            missing = (_read_json(home / "result.json") or {}).get("missing", {})
+            missing = (folders.read_json(home / "result.json") or {}).get("missing", {})
             raise NotFound(f"{job} has no value {name!r}.", hint=missing.get(name, "It did not deliver it."))
         return str(about["codec"]), (home / "outputs" / name).read_bytes()
 
@@ -203,11 +201,11 @@ class HereJobs:
         return home
 
     def _view(self, home: Path) -> JobView:
-        about = _read_json(home / "request.json") or {}
+        about = folders.read_json(home / "request.json") or {}
         request = msgspec.convert(about["request"], JobRequest)
         state, reason, exit_code = self._state(home)
         # Read after the state, so that it is there when the state says so.
-        result = _read_json(home / "result.json") or {}
+        result = folders.read_json(home / "result.json") or {}
         return JobView(
             id=home.name,
             name=request.name,
@@ -216,31 +214,34 @@ class HereJobs:
             target="here",
             activity="",
             flavour="",
-            resources=msgspec.structs.replace(request.resources, time_s=_limit(home) or request.resources.time_s),
+            resources=msgspec.structs.replace(
+                request.resources, time_s=folders.limit(home) or request.resources.time_s
+            ),
             submitted_at=about["submitted_at"],
-            started_at=_changed(home / "alive"),
-            finished_at=_changed(home / "result.json"),
+            started_at=folders.changed(home / "alive"),
+            finished_at=folders.changed(home / "result.json"),
             exit_code=result.get("exit_code", exit_code),
             verdict=result.get("verdict", "") or ("" if state != JobState.LOST else reason),
-            outputs=_outputs(home, request.outputs, result.get("missing", {})),
+            outputs=folders.outputs(home, request.outputs, result.get("missing", {})),
             digest=request.digest,
             cell=request.origin.get("cell_id", ""),
             memory=result.get("memory"),
+            metrics=result.get("metrics") or folders.read_json(home / "metrics.json") or {},
         )
 
     def _state(self, home: Path) -> tuple[JobState, str, int | None]:
         process = self._processes.get(home.name)
         # Before the look at the result: a process that ends in between has written it.
         code = process.poll() if process is not None else None
-        alive = _locked(home / "alive")
-        result = _read_json(home / "result.json")
+        alive = folders.locked(home / "alive")
+        result = folders.read_json(home / "result.json")
         if result is not None:
             return JobState(result["state"]), "", None
         if alive:
             return JobState.RUNNING, "in a process of this session", None
         if (home / "cancel").exists():
             return JobState.CANCELLED, "cancelled", code
-        young = time.time() - (_changed(home / "request.json") or 0) < _START_S
+        young = time.time() - (folders.changed(home / "request.json") or 0) < _START_S
         # One of ours that has not ended is starting, even if its file is there and not locked yet.
         if code is None and (process is not None or (young and not (home / "alive").exists())):
             return JobState.STARTING, "its process starts", None
@@ -250,52 +251,3 @@ class HereJobs:
     def _prune(self) -> None:
         for view in [view for view in self.jobs(limit=sys.maxsize) if view.final][KEPT_JOBS - 1 :]:
             shutil.rmtree(self._root / view.id, ignore_errors=True)
-
-
-def _frames(home: Path, after: int) -> list[dict[str, Any]]:
-    try:
-        text = (home / "frames.jsonl").read_text(encoding="ascii")
-    except FileNotFoundError:
-        return []
-    # What stands behind the last newline is still being written.
-    frames = (json.loads(line) for line in text.split("\n")[:-1])
-    return [frame for frame in frames if frame["seq"] > after]
-
-
-def _outputs(home: Path, names: list[str], missing: Mapping[str, str]) -> dict[str, ValueRef]:
-    found = {name: ValueRef(codec="", sha256="", size=0, summary=reason) for name, reason in missing.items()}
-    for name in names:
-        about = _read_json(home / "outputs" / f"{name}.json")
-        if about is not None:
-            found[name] = msgspec.convert(about, ValueRef)
-    return found
-
-
-def _locked(path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def _changed(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return None
-
-
-def _limit(home: Path) -> int:
-    try:
-        return int((home / "limit").read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):  # never extended, or being written
-        return 0
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None

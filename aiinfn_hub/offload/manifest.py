@@ -60,8 +60,7 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", r
 class Order:
     """A submitted job: who asked for what, and what it was decided to be.
 
-    `url` is the runner listener's, `runner` the ConfigMap of its files; `uid` the person's POSIX user, None for that of
-    the images.
+    `url` is the runner listener's, `runner` the ConfigMap of its files; `uid` the POSIX user, None for the images' own.
     """
 
     run_id: str
@@ -150,10 +149,7 @@ def _failure_policy() -> dict[str, Any]:
     return {
         "rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-            {
-                "action": "FailJob",
-                "onExitCodes": {"containerName": "main", "operator": "In", "values": NEVER_AGAIN},
-            },
+            {"action": "FailJob", "onExitCodes": {"containerName": "main", "operator": "In", "values": NEVER_AGAIN}},
         ]
     }
 
@@ -168,7 +164,7 @@ def _spec(order: Order) -> dict[str, Any]:
         **{name: getattr(request, name) for name in _AS_SENT},
         "filename": f"<offload {request.name}>",
         "inputs": {name: _sent(value) for name, value in request.inputs.items()},
-        "modules": _sent(request.modules) if request.modules is not None else None,
+        "modules": request.modules and _sent(request.modules),
         "time_s": order.plan.time_s,
         "memory_bytes": order.plan.memory_bytes,
         "credentials": f"{CREDENTIALS}/{CAPABILITY_KEY}",
