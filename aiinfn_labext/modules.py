@@ -14,6 +14,7 @@ import site
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,7 @@ import msgspec
 
 from aiinfn_hub.contract.jobs import MODULES, PACKAGE, JobRequest, ValueRef
 from aiinfn_hub.contract.run.codecs import MAX_VALUE
+from aiinfn_hub.contract.run.modules import MAX_FILES
 from aiinfn_hub.errors import TooLarge
 from aiinfn_labext.client import sha256_of
 from aiinfn_labext.travel import size
@@ -197,6 +199,13 @@ def _by_git(root: Path) -> list[Path] | None:
 
 
 def _check(files: dict[str, Path]) -> None:
+    if len(files) > MAX_FILES:
+        folders = Counter(name.rpartition("/")[0] for name in files).most_common(1)
+        raise TooLarge(
+            f"The modules of this session have {len(files)} files, and at most {MAX_FILES} travel with a cell; "
+            f"{folders[0][0]} alone has {folders[0][1]}.",
+            hint="Move data out of the package, or list it in .gitignore.",
+        )
     sizes = {name: path.stat().st_size for name, path in files.items()}
     total = sum(sizes.values())
     if total > MAX_VALUE:

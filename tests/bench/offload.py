@@ -142,7 +142,7 @@ class Bench(Sheet):
             channel._token = token
             began = time.monotonic()
             for seq in range(1, count + 1):
-                channel.frames([{"output_type": "stream", "name": "stdout", "text": text, "seq": seq}], 0)
+                channel.frames([{"output_type": "stream", "name": "stdout", "text": text, "seq": seq}], {})
             return time.monotonic() - began
 
         took = await asyncio.to_thread(say)

@@ -165,3 +165,12 @@ def f():
     }
     request.check()
     assert with_modules(JobRequest("fit", "1"), {})[0].packages == {}
+
+
+def test_more_files_than_travel_are_refused_before_anything_is_sent(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modules, "MAX_FILES", 5)
+    write(here, {"mypack/__init__.py": "", **{f"mypack/data/{number}.txt": "x" for number in range(5)}})
+    with pytest.raises(TooLarge, match=r"have 6 files, and at most 5 travel with a cell; mypack/data alone has 5\."):
+        snapshot(["import mypack"])

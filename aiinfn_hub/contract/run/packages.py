@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
+import sysconfig
 from importlib.metadata import PackageNotFoundError, version
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 from .modules import look_in
 
@@ -48,13 +50,30 @@ def _other(distribution: str, there: str) -> str:
 
 def _installed(wanted: List[Sequence[str]], folder: str) -> str:
     names = ["%s==%s" % tuple(about) for about in wanted]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder]
     sys.stderr.write("aiinfn: installing %s\n" % ", ".join(names))
     try:
+        python, place = _environment(folder)
+        command = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
         code = subprocess.run([*command, "--", *names], timeout=INSTALL_S, check=False).returncode  # noqa: S603  names of packages, checked by the service
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
         return "%s could not be installed: %s." % (", ".join(names), error)
     if code:
         return "%s could not be installed: pip ended with %d." % (", ".join(names), code)
-    look_in(folder)
+    look_in(place)
     return ""
+
+
+def _environment(folder: str) -> Tuple[str, str]:
+    """An environment in a folder that has all of this one: its interpreter, and where pip puts what is new.
+
+    With `pip install --target` what the image has counts for nothing, and a small package that needs a large one would
+    bring that too, in another version.
+    """
+    command = [sys.executable, "-m", "venv", "--without-pip", folder]
+    subprocess.run(command, timeout=INSTALL_S, check=True)  # noqa: S603  no word of it is anybody's
+    scheme = "venv" if "venv" in sysconfig.get_scheme_names() else "posix_prefix"
+    place = sysconfig.get_path("purelib", scheme, {"base": folder})
+    os.makedirs(place, exist_ok=True)
+    with open(os.path.join(place, "image.pth"), "w", encoding="utf-8") as file:
+        file.writelines(path + "\n" for path in sys.path if os.path.isdir(path) and path != os.getcwd())
+    return os.path.join(folder, "bin", "python"), place
