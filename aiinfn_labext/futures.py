@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import inspect
 import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from aiinfn_hub.errors import AiinfnError
+from aiinfn_hub.errors import AiinfnError, InvalidInput
 from aiinfn_labext.functions import TASK
 from aiinfn_labext.job import Job
 
@@ -78,19 +79,30 @@ class Send(Protocol):
         """The job."""
 
 
+class Swept(Protocol):
+    """Sends a function with many points; see `Offload.sweep`."""
+
+    def __call__(
+        self, function: Callable[..., Any], points: list[dict[str, Any]], at_once: int, **options: Any
+    ) -> list[Job]:
+        """The job of each point."""
+
+
 class Task:
     """A function that can be sent: called, it runs here as it always did.
 
     Args:
+        send, sweep: how one call is sent, and how many.
         function: what was decorated.
         options: how it is sent, as for `offload(...)`.
     """
 
-    def __init__(self, send: Send, function: Callable[..., Any], options: dict[str, Any]) -> None:
+    def __init__(self, send: Send, sweep: Swept, function: Callable[..., Any], options: dict[str, Any]) -> None:
         setattr(function, TASK, True)
         functools.update_wrapper(self, function)  # the mark too
         self.function = function
         self._send = send
+        self._sweep = sweep
         self._options = options
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -101,9 +113,24 @@ class Task:
         """Elsewhere: the job, whose `result()` is what the function returns."""
         return self._send(self.function, arguments, keywords, **self._options)
 
-    def map(self, *iterables: Iterable[Any]) -> list[Job]:
-        """A job for each of the arguments, as the builtin `map` takes them."""
-        return [self.submit(*arguments) for arguments in zip(*iterables, strict=False)]
+    def map(self, *iterables: Iterable[Any], at_once: int | None = None) -> list[Job]:
+        """A job for each of the arguments, as the builtin `map` takes them.
+
+        With `at_once` they are the points of a sweep, of which so many are in the queue at once: numbers and words.
+
+        Raises:
+            InvalidInput: an argument cannot travel, or the function takes fewer of them.
+        """
+        calls = list(zip(*iterables, strict=False))
+        if at_once is None:
+            return [self.submit(*arguments) for arguments in calls]
+        names = list(inspect.signature(self.function).parameters)
+        if len(names) < len(iterables):
+            raise InvalidInput(
+                f"{self.function.__name__} takes {len(names)} arguments, and {len(iterables)} are given."
+            )
+        points = [dict(zip(names, arguments, strict=False)) for arguments in calls]
+        return self._sweep(self.function, points, at_once, **self._options)
 
 
 class OffloadExecutor(concurrent.futures.Executor):

@@ -13,8 +13,6 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,69 +21,17 @@ from aiinfn_hub.contract.plans import Target
 from aiinfn_hub.contract.run.vitals import checked
 from aiinfn_hub.contract.sweeps import AT_ONCE, POINT, SweepRequest
 from aiinfn_hub.errors import InvalidInput, NotFound, Unavailable
-from aiinfn_labext.amounts import change_of, resources
+from aiinfn_labext.amounts import change_of
+from aiinfn_labext.calls import options_of, request_of
 from aiinfn_labext.client import ServiceClient
-from aiinfn_labext.functions import Context, call_source
+from aiinfn_labext.functions import call_source
 from aiinfn_labext.futures import OffloadExecutor, Task, Watcher
 from aiinfn_labext.here import PREFIX, HereJobs, default_root
 from aiinfn_labext.job import Backend, Job
-from aiinfn_labext.modules import with_modules
 from aiinfn_labext.planned import PlanTable, plan_here
 from aiinfn_labext.points import points_of, product
-from aiinfn_labext.profiles import load
 from aiinfn_labext.sweeps import Sweep, Sweeps
-from aiinfn_labext.travel import Luggage, pack
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Options:
-    """How a function is sent, as behind `%%offload`."""
-
-    name: str = ""
-    cpu: float | str | None = None
-    mem: float | str | None = None
-    gpu: str | int = ""
-    time: float | str | None = None
-    to: str = "auto"
-    image: str = ""
-    token: bool = False
-    on_evict: str = "resume"
-    drift: str = "warn"
-    profile: str = ""
-
-
-def _options(options: Mapping[str, Any]) -> _Options:
-    known = [one.name for one in fields(_Options)]
-    for name in options:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
-            raise InvalidInput(f"There is no option {name!r}.", hint=hint)
-    named = load().options(str(options.get("profile", "")))
-    return _Options(**{**{name.lstrip("-").replace("-", "_"): value for name, value in named.items()}, **options})
-
-
-def _request(
-    source: str, luggage: Luggage, context: Context, options: Mapping[str, Any]
-) -> tuple[JobRequest, Mapping[str, bytes]]:
-    """What a call becomes, with the values and the modules that travel with it."""
-    wanted = _options(options)
-    request = JobRequest(
-        name=wanted.name,
-        source=source,
-        context=context.source,
-        inputs=luggage.inputs,
-        outputs=["result"],
-        resources=resources(cpu=wanted.cpu, mem=wanted.mem, gpu=wanted.gpu, time=wanted.time),
-        target=wanted.to,
-        image=wanted.image,
-        token=wanted.token,
-        on_evict=wanted.on_evict,
-        drift=wanted.drift,
-    )
-    request, blobs, _ = with_modules(request, luggage.blobs)
-    return request, blobs
-
+from aiinfn_labext.travel import pack
 
 #: Jobs among which an unchanged cell looks for its own.
 RECENT = 50
@@ -159,7 +105,7 @@ class Offload:
         values |= {f"_keyword_{name}": value for name, value in keywords.items()}
         source, context = call_source(function, len(arguments), keywords)
         options = {"name": function.__name__[:40], **options}
-        request, blobs = _request(source, pack(values, values, context.values), context, options)
+        request, blobs = request_of(source, pack(values, values, context.values), context, options)
         return self.watcher.watch(self.submit(request, blobs))
 
     def sweep(
@@ -181,7 +127,7 @@ class Offload:
         found = points_of("points", product(points) if isinstance(points, Mapping) else points)
         _, context = call_source(function, 0)
         source, options = f"result = {function.__name__}(**{POINT})\n", {"name": function.__name__[:36], **options}
-        request, blobs = _request(source, pack([], {}, context.values), context, options)
+        request, blobs = request_of(source, pack([], {}, context.values), context, options)
         return self.sweeps.submit(SweepRequest(request, found, at_once, bind=False), blobs)
 
     def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -189,14 +135,19 @@ class Offload:
 
         With options or without: `@offload.task(gpu="a100", mem="16Gi")`, `@offload.task`.
         """
-        _options(options)
+        options_of(options)
         if function is None:
-            return lambda found: Task(self.send, found, options)
-        return Task(self.send, function, options)
+            return lambda found: Task(self.send, self._swept, found, options)
+        return Task(self.send, self._swept, function, options)
+
+    def _swept(
+        self, function: Callable[..., Any], points: list[dict[str, Any]], at_once: int, **options: Any
+    ) -> list[Job]:
+        return [self.watcher.watch(job) for job in self.sweep(function, points, at_once=at_once, **options).jobs]
 
     def Executor(self, **options: Any) -> OffloadExecutor:  # noqa: N802  as in concurrent.futures
         """An executor of `concurrent.futures` whose workers are jobs with these options."""
-        _options(options)
+        options_of(options)
         return OffloadExecutor(self.send, options)
 
     def retry(self, job: Job, **changes: Any) -> Job:
@@ -263,10 +214,12 @@ class Offload:
             return here
         try:
             there = Job(self.service, self.service.job(reference))
-        except (NotFound, Unavailable):
-            if here is None:
-                raise
-            return here
+        except (NotFound, Unavailable) as error:
+            if here is not None:
+                return here
+            if isinstance(error, NotFound):
+                self.sweeps.refuse(reference)
+            raise
         return there if here is None or there.view.submitted_at > here.view.submitted_at else here
 
     def jobs(self, *, state: str = "", name: str = "", before: float = 0, limit: int = 50) -> list[Job]:

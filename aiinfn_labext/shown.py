@@ -9,6 +9,7 @@ import base64
 import html
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -94,8 +95,14 @@ def job_line(view: JobView) -> str:
         parts.append(f"attempt {view.attempt}")
     if view.finished_at is not None and view.started_at is not None:
         parts.append(format_duration(view.finished_at - view.started_at))
+    parts += measured(view)
     reason = view.verdict or view.reason
     return clean_text(" · ".join([*parts, reason] if reason else parts), colours=False)
+
+
+def measured(view: JobView) -> list[str]:
+    """What the code of a job has measured, such as "loss 0.25"."""
+    return [f"{name} {'nan' if number is None else format(number, '.6g')}" for name, number in view.metrics.items()]
 
 
 class JobTable:
@@ -104,7 +111,10 @@ class JobTable:
     HEAD = ("name", "state", "where", "flavour", "submitted", "took", "note")
 
     def __init__(self, views: Sequence[JobView], note: str = "") -> None:
-        self._rows = [_row(view) for view in views]
+        entries: dict[str, list[JobView]] = {}
+        for view in views:  # a sweep is one row
+            entries.setdefault(view.sweep or view.id, []).append(view)
+        self._rows = [_swept(jobs) if jobs[0].sweep else _row(jobs[0]) for jobs in entries.values()]
         self._note = note
 
     def __repr__(self) -> str:
@@ -139,6 +149,15 @@ def _row(view: JobView) -> tuple[str, ...]:
     note = view.verdict or view.reason
     cells: Iterable[str] = (view.name, view.state.value, view.target, view.flavour, submitted, took, note)
     return tuple(clean_text(cell, colours=False).replace("\n", " ")[:100] for cell in cells)
+
+
+def _swept(jobs: Sequence[JobView]) -> tuple[str, ...]:
+    """The row of a sweep, as much of it as the list has."""
+    first, counts = jobs[0], Counter(job.state.value for job in jobs)
+    name = first.name.rpartition("-")[0]
+    state = ", ".join(f"{count} {word}" for word, count in counts.items())
+    _, _, where, flavour, submitted, _, _ = _row(first)
+    return name, state, where, flavour, submitted, "", f"a sweep: %offload table {name}"
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from aiinfn_hub.contract.jobs import JobState, JobView, Retry
 from aiinfn_hub.contract.quantities import format_duration
 from aiinfn_hub.contract.sweeps import SweepRequest, SweepRetry, SweepView
-from aiinfn_hub.errors import InvalidInput, NotFound
+from aiinfn_hub.errors import InvalidInput, NotFound, Unavailable
 from aiinfn_labext.amounts import change_of
 from aiinfn_labext.client import ServiceClient
 from aiinfn_labext.job import Job
@@ -244,6 +244,17 @@ class Sweeps:
             return None
         good = not view.final or set(view.counts) == {JobState.SUCCEEDED}
         return Sweep(self._service, view) if good and view.digest == asked.digest else None
+
+    def refuse(self, reference: str) -> None:
+        """Raise `NotFound` with the way out, where what was taken for a job is a sweep."""
+        try:
+            view = self._service.sweep(reference)
+        except (NotFound, Unavailable):
+            return
+        raise NotFound(
+            f"{view.name} is a sweep of {len(view.jobs)} jobs.",
+            hint=f"%offload table {view.name} shows it; its jobs are {view.jobs[0].name} to {view.jobs[-1].name}.",
+        )
 
     def find(self, reference: str) -> Sweep:
         """A sweep by identifier, or the latest of a name.

@@ -154,3 +154,34 @@ def test_a_metric_is_a_number_here_too(offload: Offload) -> None:
     offload.metric(loss=np.float32(0.5))
     with pytest.raises(ValueError, match="could not convert"):
         offload.metric(loss="low")
+
+
+def test_a_task_is_mapped_with_so_many_at_once(offload: Offload, notebook: Any, service: FakeService) -> None:
+    notebook.run("def fit(lr, seed=0):\n    return lr * 10 + seed")
+    task = offload.task(time="5m")(notebook["fit"])
+    jobs = task.map([1, 2], [3, 4], at_once=1)
+    assert [job.result(30) for job in jobs] == [13, 24]
+    assert service.sweeps["sweep1"][0].at_once == 1
+    with pytest.raises(InvalidInput, match="takes 2 arguments, and 3 are given"):
+        task.map([1], [2], [3], at_once=1)
+
+
+def test_the_list_has_one_row_for_a_sweep_and_its_name_is_no_job(notebook: Any, service: FakeService) -> None:
+    service.hold = True
+    notebook.run("%%offload one\n1\n")
+    notebook.run("%%offload fit --sweep n=0:3\nn\n")
+    notebook.run("%offload")
+    lines = notebook.texts()[0].splitlines()
+    assert [line.split()[0] for line in lines] == ["name", "fit", "one"]
+    assert "3 queued" in lines[1]
+    assert "%offload table fit" in lines[1]
+    notebook.run("%offload log fit")
+    assert "fit is a sweep of 3 jobs" in str(notebook.error)
+    assert "fit-0 to fit-2" in str(notebook.error)
+
+
+def test_what_a_job_has_measured_is_said_with_it(notebook: Any, service: FakeService) -> None:
+    notebook.run(
+        "%%offload fit --wait\nfrom aiinfn_labext import offload\noffload.metric(loss=0.25, gain=float('nan'))\n"
+    )
+    assert notebook.texts()[-1].endswith("loss 0.25 · gain nan")

@@ -56,6 +56,7 @@ test('a line says the state, the place and the time', () => {
 
 test('below it stands why, what is kept, and what it takes', () => {
   assert.deepEqual(notes(job(), NOW), []);
+  assert.deepEqual(notes(job({ metrics: { loss: 0.25, gain: null } }), NOW), ['loss 0.25 · gain nan']);
   assert.deepEqual(notes(job({ reason: 'on gpu-1; no sign of life for 2 min' }), NOW), ['no sign of life for 2 min']);
   const evicted = job({ state: 'evicted', reason: 'It gave up its place.', checkpointed_at: NOW - 60 });
   assert.deepEqual(notes(evicted, NOW), ['It gave up its place.', `Its work of ${clock(NOW - 60, NOW)} is kept.`]);

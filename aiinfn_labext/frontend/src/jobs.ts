@@ -97,7 +97,8 @@ export function notes(job: Job, now: number): string[] {
   const said = over(job) ? job.verdict || job.reason : job.state === 'running' ? silence(job.reason) : job.reason;
   const kept = job.checkpointed_at !== null && !over(job) ? `Its work of ${clock(job.checkpointed_at, now)} is kept.` : '';
   const memory = job.memory ? `It took up to ${bytes(job.memory)} of its ${bytes(job.resources.memory_bytes)} of memory.` : '';
-  return [said, outlook(job, now), kept, memory].filter(line => line);
+  const metrics = Object.entries(job.metrics).map(([name, value]) => `${name} ${value === null ? 'nan' : Number(value.toPrecision(6))}`);
+  return [said, outlook(job, now), metrics.join(' · '), kept, memory].filter(line => line);
 }
 
 /** When such jobs have started before. */
