@@ -12,7 +12,6 @@ import msgspec
 
 from aiinfn_hub.contract.jobs import DRIFT, ON_EVICT, JobState, JobView
 from aiinfn_hub.contract.sweeps import AT_ONCE, SweepRequest
-from aiinfn_hub.errors import NotFound
 from aiinfn_labext.amounts import resources
 from aiinfn_labext.jobs import Offload, make_offload
 from aiinfn_labext.modules import with_modules
@@ -121,10 +120,9 @@ def _get(offload: Offload, args: argparse.Namespace) -> int:
 
 
 def _cancel(offload: Offload, args: argparse.Namespace) -> int:
-    try:
+    sweep = offload.sweep_named(args.job)
+    if sweep is None:
         return _shown(offload.job(args.job).end(), args)
-    except NotFound:
-        sweep = offload.sweeps.find(args.job)
     sweep.cancel()
     return _tabled(sweep, args)
 

@@ -222,6 +222,16 @@ class Offload:
             raise
         return there if here is None or there.view.submitted_at > here.view.submitted_at else here
 
+    def sweep_named(self, reference: str) -> Sweep | None:
+        """The sweep of this name or identifier, unless a later job has the name."""
+        job = sweep = None
+        with contextlib.suppress(NotFound, Unavailable):
+            job = self.found(reference)
+        with contextlib.suppress(NotFound, Unavailable):
+            sweep = self.sweeps.find(reference)
+        later = sweep is not None and (job is None or sweep.view.submitted_at >= job.view.submitted_at)
+        return sweep if later else None
+
     def jobs(self, *, state: str = "", name: str = "", before: float = 0, limit: int = 50) -> list[Job]:
         """My jobs, newest first; with `before` (Unix seconds), those submitted at that time or earlier."""
         backends: list[Backend] = [self.here, *([self.service] if self.service.configured else [])]

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from aiinfn_hub.contract.jobs import JobState
 from aiinfn_hub.contract.quantities import format_duration
-from aiinfn_hub.errors import NotFound, Unavailable
+from aiinfn_hub.errors import Unavailable
 from aiinfn_labext.job import Job
 from aiinfn_labext.jobs import Offload
 from aiinfn_labext.live import show_frame
@@ -57,7 +58,7 @@ class Verbs:
 
     def get(self, command: LineCommand) -> None:
         """Bind what it gave back."""
-        if (sweep := self._as_sweep(command)) is not None:
+        if (sweep := self._offload.sweep_named(command.reference)) is not None:
             self.bind_all(sweep)
             return
         job = self._offload.job(command.reference)
@@ -71,18 +72,9 @@ class Verbs:
         sweep = self._offload.sweeps.find(command.reference)
         self._shell.display_pub.publish(SweepTable(sweep.view).bundle())
 
-    def _as_sweep(self, command: LineCommand) -> Sweep | None:
-        """The sweep of this name, unless a job has it."""
-        try:
-            self._offload.found(command.reference)
-        except NotFound:
-            with contextlib.suppress(NotFound):
-                return self._offload.sweeps.find(command.reference)
-        return None
-
     def cancel(self, command: LineCommand) -> None:
         """End it."""
-        if (sweep := self._as_sweep(command)) is not None:
+        if (sweep := self._offload.sweep_named(command.reference)) is not None:
             sweep.cancel()
             print(sweep.head)  # noqa: T201
             return
@@ -133,6 +125,9 @@ class Verbs:
         self._shell.user_ns.update({name: sweep.values(name) for name in names})
         of = f"with a value for each of the {len(sweep.view.jobs)} points"
         print(f"Bound here, {of}: {', '.join(names)}." if names else f"{sweep.name} gave nothing back.")  # noqa: T201
+        if sweep.view.final and set(sweep.view.counts) != {JobState.SUCCEEDED}:
+            again = f"%offload retry {sweep.name} --failed runs again what did not succeed"
+            print(f"{sweep.head}: {again}.", file=sys.stderr)  # noqa: T201
 
 
 @contextlib.contextmanager

@@ -64,7 +64,8 @@ class Outlook:
         # One that was evicted is at its old place, and the others were not there twice.
         known = self._past.get((view.target, view.flavour), ()) if view.state is JobState.QUEUED else ()
         early, late, cases = expected(known, now - workload.created)
-        found = Waiting(place, number, early and now + early, late and now + late, cases)
+        since = workload.created
+        found = Waiting(place, number, early and since + early, late and since + late, cases)
         return msgspec.structs.replace(view, waiting=found)
 
 
@@ -80,11 +81,11 @@ def past(connection: sa.Connection, *, now: float) -> dict[tuple[str, str], list
 
 
 def expected(known: Sequence[float], waited: float) -> tuple[float | None, float | None, int]:
-    """In how many seconds jobs start that have waited for so long, and of how many that is known. Pure.
+    """After how many seconds of waiting jobs start that have waited for so long, and of how many that is known. Pure.
 
     The middle half of those of the past that had waited for longer; no range of fewer than `ENOUGH` of them.
     """
-    longer = [seconds - waited for seconds in known if seconds > waited]
+    longer = [seconds for seconds in known if seconds > waited]
     if len(longer) < ENOUGH:
         return None, None, len(longer)
     return longer[len(longer) // 4], longer[(3 * len(longer)) // 4], len(longer)

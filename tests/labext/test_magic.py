@@ -357,7 +357,8 @@ def test_names_are_those_of_python(notebook: Any) -> None:
 
 def test_a_reference_cannot_lead_elsewhere(notebook: Any, service: FakeService) -> None:
     notebook.run("%offload get ../targets")
-    assert service.requests[-1] == ("GET", "/services/aiinfn/api/jobs/../targets")
+    asked = {path for _, path in service.requests}
+    assert asked == {f"/services/aiinfn/api/{what}/../targets" for what in ("jobs", "sweeps")}
     assert "There is no /services/aiinfn/api/jobs/../targets." in notebook.err
 
 
@@ -454,7 +455,7 @@ def test_a_profile_is_used_and_listed(
     assert (wanted.memory_bytes, wanted.gpu) == (24 * 2**30, "t4")
     notebook.run("%offload profiles")
     assert notebook.out == "big: --mem 24Gi --gpu t4\n"
-    notebook.run("from aiinfn_labext.jobs import _options\nasked = _options({'profile': 'big', 'mem': '1Gi'})")
+    notebook.run("from aiinfn_labext.calls import options_of\nasked = options_of({'profile': 'big', 'mem': '1Gi'})")
     assert (notebook["asked"].mem, notebook["asked"].gpu) == ("1Gi", "t4")
 
 

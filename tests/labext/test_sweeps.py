@@ -60,6 +60,7 @@ def test_after_a_restart_of_the_kernel_it_is_found_by_its_name(notebook: Any, se
 def test_what_failed_is_tried_again_and_the_rest_is_kept(notebook: Any, service: FakeService) -> None:
     notebook.run("%%offload fit --sweep n=0:3 --out y --wait\ny = 6 / n\n")
     assert notebook["y"] == [None, 6.0, 3.0]
+    assert "2 succeeded, 1 failed: %offload retry fit --failed runs again" in notebook.err
     notebook.run("%offload table fit")
     assert "ZeroDivisionError" in notebook.texts()[0]
     notebook.run("%offload retry fit --failed --mem 4Gi")
@@ -185,3 +186,13 @@ def test_what_a_job_has_measured_is_said_with_it(notebook: Any, service: FakeSer
         "%%offload fit --wait\nfrom aiinfn_labext import offload\noffload.metric(loss=0.25, gain=float('nan'))\n"
     )
     assert notebook.texts()[-1].endswith("loss 0.25 · gain nan")
+
+
+def test_of_a_job_and_a_sweep_of_one_name_the_later_is_meant(notebook: Any, service: FakeService) -> None:
+    notebook.run("%%offload fit --out y --wait\ny = 1\n")
+    notebook.run("%%offload fit --sweep n=0:2 --out y --wait\ny = n\n")
+    notebook.run("%offload get fit")
+    assert notebook["y"] == [0, 1]
+    notebook.run("%%offload fit --out y --wait\ny = 2\n")
+    notebook.run("%offload get fit")
+    assert notebook["y"] == 2
