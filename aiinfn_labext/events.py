@@ -128,10 +128,13 @@ class Told:
         """Those that were not over and are neither that nor new any more; the rest of many, as they were."""
         known = self._known or {}
         left = [view for job, view in known.items() if job not in found and not view.final]
-        for place, view in enumerate(left[:LOOKS]):
-            with contextlib.suppress(NotFound):
-                left[place] = self._offload.found(view.id).view
-        return {view.id: view for view in left}
+        kept = {view.id: view for view in left}
+        for job in list(kept)[:LOOKS]:
+            try:
+                kept[job] = self._offload.found(job).view
+            except NotFound:  # for good
+                del kept[job]
+        return kept
 
 
 def views(

@@ -13,7 +13,7 @@ from aiinfn_hub.contract.sweeps import SweepRequest, SweepRetry, SweepView
 from aiinfn_hub.errors import InvalidInput, NotFound, Unavailable
 from aiinfn_labext.amounts import change_of
 from aiinfn_labext.client import ServiceClient
-from aiinfn_labext.job import Job
+from aiinfn_labext.job import PATIENCE_S, Job
 from aiinfn_labext.shown import clean_text
 
 #: Seconds between two looks while somebody waits.
@@ -99,14 +99,23 @@ class Sweep:
 
         Raises:
             TimeoutError: they have not within `timeout` seconds; they go on.
+            Unavailable: the service was away for longer than `PATIENCE_S`.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.refresh().final:
+        heard = time.monotonic()
+        while not self.view.final:
+            try:
+                self.refresh()
+                heard = time.monotonic()
+            except Unavailable:  # it restarts, and the jobs go on
+                if time.monotonic() - heard > PATIENCE_S:
+                    raise
             told()
-            if deadline is not None and time.monotonic() >= deadline:
+            left_s = LOOK_S if deadline is None else deadline - time.monotonic()
+            if left_s <= 0 and not self.view.final:
                 raise TimeoutError(f"{self.name} has not ended within {timeout:g} s; it goes on: {_head(self.view)}")
-            time.sleep(LOOK_S)
-        told()
+            if not self.view.final:
+                time.sleep(min(LOOK_S, left_s))  # of a sweep nothing tells that it has changed
         return self.view
 
     def cancel(self) -> SweepView:

@@ -42,8 +42,8 @@ class SweepRequest(Wire, frozen=True):
         """Raise `InvalidInput` for what is no sweep; each of its jobs is checked as any other."""
         if not 1 <= len(self.points) <= MAX_POINTS:
             raise InvalidInput(f"The sweep has {len(self.points)} points.", hint=f"It may have 1 to {MAX_POINTS}.")
-        if self.at_once < 1:
-            raise InvalidInput(f"{self.at_once} points at once are none.", hint="Write --at-once 8.")
+        if not 1 <= self.at_once <= MAX_POINTS:
+            raise InvalidInput(f"{self.at_once} points at once.", hint=f"It may be 1 to {MAX_POINTS}: --at-once 8.")
         if len(self.request.name) > MAX_NAME:
             raise InvalidInput(f"{self.request.name!r} is too long for a sweep.", hint=f"Use up to {MAX_NAME} letters.")
         names = self.points[0].keys()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -125,3 +125,9 @@ def view(run: Run, outputs: Mapping[str, ValueRef]) -> JobView:
         sweep=run.sweep,
         point=run.point,
     )
+
+
+def views(connection: sa.Connection, found: Sequence[Run]) -> list[JobView]:
+    """Runs as their owner sees them, in their order."""
+    values = of_runs(connection, [run.id for run in found])
+    return [view(run, values.get(run.id, {})) for run in found]

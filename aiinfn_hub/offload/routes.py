@@ -275,9 +275,7 @@ def _absence(run: Run, name: str) -> str:
 
 
 def _list(connection: sa.Connection, owner: str, wanted: dict[str, Any]) -> list[JobView]:
-    found = runs.search(connection, owner, **wanted)
-    values = results.of_runs(connection, [run.id for run in found])
-    return [results.view(run, values.get(run.id, {})) for run in found]
+    return results.views(connection, runs.search(connection, owner, **wanted))
 
 
 def _page(connection: sa.Connection, run_id: str, after: int) -> FramePage:

@@ -223,7 +223,7 @@ def note(connection: sa.Connection, /, run_id: str, *, now: float, **changes: An
 def note_vitals(connection: sa.Connection, run: Run, vitals: Vitals, *, now: float) -> None:
     """Remember the most bytes that a run was seen to have, not each page of them, and the numbers of its work."""
     memory = vitals.memory if vitals.memory > 1.01 * (run.memory or 0) else run.memory
-    metrics = {**run.metrics, **vitals.metrics}
+    metrics = vitals.metrics or run.metrics  # an attempt says all of its own; those of several would have no bound
     if (memory, metrics) != (run.memory, run.metrics):
         note(connection, run.id, now=now, memory=memory, metrics=metrics)
 

@@ -183,14 +183,12 @@ def cancel(connection: sa.Connection, sweep: Sweep, *, now: float) -> list[Run]:
 
 def view(connection: sa.Connection, sweep: Sweep) -> SweepView:
     """The sweep as its owner sees it."""
-    found = latest_of(connection, sweep.id)
-    values = results.of_runs(connection, [run.id for run in found])
     return SweepView(
         id=sweep.id,
         name=sweep.name,
         at_once=sweep.at_once,
         submitted_at=sweep.submitted_at,
-        jobs=[results.view(run, values.get(run.id, {})) for run in found],
+        jobs=results.views(connection, latest_of(connection, sweep.id)),
         digest=sweep.digest,
         cell=sweep.cell,
     )

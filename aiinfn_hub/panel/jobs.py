@@ -58,9 +58,7 @@ class JobPage(PageHandler):
 
 
 def _listed(connection: sa.Connection, owner: str, before: float) -> list[JobView]:
-    found = runs.search(connection, owner, before=before, limit=PAGE)
-    values = results.of_runs(connection, [run.id for run in found])
-    return [results.view(run, values.get(run.id, {})) for run in found]
+    return results.views(connection, runs.search(connection, owner, before=before, limit=PAGE))
 
 
 def _one(connection: sa.Connection, owner: str, run_id: str) -> tuple[JobView, list[Frame], float | None]:

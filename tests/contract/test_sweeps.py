@@ -52,6 +52,7 @@ def test_every_value_arrives_as_it_was(value: Any) -> None:
         ([{"x": "a" * 501}], {}, "longer than 500"),
         ([{"x": 2**70}], {}, "x of point 0 is larger"),
         ([{"x": 1}], {"at_once": 0}, "0 points at once"),
+        ([{"x": 1}], {"at_once": 2**70}, "points at once"),
     ],
 )
 def test_what_is_no_sweep_is_said(points: list[dict[str, Any]], changes: dict[str, Any], said: str) -> None:

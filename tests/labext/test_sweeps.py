@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from support.fakeservice import FakeService
 
-from aiinfn_hub.contract.jobs import JobState
+from aiinfn_hub.contract.jobs import JobRequest, JobState, Resources
+from aiinfn_hub.contract.sweeps import SweepRequest
 from aiinfn_hub.errors import InvalidInput, NotFound
 from aiinfn_labext.jobs import Offload
 from aiinfn_labext.points import points_of
@@ -196,3 +197,13 @@ def test_of_a_job_and_a_sweep_of_one_name_the_later_is_meant(notebook: Any, serv
     notebook.run("%%offload fit --out y --wait\ny = 2\n")
     notebook.run("%offload get fit")
     assert notebook["y"] == 2
+
+
+def test_who_waits_for_a_sweep_outlives_a_restart_of_the_service(offload: Offload, service: FakeService) -> None:
+    service.hold = True
+    asked = SweepRequest(JobRequest("fit", "n", resources=Resources(time_s=300)), [{"n": 1}])
+    sweep = offload.sweeps.submit(asked, {})
+    service.down = 6  # more than the client tries at once
+    with pytest.raises(TimeoutError, match="it goes on: fit · sweep of 1 · 1 queued"):
+        sweep.wait(6)
+    assert service.down == 0

@@ -413,3 +413,15 @@ def test_what_is_no_list_of_frames_is_refused(body: bytes) -> None:
 def test_too_many_frames_at_once_are_refused() -> None:
     with pytest.raises(TooLarge):
         read_frames(json.dumps({"frames": [{}] * (MAX_FRAMES + 1)}).encode())
+
+
+@pytest.mark.asyncio
+async def test_what_a_job_measures_does_not_grow_with_its_heartbeats(service: World) -> None:
+    view, token = await service.running(request())
+    for number in range(3):
+        metrics = {f"m{number}_{name}": 1.0 for name in range(20)}
+        assert (await service.runner("POST", view.id, "heartbeat", token, json={"metrics": metrics})).status_code == 200
+    await service.runner("POST", view.id, "heartbeat", token, json={})
+    assert (await service.job(view.id)).metrics == metrics, "the latest that were said"
+    many = {f"m{name}": 1.0 for name in range(21)}
+    assert (await service.runner("POST", view.id, "heartbeat", token, json={"metrics": many})).status_code == 400

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict
 
 #: How the libraries of histograms are called, the more able one first: https://uhi.readthedocs.io (serialization).
 HISTOGRAMS = (("hist", "Hist"), ("boost_histogram", "Histogram"))
@@ -19,46 +19,57 @@ class BadParts(ValueError):
     """Nothing can be made of these."""
 
 
-def parts(value: Any) -> Optional[Tuple[str, Dict[str, Any]]]:
-    """The kind of a value and what it is made of; None for what is of no such library.
+def kind(value: Any) -> str:
+    """Of which kind a value is: "uhi" or "awkward"; "" for what is of no such library."""
+    if _library_of(value):
+        return "uhi"
+    awkward = sys.modules.get("awkward")
+    return "awkward" if awkward is not None and isinstance(value, (awkward.Array, awkward.Record)) else ""
+
+
+def _library_of(value: Any) -> str:
+    for module, name in HISTOGRAMS:
+        found = getattr(sys.modules.get(module), name, None)
+        if found is not None and isinstance(value, found) and hasattr(value, "_to_uhi_"):
+            return module
+    return ""
+
+
+def parts(value: Any) -> Dict[str, Any]:
+    """What a value of such a kind is made of.
 
     Raises:
         ValueError, TypeError: the library cannot say it.
     """
-    for module, name in HISTOGRAMS:
-        found = getattr(sys.modules.get(module), name, None)
-        if found is not None and isinstance(value, found) and hasattr(value, "_to_uhi_"):
-            # The bins as they are, too: in UHI, what is known of a single sample is not exact.
-            bins = sys.modules["numpy"].asarray(value.view(flow=True))
-            return "uhi", {"of": module, "parts": value._to_uhi_(), "bins": bins}
-    awkward = sys.modules.get("awkward")
-    if awkward is not None and isinstance(value, (awkward.Array, awkward.Record)):
-        single = isinstance(value, awkward.Record)
-        array = awkward.Array([value]) if single else value
-        form, length, buffers = awkward.to_buffers(awkward.to_packed(awkward.to_backend(array, "cpu")))
-        about = {"form": json.loads(form.to_json()), "length": length, "single": single}
-        return "awkward", {**about, "buffers": dict(buffers)}
-    return None
+    if kind(value) == "uhi":
+        # The bins as they are, too: in UHI, what is known of a single sample is not exact.
+        bins = sys.modules["numpy"].asarray(value.view(flow=True))
+        return {"of": _library_of(value), "parts": value._to_uhi_(), "bins": bins}
+    awkward = sys.modules["awkward"]
+    single = isinstance(value, awkward.Record)
+    array = awkward.Array([value]) if single else value
+    form, length, buffers = awkward.to_buffers(awkward.to_packed(awkward.to_backend(array, "cpu")))
+    return {"form": json.loads(form.to_json()), "length": length, "single": single, "buffers": dict(buffers)}
 
 
-def made(kind: str, found: Dict[str, Any]) -> Any:
+def made(of: str, found: Dict[str, Any]) -> Any:
     """The value of these parts.
 
     Raises:
         BadParts: its library is not here, or finds that they do not fit; other errors of the library mean the same.
     """
-    return _histogram(found) if kind == "uhi" else _awkward(found)
+    return _histogram(found) if of == "uhi" else _awkward(found)
 
 
 def summary(value: Any) -> str:
     """What it is, in few words; "" for what is of no such library."""
-    found = parts(value)
-    if found is None:
-        return ""
-    if found[0] == "uhi":
-        bins = "x".join(str(len(axis)) for axis in value.axes)
-        return "histogram of %s" % (bins or "no axes")
-    return "awkward record" if found[1]["single"] else "awkward array of %d" % found[1]["length"]
+    found = kind(value)
+    if found == "uhi":
+        return "histogram of %s" % ("x".join(str(len(axis)) for axis in value.axes) or "no axes")
+    if found == "awkward":
+        single = isinstance(value, sys.modules["awkward"].Record)
+        return "awkward record" if single else "awkward array of %d" % len(value)
+    return ""
 
 
 def _histogram(found: Dict[str, Any]) -> Any:

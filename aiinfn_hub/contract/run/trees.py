@@ -41,7 +41,7 @@ def is_tree(value: Any) -> bool:
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series)):
         return True
-    return "numpy" in sys.modules and (type(value) in (dict, list, tuple) or foreign.parts(value) is not None)
+    return "numpy" in sys.modules and (type(value) in (dict, list, tuple) or foreign.kind(value) != "")
 
 
 def write(value: Any, write_npy: Callable[[Any], bytes]) -> bytes:
@@ -109,13 +109,13 @@ class _Writer:
         return {"$series": column, "index": self._index(value.index, path, pandas), "name": label}
 
     def _foreign(self, value: Any, path: str, depth: int) -> Any:
-        try:
-            found = foreign.parts(value)
-        except (ValueError, TypeError, KeyError) as error:
-            raise NoTree("%s cannot be taken apart: %s" % (path or "it", error)) from error
-        if found is not None:
-            return {_MARK + found[0]: self.node(found[1], path, depth + 1)}
-        kind = type(value)
+        of, kind = foreign.kind(value), type(value)
+        if of:
+            try:
+                found = foreign.parts(value)
+            except (ValueError, TypeError, KeyError) as error:
+                raise NoTree("%s cannot be taken apart: %s" % (path or "it", error)) from error
+            return {_MARK + of: self.node(found, path, depth + 1)}
         what = kind.__name__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
         raise NoTree("%s is %s" % (path or "it", what))
 
