@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from support.offload import new_run
 
+from aiinfn_hub.offload import runs
 from aiinfn_hub.store.engine import Database
 
 RECORD = {
@@ -82,3 +84,12 @@ def test_down_and_up_again_loses_no_record(database: Database, revision: str) ->
         database.migrate(f"{number - 1:04}", down=True)
     database.migrate()
     assert [row["pod_uid"] for row in database.run(all_of, "record")] == ["u1"]
+
+
+def test_a_run_outlives_the_way_down_from_sweeps_and_up_again(database: Database) -> None:
+    run, _ = database.run(runs.create, new_run(sweep="01s", place=2, point={"lr": 0.5}), now=1.0)
+    database.migrate("0011", down=True)
+    assert [row["id"] for row in database.run(all_of, "run")] == [run.id]
+    database.migrate()
+    found = database.run(runs.get, run.id)
+    assert (found.sweep, found.place, found.point, found.metrics) == ("", 0, {}, {}), "a job of its own, with no point"
